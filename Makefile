@@ -1,0 +1,127 @@
+# One Makefile, not recursive; V=1 shows commands.
+#
+#   make                 release binaries, in build/release/bin
+#   make MODE=debug test the tests in debug; MODE=asan under AddressSanitizer and UBSan; MODE=cov for coverage
+#   make check           format-check, lint, purity, docs-check; tests in debug and asan
+#   make natlab-check    the pairs of NATs in the laboratory, 20 runs each (root; minutes)
+#   make fresh           ./run demo and ./run test in a clean minimal root file system (root; long)
+#   make clean
+#
+# A service is a folder services/NAME with a main.c; its other files are its core, which `purity` holds
+# to its word, except those named *_shell.c.  A test is a file tests/test_NAME.c; what tests share is
+# tests/lib/.  Adding any of these needs no change here.
+
+MODE  ?= release
+BUILD ?= build
+B     := $(BUILD)/$(MODE)
+
+PKGS     := libczmq libzmq msgpack libsodium sqlite3 jansson
+CPPFLAGS += -I. -MMD -MP -D_GNU_SOURCE
+CFLAGS   += -std=gnu11 -g -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes \
+            -Wmissing-prototypes -Wvla -Werror -fno-common $(shell pkg-config --cflags $(PKGS))
+LDLIBS   += $(shell pkg-config --libs $(PKGS)) -lm
+
+# Assertions stay on in every mode: nothing here defines NDEBUG.
+CFLAGS_debug   := -O0
+CFLAGS_release := -O2 -fstack-protector-strong -D_FORTIFY_SOURCE=2
+CFLAGS_asan    := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+CFLAGS_cov     := -O0 --coverage
+CFLAGS += $(CFLAGS_$(MODE))
+
+Q := $(if $(V),,@)
+
+SERVICES := $(notdir $(patsubst %/main.c,%,$(wildcard services/*/main.c)))
+BINS     := $(patsubst natterjack-natterjack,natterjack,$(SERVICES:%=natterjack-%))
+LAB      := $(if $(wildcard tests/natlab/main.c),natlab)
+TESTS    := $(patsubst tests/%.c,%,$(wildcard tests/test_*.c))
+# The command has no core of its own: it is the executor's shell and a client of admin sockets.
+CORES    := $(filter-out %/main.c %_shell.c services/natterjack/%,$(wildcard services/*/*.c)) \
+            tests/natlab/nat.c tests/natlab/nat_table.c tests/natlab/net.c
+PURE_LIB := addr deadlines id noise packet profile relaywire rng strategy stun table ticket token verdict
+SOURCES  := $(wildcard lib/*.c services/*/*.c tests/*.c tests/*/*.c tools/*.c)
+HEADERS  := $(wildcard lib/*.h services/*/*.h tests/*.h tests/*/*.h)
+LIB_SRC  := $(wildcard lib/*.c) $(filter-out %/main.c,$(wildcard services/*/*.c))
+TEST_SRC := $(wildcard tests/lib/*.c tests/sim/*.c) $(filter-out %/main.c,$(wildcard tests/natlab/*.c))
+
+all: $(BINS:%=$(B)/bin/%) $(LAB:%=$(B)/bin/%)
+
+$(B)/%.o: %.c
+	@mkdir -p $(@D) && echo "  CC  $<"
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
+
+# Tests find the binaries of their own mode.
+$(B)/tests/%.o: CPPFLAGS += -DBIN_DIR='"$(abspath $(B)/bin)"'
+
+$(B)/lib.a: $(LIB_SRC:%.c=$(B)/%.o)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+$(B)/testlib.a: $(TEST_SRC:%.c=$(B)/%.o)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+$(B)/bin/natterjack-%: $(B)/services/%/main.o $(B)/lib.a
+	@mkdir -p $(@D) && echo "  LD  $@"
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
+$(B)/bin/natterjack: $(B)/services/natterjack/main.o $(B)/lib.a
+	@mkdir -p $(@D) && echo "  LD  $@"
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
+$(B)/bin/natlab: $(B)/tests/natlab/main.o $(B)/testlib.a $(B)/lib.a
+	@mkdir -p $(@D) && echo "  LD  $@"
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
+
+$(TESTS:%=$(B)/tests/%): $(B)/tests/%: $(B)/tests/%.o $(B)/testlib.a $(B)/lib.a
+	@echo "  LD  $@"
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -lcriterion -o $@
+
+# ONLY=name runs one test file; Criterion's own --filter goes in ARGS.
+test: all $(TESTS:%=$(B)/tests/%)
+	@for t in $(if $(ONLY),$(ONLY:%=test_%),$(TESTS)); do \
+	    echo "== $(B)/tests/$$t"; $(B)/tests/$$t --short-filename $(ARGS) || exit 1; done
+
+$(B)/schemadoc: $(B)/tools/schemadoc.o
+	$(Q)$(CC) $(CFLAGS) $< -o $@
+docs: $(B)/schemadoc
+	$(B)/schemadoc messages > docs/messages.md
+	$(B)/schemadoc verdicts > docs/verdicts.md
+docs-check: $(B)/schemadoc
+	$(Q)$(B)/schemadoc messages | diff - docs/messages.md
+	$(Q)$(B)/schemadoc verdicts | diff - docs/verdicts.md
+
+format:
+	clang-format -i $(SOURCES) $(HEADERS)
+format-check:
+	$(Q)clang-format --dry-run -Werror $(SOURCES) $(HEADERS)
+lint:
+	$(Q)cppcheck --quiet --error-exitcode=1 --std=c11 -I. --enable=warning,portability \
+	    --inline-suppr --suppress=missingIncludeSystem lib services tests/natlab tools
+
+# A core may call these, the pure modules of lib/ and nothing else, and may keep no state outside its
+# struct.  libsodium's functions on the list are deterministic: the same bytes in, the same bytes out.
+PURE := __assert_fail|(__)?mem(cpy|set|cmp|move)(_chk)?|str(cmp|ncmp|len)|__stack_chk_fail|_GLOBAL_OFFSET_TABLE_
+PURE_SODIUM := sodium_(memzero|memcmp|is_zero)|crypto_(stream_chacha20|generichash[a-z0-9_]*|shorthash[a-z0-9_]*|scalarmult[a-z0-9_]*|auth[a-z0-9_]*|box_(open_)?easy[a-z_]*|box_beforenm|sign_(detached|verify_detached|seed_keypair)|aead_chacha20poly1305_ietf_(en|de)crypt[a-z_]*|kdf_derive_from_key)
+PURE_OBJ := $(patsubst %.c,$(BUILD)/release/%.o,$(wildcard $(CORES) $(PURE_LIB:%=lib/%.c)))
+purity:
+	@$(MAKE) --no-print-directory MODE=release all $(BUILD)/release/testlib.a
+	@nm --defined-only $(PURE_OBJ) | awk 'NF == 3 && $$2 ~ /[TRD]/ { print $$3 }' | sort -u > $(BUILD)/pure.txt
+	@bad=0; for o in $(PURE_OBJ); do \
+	    size -A $$o | awk '$$1 ~ /^\.(data|bss)$$/ { n += $$2 } END { exit n > 0 }' || \
+	        { echo "$$o: mutable global"; bad=1; }; \
+	    nm -u $$o | awk '{ print $$2 }' | grep -Evx '$(PURE)|$(PURE_SODIUM)' | grep -Fvxf $(BUILD)/pure.txt | \
+	        sed "s|^|$$o: calls |" | grep . && bad=1; \
+	done; exit $$bad
+
+# The long version of what `check` tries once: every pair 20 times, 100 connections at 10 % loss.
+natlab-check: all $(B)/tests/test_paths
+	RUNS=20 LOSS_RUNS=100 $(B)/tests/test_paths --short-filename $(ARGS)
+
+check: format-check lint docs-check purity
+	$(MAKE) --no-print-directory MODE=debug test
+	$(MAKE) --no-print-directory MODE=asan test
+
+fresh:
+	deploy/fresh.sh
+
+clean:
+	rm -rf $(BUILD)
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)
+.PHONY: all test natlab-check docs docs-check format format-check lint purity check fresh clean
+.SECONDARY:

@@ -1,0 +1,117 @@
+/* params.c - see params.h. */
+#include "lib/params.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void print_table(FILE *f, const char *usage, const struct param *table, size_t n)
+{
+    fprintf(f, "usage: %s\n", usage);
+    for (size_t i = 0; i < n; i++)
+        if (table[i].help)
+            fprintf(f, "  --%-12s %s\n", table[i].name, table[i].help);
+}
+
+__attribute__((noreturn)) static void refuse(const char *usage, const char *flag, const char *why)
+{
+    fprintf(stderr, "%s: %s\nusage: %s\n", flag, why, usage);
+    exit(2);
+}
+
+static bool set_u32(uint32_t *out, const char *text)
+{
+    char *end;
+
+    if (*text < '0' || *text > '9') /* strtoul takes spaces and signs, and -1 as a large number */
+        return false;
+    errno = 0;
+    unsigned long v = strtoul(text, &end, 10);
+    if (errno || *end || v > UINT32_MAX)
+        return false;
+    *out = (uint32_t)v;
+    return true;
+}
+
+static bool set_seconds(int64_t *out_us, const char *text)
+{
+    char *end;
+
+    if (text[strspn(text, "0123456789.")] != '\0') /* strtod takes spaces, hex, "inf" and more */
+        return false;
+    double v = strtod(text, &end);
+    if (end == text || *end || !isfinite(v) || v > 1e6)
+        return false;
+    *out_us = (int64_t)(v * 1e6 + 0.5);
+    return true;
+}
+
+static bool set(const struct param *p, char *text)
+{
+    switch (p->kind) {
+    case PARAM_FLAG: *(bool *)p->value = true; return true;
+    case PARAM_TEXT: *(const char **)p->value = text; return true;
+    case PARAM_U32: return set_u32(p->value, text);
+    case PARAM_SECONDS: return set_seconds(p->value, text);
+    }
+    return false;
+}
+
+static const struct param *find(const struct param *table, size_t n, const char *arg, char **value)
+{
+    for (size_t i = 0; i < n; i++) {
+        size_t len = strlen(table[i].name);
+        if (strncmp(arg, table[i].name, len) == 0 && (arg[len] == '\0' || arg[len] == '=')) {
+            *value = arg[len] == '=' ? (char *)(uintptr_t)arg + len + 1 : NULL;
+            return &table[i];
+        }
+    }
+    return NULL;
+}
+
+enum { PARAMS_MAX = 64 };
+
+int params_parse(const char *usage, const struct param *table, size_t n, int argc, char **argv)
+{
+    bool given[PARAMS_MAX] = {false};
+    int kept = 1;
+    bool flags = true;
+
+    assert(n <= PARAMS_MAX);
+    for (int i = 1; i < argc; i++) {
+        char *value, *arg = argv[i];
+        if (flags && strcmp(arg, "--") == 0) {
+            flags = false;
+            continue;
+        }
+        bool is_o = flags && strcmp(arg, "-o") == 0; /* the one short flag: as --o VALUE */
+        if (!flags || arg[0] != '-' || (arg[1] != '-' && !is_o)) {
+            argv[kept++] = arg;
+            continue;
+        }
+        if (strcmp(arg, "--help") == 0) {
+            print_table(stdout, usage, table, n);
+            exit(0);
+        }
+        const struct param *p = find(table, n, arg + (is_o ? 1 : 2), &value);
+        if (!p)
+            refuse(usage, arg, "no such flag");
+        if (p->kind == PARAM_FLAG && value)
+            refuse(usage, arg, "takes no value");
+        if (p->kind != PARAM_FLAG && !value) {
+            if (++i == argc)
+                refuse(usage, arg, "needs a value");
+            value = argv[i];
+        }
+        if (!set(p, value))
+            refuse(usage, arg, "not a usable value");
+        given[p - table] = true;
+    }
+    for (size_t i = 0; i < n; i++)
+        if (table[i].required && !given[i])
+            refuse(usage, table[i].name, "this flag is required");
+    return kept;
+}

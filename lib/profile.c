@@ -1,0 +1,36 @@
+/* profile.c - see profile.h. */
+#include "lib/profile.h"
+
+const char *const behaviour_name[BEHAVIOUR_COUNT] = {
+    [NAT_UNKNOWN] = "unknown", [NAT_NONE] = "none", [NAT_EI] = "ei",
+    [NAT_AD] = "ad",           [NAT_APD] = "apd",
+};
+
+const char *const allocation_name[ALLOCATION_COUNT] = {
+    [ALLOC_UNKNOWN] = "unknown",
+    [ALLOC_PRESERVE] = "preserve",
+    [ALLOC_CONTIGUOUS] = "contiguous",
+    [ALLOC_RANDOM] = "random",
+};
+
+bool profile_valid(const struct profile *p)
+{
+    return p->mapping < BEHAVIOUR_COUNT && p->filtering < BEHAVIOUR_COUNT &&
+           p->allocation < ALLOCATION_COUNT && p->confidence <= 100 && p->port_lo <= p->port_hi;
+}
+
+const char *profile_display(const struct profile *p)
+{
+    static const char *const cone[BEHAVIOUR_COUNT] = {
+        [NAT_UNKNOWN] = "cone",  [NAT_NONE] = "full_cone",      [NAT_EI] = "full_cone",
+        [NAT_AD] = "restricted", [NAT_APD] = "port_restricted",
+    };
+
+    switch (p->mapping) {
+    case NAT_NONE: return p->filtering == NAT_AD || p->filtering == NAT_APD ? "firewalled" : "open";
+    case NAT_EI: return cone[p->filtering];
+    case NAT_AD:
+    case NAT_APD: return "symmetric";
+    default: return "unknown";
+    }
+}

@@ -1,0 +1,40 @@
+/*
+ * profile.h - what is known of a peer's NAT, in the words of RFC 4787 (mapping, filtering) and
+ * NATCracker (allocation).  `unknown` is a value; a guess is not.  Pure.
+ */
+#ifndef PROFILE_H
+#define PROFILE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* RFC 4787 sections 4.1 and 5.  `none`: no NAT, or nothing is filtered. */
+enum behaviour { NAT_UNKNOWN, NAT_NONE, NAT_EI, NAT_AD, NAT_APD, BEHAVIOUR_COUNT };
+
+/* How the port of a new mapping is chosen (RFC 4787 section 4.2). */
+enum allocation { ALLOC_UNKNOWN, ALLOC_PRESERVE, ALLOC_CONTIGUOUS, ALLOC_RANDOM, ALLOCATION_COUNT };
+
+struct profile {
+    uint8_t mapping;           /* enum behaviour */
+    uint8_t filtering;         /* enum behaviour */
+    uint8_t allocation;        /* enum allocation */
+    uint8_t confidence;        /* percent */
+    int16_t delta;             /* contiguous: step from one new mapping's port to the next */
+    uint16_t port_lo, port_hi; /* range that external ports were seen in; 0, 0 when not known */
+    uint32_t age_s;            /* since it was measured, at the time of sending */
+};
+
+extern const char *const behaviour_name[BEHAVIOUR_COUNT]; /* "unknown", "none", "ei", "ad", "apd" */
+extern const char *const allocation_name[ALLOCATION_COUNT]; /* "unknown", "preserve", ... */
+
+/* False when a field holds no value of its enumeration. */
+bool profile_valid(const struct profile *p);
+
+/*
+ * The name people know, derived for display only and never stored or decided on: open, firewalled,
+ * full_cone, restricted, port_restricted, symmetric, unknown (RFC 3489 section 5).  When filtering is
+ * not known an ei mapping is "cone".
+ */
+const char *profile_display(const struct profile *p);
+
+#endif

@@ -1,0 +1,425 @@
+/* service.c - see service.h. */
+#include "lib/service.h"
+#include "lib/log.h"
+#include "lib/udp.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    WAIT_MAX_MS = 60000,
+    LINGER_MS = 200,
+    BUS_HWM = 10000,
+    UDP_BUFFER = 4 << 20, /* a burst of punches from many sessions; the kernel caps it */
+    READY_FD_MAX = 1024,
+};
+
+/* ---- clock, randomness ---------------------------------------------------------------------------- */
+
+static int64_t clock_us(clockid_t clock)
+{
+    struct timespec ts;
+
+    clock_gettime(clock, &ts);
+    return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
+int64_t service_now_us(void) { return clock_us(CLOCK_MONOTONIC); }
+int64_t service_wall_ms(void) { return clock_us(CLOCK_REALTIME) / 1000; }
+
+void service_random_key(uint8_t key[static 32])
+{
+    if (getrandom(key, 32, 0) != 32)
+        die("event=no_randomness why=\"%s\"", strerror(errno));
+}
+
+/* ---- sources -------------------------------------------------------------------------------------- */
+
+static void watch(struct service *s, void *zsock, int fd, short events, service_receive *receive,
+                  void *arg)
+{
+    assert(s->n_sources < SOURCES_MAX); /* shells bound what they watch below this */
+    size_t i = s->n_sources++;
+    s->n_changes++;
+    s->sources[i].zsock = zsock;
+    s->sources[i].fd = fd;
+    s->sources[i].events = events;
+    s->sources[i].receive = receive;
+    s->sources[i].arg = arg;
+}
+
+void service_watch_zmq(struct service *s, void *zsock, service_receive *receive, void *arg)
+{
+    watch(s, zsock_resolve(zsock), -1, ZMQ_POLLIN, receive, arg);
+}
+
+void service_watch_fd(struct service *s, int fd, short events, service_receive *receive, void *arg)
+{
+    watch(s, NULL, fd, events, receive, arg);
+}
+
+static void unwatch(struct service *s, const void *zsock, int fd)
+{
+    for (size_t i = 0; i < s->n_sources; i++)
+        if (s->sources[i].zsock == zsock && s->sources[i].fd == fd) {
+            s->sources[i] = s->sources[--s->n_sources];
+            s->n_changes++;
+            return;
+        }
+}
+
+void service_unwatch_fd(struct service *s, int fd) { unwatch(s, NULL, fd); }
+void service_unwatch_zmq(struct service *s, void *zsock) { unwatch(s, zsock_resolve(zsock), -1); }
+
+static bool receive_signal(struct service *s, void *arg, struct input *in)
+{
+    struct signalfd_siginfo info;
+
+    (void)arg, (void)in;
+    if (read(s->signal_fd, &info, sizeof info) == sizeof info) {
+        s->stop = true;
+        s->stop_signal = (int)info.ssi_signo;
+    }
+    return false;
+}
+
+/* ---- bus -------------------------------------------------------------------------------------------- */
+
+bool service_decode(struct service *s, enum role from, const char *type, size_t type_len,
+                    const void *body, size_t len, struct msg *out)
+{
+    char name[64];
+    const char *field = NULL;
+    enum msg_err err = MSG_UNKNOWN_TYPE;
+
+    if (type_len < sizeof name && !memchr(type, '\0', type_len)) {
+        memcpy(name, type, type_len);
+        name[type_len] = '\0';
+        err = msg_decode(out, name, body, len, &field);
+        if (err == MSG_OK && msg_routed(out->type, from, s->self)) {
+            s->n.messages_in++;
+            return true;
+        }
+    }
+    s->n.messages_refused++;
+    log_limited("event=refused from=%s type=%.*s why=%s field=%s", service_name[from],
+                (int)(type_len < 32 ? type_len : 32), type, err ? msg_err_name[err] : "not_for_us",
+                field ? field : "-");
+    return false;
+}
+
+static enum role service_find(const void *name, size_t len)
+{
+    for (unsigned v = SERVICE_none + 1; v < SERVICE_COUNT; v++)
+        if (strlen(service_name[v]) == len && memcmp(service_name[v], name, len) == 0)
+            return (enum role)v;
+    return SERVICE_none;
+}
+
+/* Three frames: sender, type, body. */
+static bool receive_bus(struct service *s, void *arg, struct input *in)
+{
+    (void)arg;
+    zmsg_t *raw = zmsg_recv_nowait(s->inbox);
+    bool ok = false;
+
+    if (raw && zmsg_size(raw) == 3) {
+        zframe_t *from = zmsg_first(raw), *type = zmsg_next(raw), *body = zmsg_next(raw);
+        enum role who = service_find(zframe_data(from), zframe_size(from));
+        ok = service_decode(s, who, (const char *)zframe_data(type), zframe_size(type),
+                            zframe_data(body), zframe_size(body), &s->msg);
+        in->kind = IN_MSG;
+        in->msg = &s->msg;
+        in->from = (struct sender){.service = who};
+    } else if (raw) {
+        s->n.messages_refused++;
+    }
+    zmsg_destroy(&raw);
+    return ok;
+}
+
+static void open_bus(struct service *s)
+{
+    struct stat st;
+
+    if (stat(s->bus_dir, &st) != 0 || !S_ISDIR(st.st_mode) || (st.st_mode & 077))
+        die("event=no_bus dir=%s why=\"must be a directory with mode 0700\"", s->bus_dir);
+    zsock_t *inbox = zsock_new(ZMQ_PULL);
+    zsock_set_rcvhwm(inbox, BUS_HWM);
+    zsock_set_maxmsgsize(inbox, MSG_SIZE_MAX);
+    if (zsock_bind(inbox, "ipc://%s/%s", s->bus_dir, service_name[s->self]) != 0)
+        die("event=no_inbox path=%s/%s why=\"%s\"", s->bus_dir, service_name[s->self],
+            zmq_strerror(errno));
+    s->inbox = inbox;
+    service_watch_zmq(s, inbox, receive_bus, NULL);
+
+    for (unsigned to = 0; to < SERVICE_COUNT; to++) {
+        bool any = false;
+        for (unsigned t = 0; t < MSG_TYPE_COUNT && to != SERVICE_executor; t++)
+            any = any || msg_routed((enum msg_type)t, s->self, (enum role)to);
+        if (!any)
+            continue;
+        zsock_t *push = zsock_new(ZMQ_PUSH);
+        zsock_set_sndhwm(push, BUS_HWM);
+        zsock_set_sndtimeo(push, 0); /* a service never waits for another */
+        zsock_set_linger(push, LINGER_MS);
+        zsock_set_reconnect_ivl(push, 50);
+        if (zsock_connect(push, "ipc://%s/%s", s->bus_dir, service_name[to]) != 0)
+            die("event=no_bus to=%s why=\"%s\"", service_name[to], zmq_strerror(errno));
+        s->peer[to] = push;
+    }
+}
+
+/* ---- UDP -------------------------------------------------------------------------------------------- */
+
+static bool receive_udp(struct service *s, void *arg, struct input *in)
+{
+    struct sockaddr_storage from;
+    socklen_t from_len = sizeof from;
+    uint8_t sock = (uint8_t)(uintptr_t)arg;
+    ssize_t n = recvfrom(s->udp[sock], s->dgram, sizeof s->dgram, MSG_DONTWAIT,
+                         (struct sockaddr *)&from, &from_len);
+
+    if (n < 0) /* nothing there, or an ICMP error of something sent earlier: nobody's end */
+        return false;
+    s->n.datagrams_in++;
+    in->kind = IN_DATAGRAM;
+    in->dgram.data = s->dgram;
+    in->dgram.len = (size_t)n;
+    in->dgram.src = addr_from_sockaddr(&from);
+    in->dgram.sock = sock;
+    return true;
+}
+
+int service_udp(struct service *s, const struct addr *local)
+{
+    struct sockaddr_storage sa;
+    socklen_t len = addr_to_sockaddr(local, &sa);
+    int buffer = UDP_BUFFER;
+    int fd = socket(sa.ss_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+    assert(s->n_udp < UDP_MAX);
+    if (fd < 0)
+        return -1;
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof buffer);
+    setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &buffer, sizeof buffer);
+    if (bind(fd, (struct sockaddr *)&sa, len) != 0) {
+        int err = errno;
+        close(fd);
+        errno = err;
+        return -1;
+    }
+    s->udp[s->n_udp] = fd;
+    service_watch_fd(s, fd, ZMQ_POLLIN, receive_udp, (void *)(uintptr_t)s->n_udp);
+    return s->n_udp++;
+}
+
+struct addr service_udp_local(const struct service *s, uint8_t sock)
+{
+    struct sockaddr_storage sa = {0};
+    socklen_t len = sizeof sa;
+
+    getsockname(s->udp[sock], (struct sockaddr *)&sa, &len);
+    return addr_from_sockaddr(&sa);
+}
+
+static void send_dgram(struct service *s, const struct output *o)
+{
+    assert(o->dgram.sock < s->n_udp);
+    struct sockaddr_storage sa;
+    socklen_t len = addr_to_sockaddr(&o->dgram.dst, &sa);
+    int fd = s->udp[o->dgram.sock], ttl = o->dgram.ttl, usual = -1;
+    int level = o->dgram.dst.len == 4 ? IPPROTO_IP : IPPROTO_IPV6;
+    int option = o->dgram.dst.len == 4 ? IP_TTL : IPV6_UNICAST_HOPS;
+
+    if (o->dgram.dst.len == 0) { /* to the kernel it would be this host */
+        s->n.datagrams_dropped++;
+        return;
+    }
+    if (ttl > 0)
+        setsockopt(fd, level, option, &ttl, sizeof ttl);
+    if (sendto(fd, o->dgram.data, o->dgram.len, MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)&sa,
+               len) < 0)
+        s->n.datagrams_dropped++; /* full buffer, unreachable: the core repeats what matters */
+    else
+        s->n.datagrams_out++;
+    if (ttl > 0)
+        setsockopt(fd, level, option, &usual, sizeof usual);
+}
+
+/* ---- life ------------------------------------------------------------------------------------------- */
+
+void service_open(struct service *s, enum role self, const char *bus_dir)
+{
+    sigset_t stop;
+
+    memset(s, 0, offsetof(struct service, dgram));
+    s->stop = false;
+    s->self = self;
+    s->bus_dir = bus_dir;
+    log_init(service_name[self]);
+    if (sodium_init() < 0)
+        die("event=no_libsodium");
+    zsys_init();
+    zsys_handler_set(NULL); /* signals come by descriptor */
+    zsys_set_linger(LINGER_MS);
+    sigemptyset(&stop);
+    sigaddset(&stop, SIGINT);
+    sigaddset(&stop, SIGTERM);
+    sigprocmask(SIG_BLOCK, &stop, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    s->signal_fd = signalfd(-1, &stop, SFD_NONBLOCK | SFD_CLOEXEC);
+    if (s->signal_fd < 0)
+        die("event=no_signalfd why=\"%s\"", strerror(errno));
+    service_watch_fd(s, s->signal_fd, ZMQ_POLLIN, receive_signal, NULL);
+    if (bus_dir)
+        open_bus(s);
+}
+
+void service_ready(struct service *s)
+{
+    const char *text = getenv("NATTERJACK_READY_FD");
+
+    log_info("event=ready");
+    if (text) {
+        int fd = atoi(text);
+        if (fd > STDERR_FILENO && fd < READY_FD_MAX) {
+            dprintf(fd, "%s\n", service_name[s->self]);
+            close(fd);
+        }
+        unsetenv("NATTERJACK_READY_FD");
+    }
+}
+
+static bool stamp(struct input *in)
+{
+    in->now_us = service_now_us();
+    in->wall_ms = service_wall_ms();
+    return true;
+}
+
+/* Take one input from whatever is readable, turning, so that no source starves the others. */
+static bool take(struct service *s, const zmq_pollitem_t *items, size_t n, struct input *in)
+{
+    size_t first = s->next_source;
+    uint32_t n_changes = s->n_changes;
+
+    for (size_t i = 0; i < n; i++) {
+        size_t at = (first + i) % n;
+        if (!items[at].revents)
+            continue;
+        s->next_source = at + 1;
+        if (s->sources[at].receive(s, s->sources[at].arg, in))
+            return stamp(in);
+        if (s->stop || s->n_changes != n_changes)
+            return false; /* items no longer tells who is readable: look again */
+    }
+    return false;
+}
+
+static bool tick(struct service *s, struct input *in)
+{
+    s->ticked = true;
+    in->kind = IN_TICK;
+    return stamp(in);
+}
+
+bool service_wait(struct service *s, int64_t deadline_us, struct input *in)
+{
+    zmq_pollitem_t items[SOURCES_MAX];
+
+    while (!s->stop) {
+        memset(in, 0, sizeof *in);
+        if (s->store_answer && s->store_answer(s, in))
+            return stamp(in);
+        int64_t now = service_now_us();
+        bool due = deadline_us <= now;
+        if (due && !s->ticked) /* in turn with the sources: neither can starve the other */
+            return tick(s, in);
+        s->ticked = false;
+        int64_t wait_ms = due                    ? 0
+                          : deadline_us == NEVER ? WAIT_MAX_MS
+                                                 : (deadline_us - now + 999) / 1000;
+        if (wait_ms > WAIT_MAX_MS)
+            wait_ms = WAIT_MAX_MS;
+        size_t n = s->n_sources;
+        for (size_t i = 0; i < n; i++)
+            items[i] =
+                (zmq_pollitem_t){s->sources[i].zsock, s->sources[i].fd, s->sources[i].events, 0};
+        if (zmq_poll(items, (int)n, (long)wait_ms) > 0 && take(s, items, n, in))
+            return true;
+    }
+    return false;
+}
+
+static void send_msg(struct service *s, const struct output *o)
+{
+    char body[MSG_SIZE_MAX];
+
+    assert(msg_routed(o->msg.type, s->self, o->to)); /* or the schema says another one sends this */
+    if (o->to == SERVICE_executor || s->self == SERVICE_executor) {
+        s->send_peer(s, o);
+        return;
+    }
+    size_t len = msg_encode(&o->msg, body);
+    const char *type = msg_name[o->msg.type];
+    if (zsock_send(s->peer[o->to], "ssb", service_name[s->self], type, body, len) == 0) {
+        s->n.messages_out++;
+        return;
+    }
+    s->n.messages_dropped++;
+    log_limited("event=not_sent type=%s to=%s", type, service_name[o->to]);
+}
+
+static void emit_one(struct service *s, const struct output *o)
+{
+    char sid[SID_TEXT];
+
+    switch (o->kind) {
+    case OUT_MSG: send_msg(s, o); break;
+    case OUT_DATAGRAM: send_dgram(s, o); break;
+    case OUT_APP: s->app(s, o); break;
+    case OUT_STORE: break; /* done before */
+    case OUT_NOTE:
+        log_info("event=state session=%s from=%s to=%s why=\"%s\"",
+                 sid_format(&o->note.session, sid), o->note.from, o->note.to, o->note.why);
+        break;
+    }
+}
+
+void service_emit(struct service *s, const struct outputs *out)
+{
+    bool stored = false;
+
+    for (size_t i = 0; i < out->n; i++)
+        if (out->v[i].kind == OUT_STORE) {
+            s->store(s, &out->v[i]);
+            stored = true;
+        }
+    if (stored && s->store_commit)
+        s->store_commit(s);
+    for (size_t i = 0; i < out->n; i++)
+        emit_one(s, &out->v[i]);
+}
+
+void service_close(struct service *s)
+{
+    log_info("event=stopping");
+    zsock_destroy((zsock_t **)&s->inbox);
+    for (size_t i = 0; i < SERVICE_COUNT; i++)
+        zsock_destroy((zsock_t **)&s->peer[i]);
+    for (size_t i = 0; i < s->n_udp; i++)
+        close(s->udp[i]);
+    close(s->signal_fd);
+}

@@ -1,0 +1,99 @@
+/*
+ * service.h - the impure half of every process: sockets, clock, signals, log.
+ *
+ * Actors with mailboxes.  A service binds one inbox (PULL, ipc in the bus directory, which is 0700)
+ * and connects one PUSH to the inbox of every service that the schema lets it send to.  On the wire a
+ * message is three frames: sender, type, msgpack body.  Sends never block; what a queue can't take is
+ * counted and dropped, and the sender's core recovers by deadline.
+ *
+ * A shell may watch more sockets (a ROUTER, a DEALER, a file descriptor) by registering a source.
+ */
+#ifndef SERVICE_H
+#define SERVICE_H
+
+#include "lib/core.h"
+
+#include <czmq.h>
+
+enum { SOURCES_MAX = 512, UDP_MAX = 16 };
+
+struct service;
+
+/* Take one thing from a source.  True when it made *in an input; false when there is nothing to step. */
+typedef bool service_receive(struct service *s, void *arg, struct input *in);
+
+struct service_counters {
+    uint64_t messages_in, messages_out, messages_refused, messages_dropped;
+    uint64_t datagrams_in, datagrams_out, datagrams_dropped;
+};
+
+struct service {
+    enum role self;
+    const char *bus_dir;
+    void *inbox;
+    void *peer[SERVICE_COUNT];
+    int udp[UDP_MAX];
+    uint8_t n_udp;
+    int signal_fd;
+    struct {
+        void *zsock; /* or NULL, then fd */
+        int fd;
+        short events;
+        service_receive *receive;
+        void *arg;
+    } sources[SOURCES_MAX];
+    size_t n_sources, next_source;
+    uint32_t n_changes; /* of the list of sources */
+    bool ticked;        /* the last input was a tick: now it is a source's turn */
+    /* What a shell adds: carry out an output of this kind.  NULL when its core makes none. */
+    void (*send_peer)(struct service *s, const struct output *o);
+    void (*store)(struct service *s, const struct output *o);
+    void (*store_commit)(
+        struct service *s); /* after a batch with puts in it, before messages leave */
+    bool (*store_answer)(struct service *s, struct input *in); /* next answer that waits, if any */
+    void (*app)(struct service *s, const struct output *o);
+    void *arg; /* the shell's own */
+    struct service_counters n;
+    struct msg msg;       /* what the last input's msg points at */
+    uint8_t dgram[65536]; /* what the last input's dgram points at */
+    bool stop;
+    int stop_signal; /* the signal that asked for it, or 0 */
+};
+
+/*
+ * Log under the service's name; block SIGINT and SIGTERM into a descriptor; start libsodium; with a bus
+ * directory (else NULL: no bus) bind the inbox and connect the others.  Dies with a line on failure.
+ */
+void service_open(struct service *s, enum role self, const char *bus_dir);
+
+/* Bind one more UDP socket; returns its index (input and output dgram.sock) or -1 with errno. */
+int service_udp(struct service *s, const struct addr *local);
+
+/* The address that UDP socket sock is bound to. */
+struct addr service_udp_local(const struct service *s, uint8_t sock);
+
+void service_watch_zmq(struct service *s, void *zsock, service_receive *receive, void *arg);
+void service_watch_fd(struct service *s, int fd, short events, service_receive *receive, void *arg);
+void service_unwatch_fd(struct service *s, int fd);
+void service_unwatch_zmq(struct service *s, void *zsock);
+
+/* A 32-byte key for the core's struct rng, from the kernel. */
+void service_random_key(uint8_t key[static 32]);
+
+int64_t service_now_us(void);  /* CLOCK_MONOTONIC */
+int64_t service_wall_ms(void); /* CLOCK_REALTIME */
+
+/* Say so in the log, and to NATTERJACK_READY_FD when it is set. */
+void service_ready(struct service *s);
+
+/* Wait for the next input.  False when it is time to stop (SIGINT, SIGTERM, s->stop). */
+bool service_wait(struct service *s, int64_t deadline_us, struct input *in);
+
+void service_emit(struct service *s, const struct outputs *out);
+void service_close(struct service *s);
+
+/* Decode one message for us from raw frames; false (counted, logged at a limit) when it is unusable. */
+bool service_decode(struct service *s, enum role from, const char *type, size_t type_len,
+                    const void *body, size_t len, struct msg *out);
+
+#endif

@@ -1,0 +1,135 @@
+/* strategy.c - the table of techniques; see strategy.h. */
+#include "lib/strategy.h"
+
+/* clang-format off */
+const char *const technique_name[TECHNIQUE_COUNT] = {
+    [TECHNIQUE_NONE] = "none",
+    [TECHNIQUE_HOST] = "host",
+    [TECHNIQUE_MAPPED] = "mapped",
+    [TECHNIQUE_REVERSAL] = "reversal",
+    [TECHNIQUE_SYNCHRONOUS] = "synchronous",
+    [TECHNIQUE_SEND_FIRST] = "send-first",
+    [TECHNIQUE_PREDICTION] = "prediction",
+    [TECHNIQUE_BIRTHDAY] = "birthday",
+    [TECHNIQUE_BLOCK_BIRTHDAY] = "block-birthday",
+    [TECHNIQUE_RELAYED] = "relayed",
+};
+const char *const policy_name[POLICY_COUNT] = {"auto", "direct", "relay"};
+const char *const mode_name[MODE_COUNT] = {"managed", "raw"};
+const char *const accept_name[ACCEPT_COUNT] = {"anyone", "known", "ask", "nobody"};
+const char *const path_name[PATH_COUNT] = {"failed", "relayed", "half", "direct"};
+
+const uint32_t punch_offset_us[PUNCH_BURST] = {0, 20000, 40000, 80000, 160000, 320000};
+
+/* What can be said of the port that a packet to the peer will leave by. */
+enum port {
+    PORT_FIXED,   /* the one in the token is good for every destination, or it is the local one */
+    PORT_UNKNOWN, /* the mapping was not measured; the token's port may be good */
+    PORT_MOVES,   /* another one for each destination, by steps or by no known rule */
+    PORT_RANDOM,
+    PORT_COUNT
+};
+
+/* What comes of two ports when neither side is reachable by anyone; direct_synchronous is the hit. */
+static const uint8_t outcome[PORT_COUNT][PORT_COUNT] = {
+#define S VERDICT_direct_synchronous
+#define U VERDICT_profile_unknown
+#define M VERDICT_not_predictable
+#define R VERDICT_one_random
+#define B VERDICT_both_random
+    /*                 fixed  unknown  moves  random */
+    [PORT_FIXED]   = { S,     S,       M,     R },
+    [PORT_UNKNOWN] = { S,     S,       U,     U },
+    [PORT_MOVES]   = { M,     U,       M,     R },
+    [PORT_RANDOM]  = { R,     U,       R,     B },
+#undef S
+#undef U
+#undef M
+#undef R
+#undef B
+};
+/* clang-format on */
+
+/* Six round trips, so that a lost packet and a clashing mapping both have time to mend. */
+enum { SPAN_MIN_US = 3000000, SPAN_MAX_US = 10000000, SPAN_ROUND_TRIPS = 6 };
+
+static enum port port_of(const struct profile *p)
+{
+    switch (p->mapping) {
+    case NAT_NONE:
+    case NAT_EI: return PORT_FIXED;
+    case NAT_AD:
+    case NAT_APD:
+        switch (p->allocation) {
+        case ALLOC_PRESERVE: return PORT_FIXED;
+        case ALLOC_RANDOM: return PORT_RANDOM;
+        default: return PORT_MOVES;
+        }
+    default: return PORT_UNKNOWN;
+    }
+}
+
+/*
+ * Can anyone who knows its address reach this side?  A host without NAT whose filtering was not
+ * measured is tried as one: if a firewall stands before it, both sides sending opens that as well.
+ */
+static bool reachable(const struct profile *p)
+{
+    switch (p->mapping) {
+    case NAT_NONE: return p->filtering != NAT_AD && p->filtering != NAT_APD;
+    case NAT_EI: return p->filtering == NAT_EI || p->filtering == NAT_NONE;
+    default: return false;
+    }
+}
+
+static uint32_t span(uint32_t rtt_us)
+{
+    if (rtt_us <= SPAN_MIN_US / SPAN_ROUND_TRIPS)
+        return SPAN_MIN_US;
+    return rtt_us < SPAN_MAX_US / SPAN_ROUND_TRIPS ? SPAN_ROUND_TRIPS * rtt_us : SPAN_MAX_US;
+}
+
+/*
+ * The direct technique for the pair, or TECHNIQUE_NONE.  There is at most one: both sides of a
+ * reversal send as well, so that a synchronous try after it would repeat the same packets.
+ */
+static struct step direct(const struct profile *const side[2], const bool has_token[2],
+                          uint32_t span_us, enum verdict *reason)
+{
+    struct step s = {.technique = TECHNIQUE_NONE, .role = 2, .span_us = span_us};
+    bool open[2] = {reachable(side[0]), reachable(side[1])};
+
+    /* Only an address that a token proves is dialled. */
+    if ((open[0] && has_token[0]) || (open[1] && has_token[1])) {
+        s.technique = TECHNIQUE_REVERSAL;
+        if (!(open[0] && has_token[0]))
+            s.role = 0;
+        else if (!(open[1] && has_token[1]))
+            s.role = 1;
+        *reason = VERDICT_direct_reversal;
+        return s;
+    }
+    *reason = (enum verdict)outcome[port_of(side[0])][port_of(side[1])];
+    if (open[0] || open[1] ||
+        (*reason == VERDICT_direct_synchronous && !(has_token[0] && has_token[1])))
+        *reason = VERDICT_no_token;
+    if (*reason == VERDICT_direct_synchronous)
+        s.technique = TECHNIQUE_SYNCHRONOUS;
+    return s;
+}
+
+struct plan strategy_plan(const struct profile *a, const struct profile *b, const bool has_token[2],
+                          enum policy policy, uint32_t rtt_us, enum verdict *reason)
+{
+    struct plan plan = {0};
+
+    *reason = VERDICT_relay_policy;
+    if (policy != POLICY_RELAY) {
+        struct step s = direct((const struct profile *[2]){a, b}, has_token, span(rtt_us), reason);
+        if (s.technique != TECHNIQUE_NONE)
+            plan.v[plan.n++] = s;
+    }
+    if (policy != POLICY_DIRECT)
+        plan.v[plan.n++] = (struct step){.technique = TECHNIQUE_RELAYED, .role = 2};
+    return plan;
+}

@@ -1,0 +1,49 @@
+/*
+ * strategy.h - which techniques can open a path between two profiles, in order, and why.
+ *
+ * A pure function over a table that one can read.  Unknown filtering plans as apd.
+ */
+#ifndef STRATEGY_H
+#define STRATEGY_H
+
+#include "lib/msg.h"
+#include "lib/verdict.h"
+
+enum technique {
+    TECHNIQUE_NONE,
+    TECHNIQUE_HOST,
+    TECHNIQUE_MAPPED,
+    TECHNIQUE_REVERSAL,
+    TECHNIQUE_SYNCHRONOUS,
+    TECHNIQUE_SEND_FIRST,
+    TECHNIQUE_PREDICTION,
+    TECHNIQUE_BIRTHDAY,
+    TECHNIQUE_BLOCK_BIRTHDAY,
+    TECHNIQUE_RELAYED,
+    TECHNIQUE_COUNT
+};
+extern const char *const technique_name[TECHNIQUE_COUNT]; /* "synchronous", ... */
+
+enum policy { POLICY_AUTO, POLICY_DIRECT, POLICY_RELAY, POLICY_COUNT };
+enum mode { MODE_MANAGED, MODE_RAW, MODE_COUNT };
+enum accept { ACCEPT_ANYONE, ACCEPT_KNOWN, ACCEPT_ASK, ACCEPT_NOBODY, ACCEPT_COUNT };
+enum path_kind { PATH_FAILED, PATH_RELAYED, PATH_HALF, PATH_DIRECT, PATH_COUNT };
+extern const char *const policy_name[POLICY_COUNT];
+extern const char *const mode_name[MODE_COUNT];
+extern const char *const accept_name[ACCEPT_COUNT];
+extern const char *const path_name[PATH_COUNT];
+
+/* When a technique's packets leave (DESIGN section 6), in us after the start; then every 100 ms. */
+enum { PUNCH_BURST = 6, PUNCH_EVERY_US = 100000 };
+extern const uint32_t punch_offset_us[PUNCH_BURST];
+
+/*
+ * The plan for side 0 (the initiator) and side 1.  *reason says why it is what it is: of a plan with a
+ * direct technique the verdict that its success will carry, else why there is none.
+ * has_token: a fresh address token of that side is at hand.  rtt_us: the larger round trip between a
+ * side and its probers, 0 when not known; the techniques' spans follow from it.
+ */
+struct plan strategy_plan(const struct profile *a, const struct profile *b, const bool has_token[2],
+                          enum policy policy, uint32_t rtt_us, enum verdict *reason);
+
+#endif

@@ -1,0 +1,77 @@
+/* ticket.c - see ticket.h. */
+#include "lib/ticket.h"
+
+#include "lib/bytes.h"
+
+#include <assert.h>
+#include <sodium.h>
+#include <string.h>
+
+enum { VERSION = 1, NONCE = crypto_box_NONCEBYTES, PLAIN = 16 + 1 + 1 + 8 + 8 + 8 };
+_Static_assert(TICKET_BYTES == 1 + NONCE + crypto_box_MACBYTES + PLAIN, "as ticket.h lays it out");
+_Static_assert(TICKET_KEY == crypto_box_BEFORENMBYTES, "a precomputed crypto_box key");
+
+bool ticket_seal(const struct ticket *t, const uint8_t relay_public[static 32],
+                 const uint8_t coordinator_secret[static 32], struct rng *rng,
+                 uint8_t out[static TICKET_BYTES])
+{
+    uint8_t plain[PLAIN];
+
+    assert(t->side <= 1 && t->expires_ms >= 0);
+    memcpy(plain, t->session.b, 16);
+    plain[16] = t->side;
+    plain[17] = t->mode;
+    put_u64(plain + 18, (uint64_t)t->expires_ms);
+    put_u64(plain + 26, t->bytes_max);
+    put_u64(plain + 34, t->bytes_per_s);
+    out[0] = VERSION;
+    rng_bytes(rng, out + 1, NONCE);
+    return crypto_box_easy(out + 1 + NONCE, plain, sizeof plain, out + 1, relay_public,
+                           coordinator_secret) == 0;
+}
+
+bool ticket_key(const uint8_t coordinator_public[static 32], const uint8_t relay_secret[static 32],
+                uint8_t key[static TICKET_KEY])
+{
+    return crypto_box_beforenm(key, coordinator_public, relay_secret) == 0;
+}
+
+static bool read_plain(const uint8_t plain[static PLAIN], struct ticket *out)
+{
+    if (plain[16] > 1 || plain[18] > 0x7f) /* no such side; expiry beyond int64_t */
+        return false;
+    memcpy(out->session.b, plain, 16);
+    out->side = plain[16];
+    out->mode = plain[17];
+    out->expires_ms = (int64_t)get_u64(plain + 18);
+    out->bytes_max = get_u64(plain + 26);
+    out->bytes_per_s = get_u64(plain + 34);
+    return true;
+}
+
+bool ticket_open_with(const uint8_t *data, size_t len, const uint8_t (*keys)[TICKET_KEY],
+                      size_t n_keys, struct ticket *out)
+{
+    uint8_t plain[PLAIN];
+
+    if (len != TICKET_BYTES || data[0] != VERSION)
+        return false;
+    for (size_t i = 0; i < n_keys; i++)
+        if (crypto_box_open_easy_afternm(plain, data + 1 + NONCE, len - 1 - NONCE, data + 1,
+                                         keys[i]) == 0)
+            return read_plain(plain, out);
+    return false;
+}
+
+bool ticket_open(const uint8_t *data, size_t len, const uint8_t (*coordinators)[32],
+                 size_t n_coordinators, const uint8_t relay_secret[static 32], struct ticket *out)
+{
+    uint8_t key[1][TICKET_KEY];
+    bool ok = false;
+
+    for (size_t i = 0; i < n_coordinators && !ok; i++)
+        ok = ticket_key(coordinators[i], relay_secret, key[0]) &&
+             ticket_open_with(data, len, (const uint8_t(*)[TICKET_KEY])key, 1, out);
+    sodium_memzero(key, sizeof key);
+    return ok;
+}

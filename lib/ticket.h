@@ -1,0 +1,48 @@
+/*
+ * ticket.h - relay tickets: the coordinator's word to a relay that one side of a session may use it.
+ *
+ *   version 1 | nonce 24 | crypto_box of 42 bytes (58 with its tag)
+ *   plain: session 16 | side 1 | mode 1 | expiry 8 (Unix ms) | byte quota 8 | rate 8 (bytes per second)
+ *
+ * Sealed to the relay's X25519 key by the coordinator's (libsodium crypto_box: XSalsa20-Poly1305), so
+ * that the relay keeps no state to know a ticket and a peer can't read or make one.  Integers are
+ * big-endian.  Quotas are of what this side sends and are taken literally: 0 is nothing, UINT64_MAX no
+ * limit.  Pure.
+ */
+#ifndef TICKET_H
+#define TICKET_H
+
+#include "lib/id.h"
+#include "lib/rng.h"
+
+enum { TICKET_BYTES = 1 + 24 + 16 + 42 };
+
+struct ticket {
+    struct sid session;
+    uint8_t side, mode;
+    int64_t expires_ms;
+    uint64_t bytes_max, bytes_per_s; /* UINT64_MAX: no limit; 0: nothing */
+};
+
+/* False when the relay's key has small order. */
+bool ticket_seal(const struct ticket *t, const uint8_t relay_public[static 32],
+                 const uint8_t coordinator_secret[static 32], struct rng *rng,
+                 uint8_t out[static TICKET_BYTES]);
+
+/*
+ * The key that a coordinator and a relay share; computed once, it spares the relay a Diffie-Hellman for
+ * every ticket that a stranger shows.  False when the coordinator's key has small order.
+ */
+enum { TICKET_KEY = 32 };
+bool ticket_key(const uint8_t coordinator_public[static 32], const uint8_t relay_secret[static 32],
+                uint8_t key[static TICKET_KEY]);
+
+/* As ticket_open, by keys from ticket_key. */
+bool ticket_open_with(const uint8_t *data, size_t len, const uint8_t (*keys)[TICKET_KEY],
+                      size_t n_keys, struct ticket *out);
+
+/* False when it is not from one of this relay's coordinators, or malformed.  Expiry is the caller's. */
+bool ticket_open(const uint8_t *data, size_t len, const uint8_t (*coordinators)[32],
+                 size_t n_coordinators, const uint8_t relay_secret[static 32], struct ticket *out);
+
+#endif

@@ -1,0 +1,114 @@
+/* token.c - see token.h. */
+#include "lib/token.h"
+#include "lib/bytes.h"
+
+#include <assert.h>
+#include <sodium.h>
+#include <string.h>
+
+enum {
+    VERSION = 1,
+    AT_FAMILY = 1,
+    AT_PORT = 2,
+    AT_IP = 4,
+    AT_PEER = 20,
+    AT_TIME = 52,
+    AT_KEY_ID = 60,
+    SIGNED_BYTES = 68
+};
+_Static_assert(SIGNED_BYTES + crypto_sign_BYTES == TOKEN_BYTES, "the layout of token.h");
+
+#define CERT_CONTEXT "natterjack-cert-1"
+enum { CERT_SIGNED = sizeof CERT_CONTEXT - 1 + 1 + 32 };
+
+/* The signed bytes.  A certificate begins with 'n', a token with its version: neither can pass for the
+ * other, should one key ever sign both. */
+static void layout(const struct token *t, uint8_t b[static SIGNED_BYTES])
+{
+    memset(b, 0, SIGNED_BYTES);
+    b[0] = VERSION;
+    b[AT_FAMILY] = t->addr.len == 4 ? 4 : 6;
+    put_u16(b + AT_PORT, t->addr.port);
+    memcpy(b + AT_IP, t->addr.ip, t->addr.len);
+    memcpy(b + AT_PEER, t->peer.b, sizeof t->peer.b);
+    put_u64(b + AT_TIME, (uint64_t)t->time_ms);
+    memcpy(b + AT_KEY_ID, t->key_id, sizeof t->key_id);
+}
+
+void token_sign(const struct token *t, const uint8_t secret[static 64], struct msg_token *out)
+{
+    struct token with_id = *t;
+
+    assert(t->addr.len == 4 || t->addr.len == 16);
+    memcpy(with_id.key_id, secret + 32,
+           sizeof with_id.key_id); /* libsodium: seed, then public key */
+    memset(out, 0, sizeof *out);
+    out->len = TOKEN_BYTES;
+    layout(&with_id, out->b);
+    crypto_sign_detached(out->b + SIGNED_BYTES, NULL, out->b, SIGNED_BYTES, secret);
+}
+
+bool token_read(const struct msg_token *raw, struct token *out)
+{
+    static const uint8_t zeroes[12];
+    const uint8_t *b = raw->b;
+    struct token t = {0};
+
+    if (raw->len != TOKEN_BYTES || b[0] != VERSION || (b[AT_FAMILY] != 4 && b[AT_FAMILY] != 6))
+        return false;
+    t.addr.len = b[AT_FAMILY] == 4 ? 4 : 16;
+    if (t.addr.len == 4 && memcmp(b + AT_IP + 4, zeroes, sizeof zeroes) != 0)
+        return false;
+    t.addr.port = get_u16(b + AT_PORT);
+    memcpy(t.addr.ip, b + AT_IP, t.addr.len);
+    memcpy(t.peer.b, b + AT_PEER, sizeof t.peer.b);
+    uint64_t time = get_u64(b + AT_TIME);
+    if (time > INT64_MAX || t.addr.port == 0)
+        return false;
+    t.time_ms = (int64_t)time;
+    memcpy(t.key_id, b + AT_KEY_ID, sizeof t.key_id);
+    *out = t;
+    return true;
+}
+
+bool token_verify(const struct msg_token *raw, const struct prober_list *probers, struct token *out)
+{
+    struct token t;
+
+    if (!token_read(raw, &t))
+        return false;
+    for (size_t i = 0; i < probers->n && i < PROBERS_MAX; i++) {
+        const uint8_t *key = probers->v[i].key;
+        if (memcmp(key, t.key_id, sizeof t.key_id) == 0 &&
+            crypto_sign_verify_detached(raw->b + SIGNED_BYTES, raw->b, SIGNED_BYTES, key) == 0) {
+            *out = t;
+            return true;
+        }
+    }
+    return false;
+}
+
+static void cert_layout(char role, const uint8_t key[static 32], uint8_t b[static CERT_SIGNED])
+{
+    memcpy(b, CERT_CONTEXT, sizeof CERT_CONTEXT - 1);
+    b[sizeof CERT_CONTEXT - 1] = (uint8_t)role;
+    memcpy(b + sizeof CERT_CONTEXT, key, 32);
+}
+
+void cert_sign(char role, const uint8_t key[static 32], const uint8_t authority_secret[static 64],
+               uint8_t cert[static 64])
+{
+    uint8_t b[CERT_SIGNED];
+
+    cert_layout(role, key, b);
+    crypto_sign_detached(cert, NULL, b, sizeof b, authority_secret);
+}
+
+bool cert_verify(char role, const uint8_t key[static 32], const uint8_t authority[static 32],
+                 const uint8_t cert[static 64])
+{
+    uint8_t b[CERT_SIGNED];
+
+    cert_layout(role, key, b);
+    return crypto_sign_verify_detached(cert, b, sizeof b, authority) == 0;
+}

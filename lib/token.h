@@ -1,0 +1,39 @@
+/*
+ * token.h - address tokens: a prober's signed word that a peer was seen at an address, and the
+ * certificates that make a prober's or relay's key one of this suite.  Ed25519 (RFC 8032).  Pure.
+ *
+ *   token   version 1 | family 4 or 6 | port 2 | ip 16 | peer id 32 | time 8 | prober key id 8 | signature 64
+ *           = 132 bytes, integers big-endian, unused ip bytes zero; time in Unix ms of the prober
+ *   cert    signature by the authority over "natterjack-cert-1" | role 1 ('p' or 'r') | key 32
+ */
+#ifndef TOKEN_H
+#define TOKEN_H
+
+#include "lib/msg.h"
+
+enum { TOKEN_BYTES = 132, TOKEN_TTL_MS = 120000, TOKEN_REFRESH_MS = 50000 };
+_Static_assert((int)TOKEN_BYTES <= (int)MSG_TOKEN_MAX, "a token fits its field");
+
+struct token {
+    struct addr addr;
+    struct peer_id peer;
+    int64_t time_ms;
+    uint8_t key_id[8]; /* first bytes of the prober's public key */
+};
+
+/* Sign t with the prober's 64-byte Ed25519 secret key; key_id is taken from it. */
+void token_sign(const struct token *t, const uint8_t secret[static 64], struct msg_token *out);
+
+/* Read without checking the signature.  False when malformed. */
+bool token_read(const struct msg_token *raw, struct token *out);
+
+/* Read, and check the signature with the key of one of these probers.  False when forged or unknown. */
+bool token_verify(const struct msg_token *raw, const struct prober_list *probers,
+                  struct token *out);
+
+void cert_sign(char role, const uint8_t key[static 32], const uint8_t authority_secret[static 64],
+               uint8_t cert[static 64]);
+bool cert_verify(char role, const uint8_t key[static 32], const uint8_t authority[static 32],
+                 const uint8_t cert[static 64]);
+
+#endif

@@ -1,0 +1,55 @@
+/* verdict.c - see verdict.h. */
+#include "lib/verdict.h"
+
+#include <assert.h>
+#include <string.h>
+
+/* clang-format off */
+static const struct {
+    const char *name, *cause, *remedy;
+} verdicts[VERDICT_COUNT] = {
+#define VERDICT(id, name, cause, remedy) [VERDICT_##id] = {name, cause, remedy},
+#include "schemas/verdicts.def"
+};
+
+const char *const kind_name[] = {
+    "reflex-timeout", "peer-not-reachable", "transport", "rendezvous-no-relay", "rendezvous-rejected",
+    "punch-failed", "port-map-unavailable", "unsupported", "timeout", "unreachable",
+    "all-ports-failed", "cancelled", "not-found", "rate-limited", "not-authorized", "bad-request",
+    "overloaded",
+};
+/* clang-format on */
+
+const char *verdict_name(enum verdict v)
+{
+    assert(v < VERDICT_COUNT);
+    return verdicts[v].name;
+}
+
+const char *verdict_cause(enum verdict v)
+{
+    assert(v < VERDICT_COUNT);
+    return verdicts[v].cause;
+}
+
+const char *verdict_remedy(enum verdict v)
+{
+    assert(v < VERDICT_COUNT);
+    return verdicts[v].remedy;
+}
+
+enum verdict verdict_find(const char *name)
+{
+    for (unsigned v = 0; v < VERDICT_COUNT; v++)
+        if (strcmp(verdicts[v].name, name) == 0)
+            return (enum verdict)v;
+    return VERDICT_unknown;
+}
+
+bool kind_valid(const char *kind)
+{
+    for (unsigned i = 0; i < sizeof kind_name / sizeof kind_name[0]; i++)
+        if (strcmp(kind_name[i], kind) == 0)
+            return true;
+    return *kind == '\0';
+}

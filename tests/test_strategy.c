@@ -1,0 +1,185 @@
+/*
+ * test_strategy.c - the table of techniques, over every pair of profiles and every pair of tokens.
+ */
+#include "lib/strategy.h"
+
+#include <criterion/criterion.h>
+
+enum { PROFILES = BEHAVIOUR_COUNT * BEHAVIOUR_COUNT * ALLOCATION_COUNT };
+
+static struct profile profile(unsigned i)
+{
+    return (struct profile){
+        .mapping = (uint8_t)(i % BEHAVIOUR_COUNT),
+        .filtering = (uint8_t)(i / BEHAVIOUR_COUNT % BEHAVIOUR_COUNT),
+        .allocation = (uint8_t)(i / BEHAVIOUR_COUNT / BEHAVIOUR_COUNT),
+    };
+}
+
+static bool changing(const struct profile *p)
+{
+    return p->mapping == NAT_AD || p->mapping == NAT_APD;
+}
+
+static bool random_port(const struct profile *p)
+{
+    return changing(p) && p->allocation == ALLOC_RANDOM;
+}
+
+/* The reference's T0: anyone can reach it. */
+static bool open_to_all(const struct profile *p)
+{
+    return (p->mapping == NAT_NONE || p->mapping == NAT_EI) &&
+           (p->filtering == NAT_NONE || p->filtering == NAT_EI);
+}
+
+static bool knowable(const struct profile *p)
+{
+    return p->mapping == NAT_NONE || p->mapping == NAT_EI ||
+           (changing(p) && p->allocation == ALLOC_PRESERVE);
+}
+
+static bool is_direct(const struct plan *p)
+{
+    return p->n > 0 && p->v[0].technique != TECHNIQUE_RELAYED;
+}
+
+static void check(const struct profile *a, const struct profile *b, const bool tokens[2],
+                  enum policy policy)
+{
+    enum verdict why = VERDICT_unknown, swapped_why = VERDICT_unknown;
+    struct plan p = strategy_plan(a, b, tokens, policy, 0, &why);
+    struct plan q = strategy_plan(b, a, (bool[2]){tokens[1], tokens[0]}, policy, 0, &swapped_why);
+
+    cr_assert_neq(why, VERDICT_unknown);
+    cr_assert_eq(why, swapped_why);
+    cr_assert_eq(p.n, q.n);
+    for (unsigned i = 0; i < p.n; i++) {
+        cr_assert_eq(p.v[i].technique, q.v[i].technique);
+        cr_assert_eq(p.v[i].role, q.v[i].role == 2 ? 2 : !q.v[i].role);
+        cr_assert(p.v[i].technique != TECHNIQUE_NONE && p.v[i].technique < TECHNIQUE_COUNT);
+    }
+    if (policy == POLICY_DIRECT)
+        cr_assert(p.n == 0 || p.v[p.n - 1].technique != TECHNIQUE_RELAYED);
+    else
+        cr_assert_eq(p.v[p.n - 1].technique, TECHNIQUE_RELAYED);
+    if (policy == POLICY_RELAY)
+        cr_assert(p.n == 1 && why == VERDICT_relay_policy);
+    else
+        cr_assert_eq(is_direct(&p),
+                     why == VERDICT_direct_reversal || why == VERDICT_direct_synchronous);
+}
+
+Test(strategy, is_symmetric_and_complete_over_all_pairs, .timeout = 30)
+{
+    for (unsigned i = 0; i < PROFILES * PROFILES; i++) {
+        struct profile a = profile(i / PROFILES), b = profile(i % PROFILES);
+
+        for (unsigned t = 0; t < 4; t++)
+            for (unsigned policy = 0; policy < POLICY_COUNT; policy++)
+                check(&a, &b, (bool[2]){t & 1, t & 2}, (enum policy)policy);
+    }
+}
+
+Test(strategy, is_direct_wherever_a_side_is_open_or_both_ports_are_knowable, .timeout = 30)
+{
+    for (unsigned i = 0; i < PROFILES * PROFILES; i++) {
+        struct profile a = profile(i / PROFILES), b = profile(i % PROFILES);
+        enum verdict why;
+        struct plan p = strategy_plan(&a, &b, (bool[2]){true, true}, POLICY_AUTO, 0, &why);
+
+        if (open_to_all(&a) || open_to_all(&b))
+            cr_assert_eq(p.v[0].technique, TECHNIQUE_REVERSAL);
+        else if (knowable(&a) && knowable(&b))
+            cr_assert(is_direct(&p));
+        if (random_port(&a) && random_port(&b))
+            cr_assert(p.n == 1 && why == VERDICT_both_random);
+        else if (changing(&a) && changing(&b) && !(knowable(&a) && knowable(&b)))
+            cr_assert(!is_direct(&p));
+    }
+}
+
+Test(strategy, never_dials_an_address_that_no_token_proves, .timeout = 30)
+{
+    for (unsigned i = 0; i < PROFILES * PROFILES; i++) {
+        struct profile a = profile(i / PROFILES), b = profile(i % PROFILES);
+        enum verdict why;
+        struct plan none = strategy_plan(&a, &b, (bool[2]){false, false}, POLICY_AUTO, 0, &why);
+        cr_assert(!is_direct(&none));
+
+        struct plan one = strategy_plan(&a, &b, (bool[2]){true, false}, POLICY_AUTO, 0, &why);
+        if (is_direct(&one)) /* then side 1 dials side 0 */
+            cr_assert(one.v[0].technique == TECHNIQUE_REVERSAL && one.v[0].role == 1);
+    }
+}
+
+/* clang-format off */
+static const struct {
+    uint8_t a[3], b[3]; /* mapping, filtering, allocation */
+    enum verdict why;
+    uint8_t technique, role;
+} cases[] = {
+    {{NAT_EI, NAT_EI, ALLOC_RANDOM}, {NAT_APD, NAT_APD, ALLOC_RANDOM}, VERDICT_direct_reversal, TECHNIQUE_REVERSAL, 1},
+    {{NAT_APD, NAT_APD, ALLOC_RANDOM}, {NAT_EI, NAT_EI, ALLOC_RANDOM}, VERDICT_direct_reversal, TECHNIQUE_REVERSAL, 0},
+    {{NAT_NONE, NAT_UNKNOWN, 0}, {NAT_APD, NAT_APD, ALLOC_RANDOM}, VERDICT_direct_reversal, TECHNIQUE_REVERSAL, 1},
+    {{NAT_EI, NAT_EI, 0}, {NAT_EI, NAT_EI, 0}, VERDICT_direct_reversal, TECHNIQUE_REVERSAL, 2},
+    {{NAT_EI, NAT_APD, ALLOC_RANDOM}, {NAT_EI, NAT_AD, 0}, VERDICT_direct_synchronous, TECHNIQUE_SYNCHRONOUS, 2},
+    {{NAT_NONE, NAT_APD, 0}, {NAT_APD, NAT_APD, ALLOC_PRESERVE}, VERDICT_direct_synchronous, TECHNIQUE_SYNCHRONOUS, 2},
+    {{NAT_UNKNOWN, 0, 0}, {NAT_UNKNOWN, 0, 0}, VERDICT_direct_synchronous, TECHNIQUE_SYNCHRONOUS, 2},
+    {{NAT_EI, NAT_APD, 0}, {NAT_APD, NAT_APD, ALLOC_RANDOM}, VERDICT_one_random, TECHNIQUE_RELAYED, 2},
+    {{NAT_AD, NAT_APD, ALLOC_CONTIGUOUS}, {NAT_APD, NAT_APD, ALLOC_RANDOM}, VERDICT_one_random, TECHNIQUE_RELAYED, 2},
+    {{NAT_AD, NAT_APD, ALLOC_CONTIGUOUS}, {NAT_EI, NAT_APD, 0}, VERDICT_not_predictable, TECHNIQUE_RELAYED, 2},
+    {{NAT_APD, NAT_APD, ALLOC_UNKNOWN}, {NAT_EI, NAT_APD, 0}, VERDICT_not_predictable, TECHNIQUE_RELAYED, 2},
+    {{NAT_APD, NAT_APD, ALLOC_RANDOM}, {NAT_AD, NAT_EI, ALLOC_RANDOM}, VERDICT_both_random, TECHNIQUE_RELAYED, 2},
+    {{NAT_UNKNOWN, 0, 0}, {NAT_APD, NAT_APD, ALLOC_RANDOM}, VERDICT_profile_unknown, TECHNIQUE_RELAYED, 2},
+};
+/* clang-format on */
+
+static struct profile of(const uint8_t v[3])
+{
+    return (struct profile){.mapping = v[0], .filtering = v[1], .allocation = v[2]};
+}
+
+Test(strategy, gives_the_technique_the_role_and_the_reason)
+{
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        enum verdict why;
+        struct profile a = of(cases[i].a), b = of(cases[i].b);
+        struct plan p = strategy_plan(&a, &b, (bool[2]){true, true}, POLICY_AUTO, 0, &why);
+
+        cr_assert_eq(why, cases[i].why, "case %zu: %s", i, verdict_name(why));
+        cr_assert_eq(p.v[0].technique, cases[i].technique, "case %zu", i);
+        cr_assert_eq(p.v[0].role, cases[i].role, "case %zu", i);
+    }
+}
+
+Test(strategy, tries_for_three_seconds_or_six_round_trips_within_bounds)
+{
+    static const struct {
+        uint32_t rtt_us, span_us;
+    } spans[] = {
+        {0,        3000000 },
+        {500000,   3000000 },
+        {600000,   3600000 },
+        {60000000, 10000000}
+    };
+    struct profile open = {.mapping = NAT_EI, .filtering = NAT_EI};
+    enum verdict why;
+
+    for (size_t i = 0; i < sizeof spans / sizeof spans[0]; i++) {
+        struct plan p =
+            strategy_plan(&open, &open, (bool[2]){true, true}, POLICY_AUTO, spans[i].rtt_us, &why);
+        cr_assert_eq(p.v[0].span_us, spans[i].span_us);
+        cr_assert(p.v[0].start_us == 0 && p.v[p.n - 1].start_us == 0);
+    }
+}
+
+Test(strategy, plans_nothing_when_only_direct_is_allowed_and_nothing_can_work)
+{
+    struct profile random = {.mapping = NAT_APD, .filtering = NAT_APD, .allocation = ALLOC_RANDOM};
+    enum verdict why;
+
+    cr_assert_eq(strategy_plan(&random, &random, (bool[2]){true, true}, POLICY_DIRECT, 0, &why).n,
+                 0);
+    cr_assert_eq(why, VERDICT_both_random);
+}

@@ -1,0 +1,407 @@
+/* test_stun.c - STUN messages: the vectors of RFC 5769, round trips, and bytes that mean harm. */
+#include "lib/rng.h"
+#include "lib/stun.h"
+
+#include <criterion/criterion.h>
+#include <string.h>
+
+TestSuite(stun, .timeout = 30);
+
+/* RFC 5769 section 2.1: SOFTWARE, PRIORITY, ICE-CONTROLLED, USERNAME, MESSAGE-INTEGRITY, FINGERPRINT. */
+static const uint8_t sample_request[] =
+    "\x00\x01\x00\x58\x21\x12\xa4\x42\xb7\xe7\xa7\x01\xbc\x34\xd6\x86\xfa\x87\xdf\xae"
+    "\x80\x22\x00\x10STUN test client"
+    "\x00\x24\x00\x04\x6e\x00\x01\xff"
+    "\x80\x29\x00\x08\x93\x2f\xf9\xb1\x51\x26\x3b\x36"
+    "\x00\x06\x00\x09\x65\x76\x74\x6a\x3a\x68\x36\x76\x59\x20\x20\x20"
+    "\x00\x08\x00\x14\x9a\xea\xa7\x0c\xbf\xd8\xcb\x56\x78\x1e\xf2\xb5\xb2\xd3\xf2\x49\xc1\xb5\x71"
+    "\xa2"
+    "\x80\x28\x00\x04\xe5\x7a\x3b\xcf";
+
+/* Section 2.2. */
+static const uint8_t sample_ipv4[] =
+    "\x01\x01\x00\x3c\x21\x12\xa4\x42\xb7\xe7\xa7\x01\xbc\x34\xd6\x86\xfa\x87\xdf\xae"
+    "\x80\x22\x00\x0btest vector\x20"
+    "\x00\x20\x00\x08\x00\x01\xa1\x47\xe1\x12\xa6\x43"
+    "\x00\x08\x00\x14\x2b\x91\xf5\x99\xfd\x9e\x90\xc3\x8c\x74\x89\xf9\x2a\xf9\xba\x53\xf0\x6b\xe7"
+    "\xd7"
+    "\x80\x28\x00\x04\xc0\x7d\x4c\x96";
+
+/* Section 2.3. */
+static const uint8_t sample_ipv6[] =
+    "\x01\x01\x00\x48\x21\x12\xa4\x42\xb7\xe7\xa7\x01\xbc\x34\xd6\x86\xfa\x87\xdf\xae"
+    "\x80\x22\x00\x0btest vector\x20"
+    "\x00\x20\x00\x14\x00\x02\xa1\x47\x01\x13\xa9\xfa\xa5\xd3\xf1\x79\xbc\x25\xf4\xb5\xbe\xd2\xb9"
+    "\xd9"
+    "\x00\x08\x00\x14\xa3\x82\x95\x4e\x4b\xe6\x7b\xf1\x17\x84\xc9\x7c\x82\x92\xc2\x75\xbf\xe3\xed"
+    "\x41"
+    "\x80\x28\x00\x04\xc8\xfb\x0b\x4c";
+
+static const uint8_t txid[STUN_TXID_BYTES] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
+
+static void expect_addr(const struct addr *a, const char *text)
+{
+    char buf[ADDR_TEXT_MAX];
+
+    cr_assert_str_eq(addr_format(a, buf, sizeof buf), text);
+}
+
+Test(stun, reads_the_sample_request_of_rfc_5769)
+{
+    struct stun m;
+
+    cr_assert(stun_parse(sample_request, sizeof sample_request - 1, &m));
+    cr_assert_eq(m.type, STUN_BINDING_REQUEST);
+    cr_assert_eq(memcmp(m.txid, sample_request + 8, sizeof m.txid), 0);
+    cr_assert(m.has_fingerprint);
+    cr_assert_eq(m.unknown, 0x0024, "PRIORITY belongs to ICE, which we don't speak");
+    cr_assert_eq(m.unknown_rest[0], 0);
+}
+
+Test(stun, reads_the_ipv4_response_of_rfc_5769)
+{
+    struct stun m;
+
+    cr_assert(stun_parse(sample_ipv4, sizeof sample_ipv4 - 1, &m));
+    cr_assert_eq(m.type, STUN_BINDING_RESPONSE);
+    expect_addr(&m.mapped, "192.0.2.1:32853");
+    cr_assert(m.has_fingerprint);
+    cr_assert_eq(m.unknown, 0);
+}
+
+Test(stun, reads_the_ipv6_response_of_rfc_5769)
+{
+    struct stun m;
+
+    cr_assert(stun_parse(sample_ipv6, sizeof sample_ipv6 - 1, &m));
+    cr_assert_eq(m.type, STUN_BINDING_RESPONSE);
+    expect_addr(&m.mapped, "[2001:db8:1234:5678:11:2233:4455:6677]:32853");
+    cr_assert(m.has_fingerprint);
+}
+
+Test(stun, writes_addresses_and_fingerprints_as_rfc_5769_does)
+{
+    struct stun m = {.type = STUN_BINDING_RESPONSE, .has_fingerprint = true};
+    uint8_t buf[STUN_MAX];
+
+    memcpy(m.txid, sample_ipv6 + 8, sizeof m.txid);
+    cr_assert(addr_parse("192.0.2.1:32853", &m.mapped));
+    cr_assert_eq(stun_encode(&m, buf), 40);
+    cr_assert_eq(memcmp(buf + 20, sample_ipv4 + 36, 12), 0);
+    cr_assert(addr_parse("[2001:db8:1234:5678:11:2233:4455:6677]:32853", &m.mapped));
+    cr_assert_eq(stun_encode(&m, buf), 52);
+    cr_assert_eq(memcmp(buf + 20, sample_ipv6 + 36, 24), 0);
+    cr_assert(stun_parse(buf, 52, &m));
+}
+
+static struct addr random_addr(struct rng *r)
+{
+    struct addr a = {.len = rng_below(r, 2) ? 4 : 16, .port = (uint16_t)rng_u64(r)};
+
+    rng_bytes(r, a.ip, a.len);
+    return a;
+}
+
+/* Each optional field with probability a half. */
+static struct stun random_message(struct rng *r)
+{
+    static const uint16_t types[] = {STUN_BINDING_REQUEST, STUN_BINDING_RESPONSE,
+                                     STUN_BINDING_ERROR};
+    struct stun m = {.type = types[rng_below(r, 3)]};
+    uint64_t coin = rng_u64(r);
+
+    rng_bytes(r, m.txid, sizeof m.txid);
+    if (coin & 1)
+        m.mapped = random_addr(r);
+    if (coin & 2)
+        m.other = random_addr(r);
+    if (coin & 4)
+        m.origin = random_addr(r);
+    if ((m.has_change = coin & 8))
+        m.change = (uint32_t)rng_below(r, 4) << 1;
+    if (coin & 16)
+        m.error = (uint16_t)(300 + rng_below(r, 400));
+    if ((m.has_peer = coin & 32))
+        rng_bytes(r, m.peer.b, sizeof m.peer.b);
+    if ((m.has_cookie = coin & 64))
+        rng_bytes(r, m.cookie, sizeof m.cookie);
+    if (coin & 128) {
+        m.token.len = (uint8_t)(1 + rng_below(r, MSG_TOKEN_MAX));
+        rng_bytes(r, m.token.b, m.token.len);
+    }
+    m.has_fingerprint = coin & 256;
+    return m;
+}
+
+static bool same(const struct stun *a, const struct stun *b)
+{
+    return a->type == b->type && memcmp(a->txid, b->txid, sizeof a->txid) == 0 &&
+           addr_eq(&a->mapped, &b->mapped) && addr_eq(&a->other, &b->other) &&
+           addr_eq(&a->origin, &b->origin) && a->has_change == b->has_change &&
+           a->change == b->change && a->error == b->error && a->has_peer == b->has_peer &&
+           peer_id_eq(&a->peer, &b->peer) && a->has_cookie == b->has_cookie &&
+           memcmp(a->cookie, b->cookie, sizeof a->cookie) == 0 && a->token.len == b->token.len &&
+           memcmp(a->token.b, b->token.b, sizeof a->token.b) == 0 && a->unknown == b->unknown &&
+           a->has_fingerprint == b->has_fingerprint;
+}
+
+Test(stun, what_is_written_is_read_back)
+{
+    struct rng r;
+
+    rng_seed(&r, 1);
+    for (int i = 0; i < 20000; i++) {
+        struct stun m = random_message(&r), back;
+        uint8_t buf[STUN_MAX];
+        size_t len = stun_encode(&m, buf);
+
+        cr_assert(stun_is(buf, len));
+        cr_assert(stun_parse(buf, len, &back), "message %d", i);
+        cr_assert(same(&m, &back), "message %d", i);
+    }
+}
+
+Test(stun, the_largest_message_fits)
+{
+    struct addr a = {
+        16, {0x20, 1},
+         1
+    };
+    struct stun m = {
+        .type = STUN_BINDING_ERROR,
+        .mapped = a,
+        .other = a,
+        .origin = a,
+        .has_change = true,
+        .error = 420,
+        .has_peer = true,
+        .has_cookie = true,
+        .token = {.len = MSG_TOKEN_MAX},
+        .unknown = 1,
+        .unknown_rest = { 2, 3, 4},
+        .has_fingerprint = true
+    };
+    uint8_t buf[STUN_MAX];
+
+    cr_assert_eq(stun_encode(&m, buf), 324);
+}
+
+/* The bytes end where a guard page or ASan would notice a read past them. */
+static bool parses(const uint8_t *data, size_t len)
+{
+    struct stun m;
+    uint8_t *exact = malloc(len + !len);
+
+    memcpy(exact, data, len);
+    bool ok = stun_parse(exact, len, &m);
+    free(exact);
+    return ok;
+}
+
+Test(stun, refuses_a_message_cut_short_or_grown_anywhere)
+{
+    uint8_t longer[sizeof sample_request + 4] = {0};
+
+    for (size_t len = 0; len < sizeof sample_request - 1; len++)
+        cr_assert_not(parses(sample_request, len), "%zu bytes", len);
+    memcpy(longer, sample_request, sizeof sample_request - 1);
+    for (size_t more = 1; more <= 4; more++)
+        cr_assert_not(parses(longer, sizeof sample_request - 1 + more));
+}
+
+/* With the length field made to agree, the attributes themselves must still add up. */
+Test(stun, refuses_attributes_cut_short_anywhere)
+{
+    uint8_t buf[sizeof sample_ipv6];
+
+    memcpy(buf, sample_ipv6, sizeof buf);
+    for (size_t len = STUN_HEADER; len < sizeof sample_ipv6 - 1; len += 4) {
+        buf[3] = (uint8_t)(len - STUN_HEADER);
+        bool whole = len == 20 || len == 36 || len == 60 || len == 84; /* between attributes */
+        cr_assert_eq(parses(buf, len), whole, "%zu bytes", len);
+    }
+}
+
+Test(stun, refuses_every_flipped_bit_of_a_fingerprinted_message)
+{
+    uint8_t buf[sizeof sample_ipv4 - 1];
+    struct stun m;
+
+    for (size_t bit = 0; bit < 8 * sizeof buf; bit++) {
+        memcpy(buf, sample_ipv4, sizeof buf);
+        buf[bit / 8] ^= (uint8_t)(1 << bit % 8);
+        /* A flip in the type of FINGERPRINT itself makes it another attribute that nobody knows. */
+        if (stun_parse(buf, sizeof buf, &m))
+            cr_assert(bit / 8 >= sizeof buf - 8 && bit / 8 < sizeof buf - 6 && !m.has_fingerprint,
+                      "bit %zu", bit);
+    }
+}
+
+Test(stun, survives_a_hundred_thousand_mutations)
+{
+    struct rng r;
+    size_t accepted = 0;
+
+    rng_seed(&r, 2);
+    for (int i = 0; i < 100000; i++) {
+        struct stun m = random_message(&r);
+        uint8_t buf[STUN_MAX];
+
+        m.has_fingerprint = false;
+        size_t len = stun_encode(&m, buf);
+        for (uint64_t n = 1 + rng_below(&r, 8); n > 0; n--)
+            buf[rng_below(&r, len)] ^= (uint8_t)(1 << rng_below(&r, 8));
+        uint8_t *exact = malloc(len);
+        memcpy(exact, buf, len);
+        if (stun_parse(exact, len, &m)) {
+            /* Whatever was accepted is a message that can be written again. */
+            cr_assert_leq(stun_encode(&m, buf), STUN_MAX);
+            accepted++;
+        }
+        free(exact);
+    }
+    cr_assert_gt(accepted, 1000);
+    cr_assert_lt(accepted, 99000);
+}
+
+/* A message with these attribute bytes. */
+static bool parse_attributes(const void *attributes, size_t n, struct stun *out)
+{
+    struct stun m = {.type = STUN_BINDING_REQUEST};
+    uint8_t buf[STUN_MAX];
+
+    memcpy(m.txid, txid, sizeof txid);
+    stun_encode(&m, buf);
+    buf[2] = (uint8_t)(n >> 8);
+    buf[3] = (uint8_t)n;
+    memcpy(buf + STUN_HEADER, attributes, n);
+    return stun_parse(buf, STUN_HEADER + n, out);
+}
+#define PARSE(text, out) parse_attributes(text, sizeof text - 1, out)
+
+/* By the definition, bit by bit. */
+static uint32_t slow_crc32(const uint8_t *p, size_t len)
+{
+    uint32_t crc = UINT32_MAX;
+
+    for (size_t i = 0; i < 8 * len; i++) {
+        crc ^= (uint32_t)p[i / 8] >> i % 8 & 1;
+        crc = crc >> 1 ^ (crc & 1 ? 0xEDB88320 : 0);
+    }
+    return ~crc;
+}
+
+Test(stun, a_wrong_or_misplaced_fingerprint_is_refused)
+{
+    struct stun m = stun_request(txid);
+    uint8_t buf[STUN_MAX];
+
+    m.has_fingerprint = true;
+    size_t len = stun_encode(&m, buf);
+    cr_assert(stun_parse(buf, len, &m));
+    buf[len - 1] ^= 1;
+    cr_assert_not(stun_parse(buf, len, &m));
+    buf[len - 1] ^= 1;
+    /* An empty SOFTWARE after a fingerprint that is right but for its place. */
+    memcpy(buf + len, "\x80\x22\0\0", 4);
+    buf[3] = (uint8_t)(buf[3] + 4);
+    uint32_t crc = slow_crc32(buf, len - 8) ^ 0x5354554E;
+    for (int i = 0; i < 4; i++)
+        buf[len - 4 + (size_t)i] = (uint8_t)(crc >> (24 - 8 * i));
+    cr_assert_not(stun_parse(buf, len + 4, &m));
+    cr_assert_not(PARSE("\x80\x28\0\0", &m));
+}
+
+Test(stun, unknown_attributes_are_reported_when_they_must_be_understood)
+{
+    struct stun m;
+
+    cr_assert(PARSE("\x80\x99\0\1....", &m));
+    cr_assert_eq(m.unknown, 0);
+    cr_assert(PARSE("\x7f\xff\0\0\x00\x26\0\4....\x00\x27\0\4....\x00\x02\0\0\x00\x24\0\0", &m));
+    cr_assert_eq(m.unknown, 0x7fff);
+    cr_assert_eq(m.unknown_rest[0], 0x0026, "PADDING");
+    cr_assert_eq(m.unknown_rest[1], 0x0027, "RESPONSE-PORT");
+    cr_assert_eq(m.unknown_rest[2], 0x0002,
+                 "RESPONSE-ADDRESS, by which RFC 3489 servers reflected");
+    cr_assert_not(PARSE("\0\0\0\0", &m), "type 0 is reserved");
+}
+
+Test(stun, error_420_lists_them)
+{
+    struct stun m = {.type = STUN_BINDING_ERROR, .error = 420, .unknown = 0x7fff};
+    uint8_t buf[STUN_MAX];
+
+    cr_assert_eq(stun_encode(&m, buf), 36);
+    cr_assert_eq(memcmp(buf + 20, "\0\x09\0\4\0\0\4\x14\0\x0a\0\2\x7f\xff\0\0", 16), 0);
+    m.unknown_rest[0] = 3;
+    cr_assert_eq(stun_encode(&m, buf), 36);
+    cr_assert_eq(memcmp(buf + 28, "\0\x0a\0\4\x7f\xff\0\3", 8), 0);
+    cr_assert(stun_parse(buf, 36, &m));
+    cr_assert_eq(m.error, 420);
+}
+
+Test(stun, what_follows_message_integrity_is_ignored)
+{
+    struct stun m;
+
+    cr_assert(PARSE("\0\3\0\4\0\0\0\2"
+                    "\0\x08\0\x14iiiiiiiiiiiiiiiiiiii"
+                    "\x7f\xff\0\0"
+                    "\0\3\0\4\0\0\0\6",
+                    &m));
+    cr_assert_eq(m.change, STUN_CHANGE_PORT);
+    cr_assert_eq(m.unknown, 0);
+    cr_assert_not(PARSE("\0\x08\0\x10iiiiiiiiiiiiiiii", &m));
+}
+
+Test(stun, of_a_repeated_attribute_the_first_counts)
+{
+    struct stun m;
+
+    cr_assert(PARSE("\0\3\0\4\0\0\0\2\0\3\0\4\0\0\0\4", &m));
+    cr_assert_eq(m.change, STUN_CHANGE_PORT);
+    cr_assert(PARSE("\0\1\0\x08\0\1\0\x07\1\2\3\4\0\1\0\x08\0\1\0\x08\1\2\3\5", &m));
+    expect_addr(&m.mapped, "1.2.3.4:7");
+}
+
+Test(stun, the_masked_address_wins_over_the_plain_one)
+{
+    struct stun m;
+
+    cr_assert(PARSE("\0\1\0\x08\0\1\0\x07\1\2\3\4\0\x20\0\x08\0\1\x21\x12\x21\x12\xa4\x43", &m));
+    expect_addr(&m.mapped, "0.0.0.1:0");
+}
+
+Test(stun, refuses_values_of_the_wrong_length)
+{
+    struct stun m;
+
+    cr_assert_not(PARSE("\0\x20\0\x04\0\1\0\1", &m));
+    cr_assert_not(PARSE("\0\x20\0\x08\0\2\0\1\1\2\3\4", &m), "IPv6 in four bytes");
+    cr_assert_not(PARSE("\0\x20\0\x08\0\3\0\1\1\2\3\4", &m), "no such family");
+    cr_assert_not(PARSE("\0\3\0\0", &m));
+    cr_assert_not(PARSE("\0\x09\0\4\0\0\2\0", &m), "error class 2");
+    cr_assert_not(PARSE("\0\x09\0\4\0\0\4\x64", &m), "error number 100");
+    cr_assert_not(PARSE("\xc0\xa1\0\4....", &m));
+    cr_assert_not(PARSE("\xc0\xa2\0\4....", &m));
+    cr_assert_not(PARSE("\xc0\xa3\0\0", &m));
+    cr_assert_not(PARSE("\x80\x22\xff\xff", &m), "past the end");
+}
+
+Test(stun, tells_stun_from_other_datagrams)
+{
+    uint8_t buf[32];
+
+    memcpy(buf, sample_request, sizeof buf);
+    memset(buf + 2, 0, 2);
+    cr_assert(stun_is(buf, 20));
+    cr_assert_not(stun_is(buf, 19));
+    cr_assert_not(stun_is(buf, 24), "bytes that no length accounts for");
+    buf[0] = 4;
+    cr_assert_not(stun_is(buf, 20));
+    buf[0] = 0, buf[4] = 0x22;
+    cr_assert_not(stun_is(buf, 20), "RFC 3489 without the magic cookie");
+    buf[4] = 0x21, buf[3] = 2;
+    cr_assert_not(stun_is(buf, 22), "not a multiple of four");
+}
