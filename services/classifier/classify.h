@@ -1,0 +1,49 @@
+/*
+ * classify.h - what one report of observations says about a NAT, in the words of RFC 4787.  Pure.
+ *
+ * Mapping, from socket 0 alone, by where it was seen from (RFC 5780 section 4.3):
+ *
+ *   none      everywhere at its own local address, ip and port
+ *   ei        at one address from at least two prober ips
+ *   ad        at one address from two ports of a prober ip, at another from another ip
+ *   apd       at different addresses from two ports of one prober ip
+ *   unknown   anything less; or one prober address saw two, so that the mapping changed meanwhile
+ *
+ * A NAT that keeps ports and lets mappings to different remotes share one is seen as ei, and treated
+ * rightly so.
+ *
+ * Allocation, from every new mapping (a socket's first sight at an address) in the order of sending:
+ *
+ *   preserve    each kept its local port; but socket 0's later mappings may also be the next free
+ *               ports above it, where a port serves one mapping only
+ *   contiguous  at least three, one small step apart; a step may be missing (a lost answer, somebody
+ *               else's mapping) and neighbours may have overtaken each other
+ *   random      at least three, and neither
+ *   unknown     anything less
+ *
+ * Confidence in percent, by the number of answers that a finding rests on (prober addresses for the
+ * mapping, new mappings for the allocation): 1: 50, 2: 75, 3: 90, 4 and more: 95; the smaller one when
+ * both are known; the mapping's alone when it is none.
+ */
+#ifndef CLASSIFY_H
+#define CLASSIFY_H
+
+#include "lib/msg.h"
+
+enum {
+    DELTA_MAX = 16,         /* a larger step is no step */
+    CONTIGUOUS_SLACK = 4,   /* steps that may have been taken for each that we know of */
+    RANDOM_MAPPINGS_MIN = 3 /* with fewer there is no telling */
+};
+
+struct finding {
+    struct profile profile;
+    struct addr reflexive; /* where socket 0 was seen most often; len 0 when nowhere */
+    bool varies;           /* socket 0 was seen at more than one address */
+    uint8_t family;        /* 4 or 16, 0 when the report doesn't tell */
+    uint8_t used, ignored; /* observations; ignored are malformed or of another address family */
+};
+
+void classify(const struct msg_reflex_report *r, struct finding *out);
+
+#endif

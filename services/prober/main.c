@@ -1,0 +1,192 @@
+/* main.c - the prober process: flags, key, sockets; then wait, step, emit. */
+#include "lib/admin.h"
+#include "lib/keys.h"
+#include "lib/log.h"
+#include "lib/params.h"
+#include "services/prober/prober.h"
+
+#include <errno.h>
+#include <sodium.h>
+#include <string.h>
+
+enum { PUBLIC_IP_TEXT_MAX = 2 * ADDR_TEXT_MAX };
+
+struct shell {
+    struct service svc;
+    struct prober core;
+};
+
+static struct {
+    const char *bus, *admin, *public_ip, *key, *cert;
+    uint32_t port, alt_port;
+} flags = {.port = 3478, .alt_port = 3479};
+
+static const struct param params[] = {
+    {"bus",       PARAM_TEXT, &flags.bus,       "DIR  the bus directory, mode 0700",                        true },
+    {"admin",     PARAM_TEXT, &flags.admin,     "PATH  the admin socket",                                   false},
+    {"public-ip", PARAM_TEXT, &flags.public_ip,
+     "A[,B]  addresses to serve on; one that is not local is advertised, and the wildcard bound",           true },
+    {"port",      PARAM_U32,  &flags.port,      "PORT  the first port (3478)",                              false},
+    {"alt-port",  PARAM_U32,  &flags.alt_port,  "PORT  the second port (3479)",                             false},
+    {"key",       PARAM_TEXT, &flags.key,       "FILE  Ed25519 secret key, 128 hex digits",                 true },
+    {"cert",      PARAM_TEXT, &flags.cert,      "FILE  the authority's certificate for it, 128 hex digits",
+     true                                                                                                        },
+};
+
+/* "A" or "A,B", of one family; returns how many. */
+static size_t parse_public_ips(const char *text, struct addr ips[static 2])
+{
+    char copy[PUBLIC_IP_TEXT_MAX];
+    size_t len = strlen(text);
+
+    if (len >= sizeof copy)
+        die("event=bad_flag flag=public-ip why=\"too long\"");
+    memcpy(copy, text, len + 1);
+    char *second = strchr(copy, ',');
+    if (second)
+        *second++ = '\0';
+    if (!addr_parse_ip(copy, 0, &ips[0]) || (second && !addr_parse_ip(second, 0, &ips[1])))
+        die("event=bad_flag flag=public-ip why=\"not an address\" text=%s", text);
+    if (second && (ips[0].len != ips[1].len || addr_ip_eq(&ips[0], &ips[1])))
+        die("event=bad_flag flag=public-ip why=\"two different addresses of one family\"");
+    return second ? 2 : 1;
+}
+
+/* Bind one more socket at ip:port.  False when ip is not one of this host's. */
+static bool bind_at(struct service *s, const struct addr *ip, uint16_t port)
+{
+    struct addr at = *ip;
+    char text[ADDR_TEXT_MAX];
+
+    at.port = port;
+    if (service_udp(s, &at) >= 0)
+        return true;
+    if (errno == EADDRNOTAVAIL)
+        return false;
+    die("event=no_socket addr=%s why=\"%s\"", addr_format(&at, text, sizeof text), strerror(errno));
+}
+
+/*
+ * Bind both ports of the first address, and of the second where it is local too: several sockets can't
+ * share a wildcard, so an address that is not local leaves us with the first one's.
+ */
+static void open_sockets(struct service *s, struct addr ips[static 2], size_t n_ips,
+                         struct prober_info *info)
+{
+    struct addr bound = ips[0];
+    uint16_t ports[2] = {(uint16_t)flags.port, (uint16_t)flags.alt_port};
+    char text[ADDR_TEXT_MAX];
+    bool wildcard = !bind_at(s, &bound, ports[0]);
+
+    if (wildcard) {
+        log_warn("event=not_local addr=%s what=\"advertised, and the wildcard bound\"",
+                 addr_format(&ips[0], text, sizeof text));
+        memset(bound.ip, 0, sizeof bound.ip);
+        if (!bind_at(s, &bound, ports[0]))
+            die("event=no_socket why=\"the wildcard can't be bound\"");
+    }
+    if (!bind_at(s, &bound, ports[1]))
+        die("event=no_socket why=\"%s\"", strerror(errno));
+    for (uint8_t i = 0; i < 2; i++) /* port 0 has become a real one */
+        ports[i] = service_udp_local(s, i).port;
+    if (n_ips == 2) {
+        if (!wildcard && bind_at(s, &ips[1], ports[0])) {
+            if (!bind_at(s, &ips[1], ports[1]))
+                die("event=no_socket why=\"%s\"", strerror(errno));
+        } else {
+            log_warn("event=one_address unused=%s why=\"both must be local to be told apart\" "
+                     "what=\"two sockets serve, without OTHER-ADDRESS and CHANGE-REQUEST\"",
+                     addr_format(&ips[1], text, sizeof text));
+            n_ips = 1;
+        }
+    }
+    info->n_addrs = (uint8_t)(2 * n_ips);
+    for (size_t i = 0; i < info->n_addrs; i++) {
+        info->addrs[i] = ips[i / 2];
+        info->addrs[i].port = ports[i % 2];
+    }
+}
+
+static void load_keys(struct prober_conf *conf)
+{
+    uint8_t seed[crypto_sign_SEEDBYTES], key[32], secret[64];
+
+    if (sodium_init() < 0)
+        die("event=no_libsodium");
+    if (!key_load(flags.key, conf->secret, sizeof conf->secret))
+        die("event=no_key file=%s why=\"%s\"", flags.key, strerror(errno));
+    /* A secret key carries its public half: a file whose halves disagree would leak the key by signing. */
+    crypto_sign_ed25519_sk_to_seed(seed, conf->secret);
+    crypto_sign_seed_keypair(key, secret, seed);
+    if (sodium_memcmp(secret, conf->secret, sizeof secret) != 0)
+        die("event=no_key file=%s why=\"not an Ed25519 secret key\"", flags.key);
+    memcpy(conf->info.key, key, sizeof key);
+    sodium_memzero(seed, sizeof seed);
+    sodium_memzero(secret, sizeof secret);
+    if (!key_load_public(flags.cert, conf->info.cert, sizeof conf->info.cert))
+        die("event=no_cert file=%s why=\"%s\"", flags.cert, strerror(errno));
+}
+
+static json_t *counters(const struct prober_counters *n)
+{
+    json_t *o = json_object();
+
+#define X(name) json_object_set_new(o, #name, json_integer((json_int_t)n->name));
+    PROBER_COUNTERS(X)
+#undef X
+    return o;
+}
+
+static json_t *on_verb(void *arg, const char *verb, const char *argument)
+{
+    const struct shell *sh = arg;
+    const struct prober_info *info = &sh->core.conf.info;
+    char text[ADDR_TEXT_MAX];
+
+    (void)argument;
+    if (strcmp(verb, "state") != 0)
+        return NULL;
+    json_t *addrs = json_array();
+    for (size_t i = 0; i < info->n_addrs; i++)
+        json_array_append_new(addrs, json_string(addr_format(&info->addrs[i], text, sizeof text)));
+    return json_pack("{s:s, s:o, s:o, s:o}", "service", "prober", "addresses", addrs, "counters",
+                     counters(&sh->core.n), "shell", admin_counters(&sh->svc));
+}
+
+int main(int argc, char **argv)
+{
+    static struct shell sh; /* static: too large for the stack, and there is one */
+    static struct outputs out;
+    struct prober_conf conf = {0};
+    struct addr ips[2];
+    uint8_t rng_key[32];
+    struct input in;
+
+    log_init(service_name[SERVICE_prober]);
+    if (params_parse("natterjack-prober --bus DIR --public-ip A[,B] --key FILE --cert FILE", params,
+                     sizeof params / sizeof *params, argc, argv) != 1)
+        die("event=bad_arguments why=\"takes flags only\"");
+    if (flags.port > UINT16_MAX || flags.alt_port > UINT16_MAX ||
+        (flags.port == flags.alt_port && flags.port != 0))
+        die("event=bad_flag flag=port why=\"two different ports below 65536\"");
+    size_t n_ips = parse_public_ips(flags.public_ip, ips);
+    load_keys(&conf);
+    service_open(&sh.svc, SERVICE_prober, flags.bus);
+    open_sockets(&sh.svc, ips, n_ips, &conf.info);
+    service_random_key(rng_key);
+    prober_init(&sh.core, &conf, rng_key);
+    sodium_memzero(rng_key, sizeof rng_key);
+    sodium_memzero(conf.secret, sizeof conf.secret);
+    if (flags.admin)
+        admin_open(&sh.svc, flags.admin, on_verb, &sh);
+    service_ready(&sh.svc);
+    while (service_wait(&sh.svc, prober_deadline(&sh.core), &in)) {
+        prober_step(&sh.core, &in, &out);
+        service_emit(&sh.svc, &out);
+    }
+    if (flags.admin)
+        admin_close();
+    service_close(&sh.svc);
+    sodium_memzero(&sh.core, sizeof sh.core);
+    return 0;
+}

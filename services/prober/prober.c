@@ -1,0 +1,256 @@
+/* prober.c - the pure core; contract in lib/core.h, overview in prober.h. */
+#include "services/prober/prober.h"
+#include "lib/bytes.h"
+#include "lib/token.h"
+
+#include <sodium.h>
+#include <string.h>
+
+enum { ERROR_UNKNOWN_ATTRIBUTE = 420, ERROR_SERVER = 500 }; /* RFC 8489 section 14.8 */
+
+_Static_assert((int)STUN_MAX <= (int)DATAGRAM_MAX, "an answer is one datagram");
+
+/* A request and where it came from. */
+struct request {
+    struct stun m;
+    size_t len;
+    struct addr src;
+    uint8_t sock;
+};
+
+/* ---- answers -------------------------------------------------------------------------------- */
+
+static struct stun response(const struct request *r)
+{
+    struct stun a = {.type = STUN_BINDING_RESPONSE, .mapped = r->src};
+
+    memcpy(a.txid, r->m.txid, sizeof a.txid);
+    a.has_fingerprint = r->m.has_fingerprint; /* who sends one expects one (RFC 8489 section 7) */
+    return a;
+}
+
+static bool fits(const struct request *r, const struct stun *a, size_t tenths)
+{
+    uint8_t buf[STUN_MAX];
+
+    return stun_encode(a, buf) * 10 <= r->len * tenths;
+}
+
+/* Answer from socket sock, but never with more than so many tenths of the request's size. */
+static bool send_within(struct prober *p, const struct request *r, uint8_t sock,
+                        const struct stun *a, size_t tenths, struct outputs *out)
+{
+    if (!fits(r, a, tenths)) {
+        p->n.over_bound++;
+        return false;
+    }
+    struct output *o = outputs_add(out, OUT_DATAGRAM);
+    o->dgram.sock = sock;
+    o->dgram.ttl = 0;
+    o->dgram.dst = r->src;
+    o->dgram.len = (uint16_t)stun_encode(a, o->dgram.data);
+    return true;
+}
+
+static void send_error(struct prober *p, const struct request *r, struct stun *a, uint16_t error,
+                       struct outputs *out)
+{
+    a->type = STUN_BINDING_ERROR;
+    a->mapped = (struct addr){0};
+    a->error = error;
+    p->n.errors += send_within(p, r, r->sock, a, PLAIN_TENTHS, out);
+}
+
+static bool has_budget(struct prober *p, struct budget *b, const struct request *r)
+{
+    if (budget_take(b, &r->src, p->now_us))
+        return true;
+    p->n.over_budget++;
+    return false;
+}
+
+/* ---- plain, discovery, change ------------------------------------------------------------------ */
+
+/* RFC 5780 section 7.3 and 7.4: where this answer comes from, and the address that differs in both. */
+static void add_discovery(const struct prober *p, const struct request *r, uint8_t from,
+                          struct stun *a)
+{
+    a->origin = p->conf.info.addrs[from];
+    if (p->conf.info.n_addrs == 4)
+        a->other = p->conf.info.addrs[r->sock ^ 3];
+}
+
+static void on_binding(struct prober *p, const struct request *r, struct outputs *out)
+{
+    struct stun plain = response(r), full = plain;
+
+    add_discovery(p, r, r->sock, &full);
+    bool cheap = fits(r, &plain, PLAIN_TENTHS), rich = fits(r, &full, DISCOVERY_TENTHS);
+    bool paid = (rich || !cheap) && has_budget(p, &p->discovery, r);
+    if (paid && rich)
+        p->n.discovery += send_within(p, r, r->sock, &full, DISCOVERY_TENTHS, out);
+    else
+        p->n.plain +=
+            send_within(p, r, r->sock, &plain, paid ? DISCOVERY_TENTHS : PLAIN_TENTHS, out);
+}
+
+static void on_change(struct prober *p, const struct request *r, struct outputs *out)
+{
+    struct stun a = response(r), full = a;
+
+    if (p->conf.info.n_addrs != 4) {
+        a.unknown = STUN_CHANGE_REQUEST;
+        send_error(p, r, &a, ERROR_UNKNOWN_ATTRIBUTE, out);
+        return;
+    }
+    if (!has_budget(p, &p->discovery, r)) {
+        send_error(p, r, &a, ERROR_SERVER, out);
+        return;
+    }
+    uint8_t from = r->sock;
+    if (r->m.change & STUN_CHANGE_PORT)
+        from ^= 1;
+    if (r->m.change & STUN_CHANGE_IP)
+        from ^= 2;
+    add_discovery(p, r, from, &full);
+    if (fits(r, &full, DISCOVERY_TENTHS))
+        a = full;
+    p->n.changed += send_within(p, r, from, &a, DISCOVERY_TENTHS, out);
+}
+
+static void on_unknown(struct prober *p, const struct request *r, struct outputs *out)
+{
+    struct stun a = response(r);
+
+    a.unknown = r->m.unknown;
+    memcpy(a.unknown_rest, r->m.unknown_rest, sizeof a.unknown_rest);
+    send_error(p, r, &a, ERROR_UNKNOWN_ATTRIBUTE, out);
+}
+
+/* ---- cookies and tokens -------------------------------------------------------------------------- */
+
+/* Keyed BLAKE2b of all that the cookie must prove: this source can receive here, now. */
+static void make_cookie(const struct prober *p, const struct request *r, uint64_t epoch,
+                        uint8_t cookie[static STUN_COOKIE_BYTES])
+{
+    uint8_t b[1 + 16 + 2 + 1 + 8], hash[crypto_generichash_BYTES];
+
+    b[0] = r->src.len;
+    memcpy(b + 1, r->src.ip, 16);
+    put_u16(b + 17, r->src.port);
+    b[19] = r->sock;
+    put_u64(b + 20, epoch);
+    crypto_generichash(hash, sizeof hash, b, sizeof b, p->secrets[epoch & 1], sizeof p->secrets[0]);
+    memcpy(cookie, hash, STUN_COOKIE_BYTES);
+}
+
+static bool cookie_valid(const struct prober *p, const struct request *r)
+{
+    uint8_t now[STUN_COOKIE_BYTES], before[STUN_COOKIE_BYTES];
+
+    if (!r->m.has_cookie)
+        return false;
+    make_cookie(p, r, p->epoch, now);
+    make_cookie(p, r, p->epoch - 1, before);
+    return sodium_memcmp(now, r->m.cookie, sizeof now) == 0 ||
+           sodium_memcmp(before, r->m.cookie, sizeof before) == 0;
+}
+
+static void on_token_request(struct prober *p, const struct request *r, struct outputs *out)
+{
+    struct stun a = response(r);
+    bool valid = cookie_valid(p, r);
+
+    if (valid && has_budget(p, &p->signing, r)) {
+        struct token t = {.addr = r->src, .peer = r->m.peer, .time_ms = p->wall_ms};
+        token_sign(&t, p->conf.secret, &a.token);
+        p->n.tokens += send_within(p, r, r->sock, &a, DISCOVERY_TENTHS, out);
+        return;
+    }
+    if (!valid && r->m.has_cookie && !sodium_is_zero(r->m.cookie, sizeof r->m.cookie))
+        p->n.bad_cookie++;
+    a.has_cookie = true;
+    make_cookie(p, r, p->epoch, a.cookie);
+    p->n.cookies += send_within(p, r, r->sock, &a, PLAIN_TENTHS, out);
+}
+
+/* ---- step ---------------------------------------------------------------------------------------- */
+
+static void on_datagram(struct prober *p, const struct input *in, struct outputs *out)
+{
+    struct request r = {.len = in->dgram.len, .src = in->dgram.src, .sock = in->dgram.sock};
+
+    assert(r.sock < p->conf.info.n_addrs);
+    if (!stun_is(in->dgram.data, in->dgram.len))
+        p->n.not_stun++;
+    else if (!stun_parse(in->dgram.data, in->dgram.len, &r.m) || r.src.len == 0 || r.src.port == 0)
+        p->n.malformed++;
+    else if (r.m.type != STUN_BINDING_REQUEST)
+        p->n.not_request++;
+    else if (r.m.unknown != 0)
+        on_unknown(p, &r, out);
+    else if (r.m.change != 0)
+        on_change(p, &r, out);
+    else if (r.m.has_peer)
+        on_token_request(p, &r, out);
+    else
+        on_binding(p, &r, out);
+}
+
+static void rotate(struct prober *p)
+{
+    p->epoch++;
+    rng_bytes(&p->rng, p->secrets[p->epoch & 1], sizeof p->secrets[0]);
+}
+
+/* What is due by time; before the input, so that a flood of datagrams can't hold it up. */
+static void on_time(struct prober *p, struct outputs *out)
+{
+    static const enum role to[] = {SERVICE_coordinator, SERVICE_classifier};
+
+    if (p->now_us >= p->rotate_us) {
+        if (p->now_us - p->rotate_us >= COOKIE_ROTATE_US)
+            rotate(p); /* slept through one: the older secret is too old as well */
+        rotate(p);
+        p->rotate_us = p->now_us + COOKIE_ROTATE_US;
+    }
+    if (p->now_us < p->hello_us)
+        return;
+    p->hello_us = p->now_us + HELLO_EVERY_US;
+    for (size_t i = 0; i < sizeof to / sizeof *to; i++) {
+        struct prober_list *l = &emit(out, to[i], MSG_prober_hello)->prober_hello.probers;
+        l->n = 1;
+        l->v[0] = p->conf.info;
+    }
+}
+
+void prober_init(struct prober *p, const struct prober_conf *conf, const uint8_t rng_key[static 32])
+{
+    uint8_t secret[16];
+
+    assert(conf->info.n_addrs == 2 || conf->info.n_addrs == 4);
+    memset(p, 0, sizeof *p);
+    p->conf = *conf;
+    rng_init(&p->rng, rng_key);
+    rng_bytes(&p->rng, p->secrets, sizeof p->secrets);
+    rng_bytes(&p->rng, secret, sizeof secret);
+    budget_init(&p->discovery, DISCOVERY_BUDGET, BUDGET_WINDOW_US, secret);
+    budget_init(&p->signing, SIGNING_BUDGET, BUDGET_WINDOW_US, secret);
+    sodium_memzero(secret, sizeof secret);
+}
+
+void prober_step(struct prober *p, const struct input *in, struct outputs *out)
+{
+    assert(in->now_us >= p->now_us);
+    p->now_us = in->now_us;
+    p->wall_ms = in->wall_ms;
+    out->n = 0;
+    on_time(p, out);
+    if (in->kind == IN_DATAGRAM)
+        on_datagram(p, in, out);
+}
+
+int64_t prober_deadline(const struct prober *p)
+{
+    return p->hello_us < p->rotate_us ? p->hello_us : p->rotate_us;
+}

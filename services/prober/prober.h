@@ -1,0 +1,74 @@
+/*
+ * prober - shows anyone the address it sees them at, and proves it with a signature.
+ *
+ *   in:    Binding requests (RFC 8489, RFC 5780) on two or four sockets; a tick
+ *   state: two cookie secrets, budgets per source in tables of fixed size; nothing per client
+ *   out:   answers; prober_hello to coordinator and classifier, every second
+ *
+ * Sockets are address 1 port 1 (0), a1p2 (1), a2p1 (2), a2p2 (3).  With one address there are only the
+ * first two, no OTHER-ADDRESS, and error 420 for CHANGE-REQUEST (RFC 5780 section 6.1).
+ *
+ * Sources lie, so what an answer may cost their victim is bounded by the size of the request:
+ *
+ *   plain      XOR-MAPPED-ADDRESS: up to 1.6 x (32 bytes to 20)
+ *   discovery  with RESPONSE-ORIGIN and OTHER-ADDRESS: up to 2.8 x (56 bytes to 20), under a budget
+ *              per source; beyond it the plain answer.  Of IPv6, whose plain answer to a bare request
+ *              exceeds 1.6 x, that needs the budget too.
+ *   change     from another socket, under the same budget; beyond it error 500, since a plain answer
+ *              would look like a NAT that filters nothing and silence like one that filters all
+ *   token      to a source that returned its cookie, and so receives what is sent to it; under a
+ *              budget of its own, as a signature takes time
+ *
+ * What fits no bound, is no request, or is malformed gets silence and a counter.
+ */
+#ifndef PROBER_H
+#define PROBER_H
+
+#include "lib/core.h"
+#include "lib/rng.h"
+#include "lib/stun.h"
+#include "services/prober/budget.h"
+
+enum {
+    PLAIN_TENTHS = 16,
+    DISCOVERY_TENTHS = 28,
+    BUDGET_WINDOW_US = 10 * 1000 * 1000,
+    DISCOVERY_BUDGET = 20,               /* units in that window and from one source */
+    SIGNING_BUDGET = 1000,               /* many peers share the address of a carrier's NAT */
+    COOKIE_ROTATE_US = 60 * 1000 * 1000, /* a cookie is good for one to two of these */
+    HELLO_EVERY_US = 1000 * 1000
+};
+
+struct prober_conf {
+    struct prober_info info; /* what is told of us: key, cert, public addresses; 2 or 4 of them */
+    uint8_t secret[64];      /* Ed25519 */
+};
+
+/* clang-format off */
+#define PROBER_COUNTERS(X)                                                          \
+    X(plain)       X(discovery)  X(changed)   X(cookies)    X(tokens)  X(errors)    \
+    X(not_stun)    X(malformed)  X(not_request)                                     \
+    X(over_budget) X(over_bound) X(bad_cookie)
+/* clang-format on */
+
+struct prober {
+    struct prober_conf conf;
+    struct rng rng;
+    int64_t now_us, wall_ms; /* of the step in progress */
+    int64_t hello_us, rotate_us;
+    uint64_t epoch; /* of the newest secret; secrets[epoch & 1] */
+    uint8_t secrets[2][32];
+    struct budget discovery, signing;
+    struct prober_counters {
+#define X(name) uint64_t name;
+        PROBER_COUNTERS(X)
+#undef X
+    } n;
+};
+
+void prober_init(struct prober *p, const struct prober_conf *conf,
+                 const uint8_t rng_key[static 32]);
+void prober_step(struct prober *p, const struct input *in, struct outputs *out);
+int64_t prober_deadline(const struct prober *p); /* when to tick next */
+
+#endif

@@ -1,0 +1,623 @@
+/*
+ * test_classifier.c - what a NAT does, told from what probers saw: every mapping with every allocation
+ * through a small model of a NAT, with answers lost; then the core's memory.
+ */
+#include "services/classifier/classifier.h"
+
+#include <criterion/criterion.h>
+#include <sodium.h>
+#include <stdio.h>
+
+enum { SMALL = 4, PROBED = 4, SAMPLES = 3 };
+
+static struct classifier core;
+static void *memory;
+static struct outputs out;
+static int64_t now_us;
+static struct msg report;
+static char said[256];
+
+static void start(uint32_t capacity)
+{
+    static const uint8_t rng_key[32] = {1};
+
+    cr_assert_geq(sodium_init(), 0);
+    memory = malloc(classifier_bytes(capacity));
+    classifier_init(&core, capacity, rng_key, memory);
+    now_us = 1000000;
+}
+
+static void setup(void) { start(SMALL); }
+static void teardown(void) { free(memory); }
+
+TestSuite(classifier, .init = setup, .fini = teardown, .timeout = 20);
+
+/* ---- a report, by hand ------------------------------------------------------------------------------- */
+
+static struct addr addr(const char *text)
+{
+    struct addr a;
+
+    cr_assert(addr_parse(text, &a), "%s", text);
+    return a;
+}
+
+static void begin(const char *local)
+{
+    memset(&report, 0, sizeof report);
+    report.type = MSG_reflex_report;
+    report.reflex_report.peer.b[0] = 7;
+    report.reflex_report.serial = 5;
+    report.reflex_report.local = addr(local);
+}
+
+static void saw(uint8_t sock, uint16_t local_port, const char *prober, const char *seen)
+{
+    struct observation_list *l = &report.reflex_report.seen;
+
+    l->v[l->n++] = (struct observation){sock, local_port, 10, addr(prober), addr(seen)};
+}
+
+/* Step, and put the profile into said: "ei/preserve 95% delta=0 4000-4002 age=0 192.0.2.1:4000". */
+static const struct profile *tell(void)
+{
+    struct input in = {.kind = IN_MSG, .now_us = now_us};
+    char text[ADDR_TEXT_MAX];
+
+    in.msg = &report;
+    in.from.service = SERVICE_coordinator;
+    classifier_step(&core, &in, &out);
+    said[0] = '\0';
+    if (out.n == 0)
+        return NULL;
+    cr_assert_eq(out.n, 1);
+    cr_assert_eq(out.v[0].to, SERVICE_coordinator);
+    const struct msg_nat_profile *m = &out.v[0].msg.nat_profile;
+    const struct profile *p = &m->profile;
+    cr_assert(profile_valid(p));
+    cr_assert_eq(p->filtering, NAT_UNKNOWN);
+    cr_assert_eq(m->serial, report.reflex_report.serial);
+    cr_assert(peer_id_eq(&m->peer, &report.reflex_report.peer));
+    snprintf(said, sizeof said, "%s/%s %u%% delta=%d %u-%u age=%u %s", behaviour_name[p->mapping],
+             allocation_name[p->allocation], p->confidence, p->delta, p->port_lo, p->port_hi,
+             p->age_s, addr_format(&m->reflexive, text, sizeof text));
+    return p;
+}
+
+static void expect(const char *text)
+{
+    tell();
+    cr_assert_str_eq(said, text, "expected %s, got %s", text, said);
+}
+
+#define A1P1 "198.51.100.1:3478"
+#define A1P2 "198.51.100.1:3479"
+#define A2P1 "198.51.100.2:3478"
+#define A2P2 "198.51.100.2:3479"
+
+/* ---- a report, by a model of a NAT ------------------------------------------------------------------- */
+
+struct model {
+    enum behaviour mapping;
+    enum allocation allocation;
+    int delta;
+    bool overload; /* preserve: a port serves mappings to several remotes */
+    struct rng rng;
+    int next;
+    struct {
+        uint16_t local, ip, port, external;
+    } made[32];
+    size_t n;
+};
+
+static uint16_t translate(struct model *m, uint16_t local, uint16_t ip, uint16_t port)
+{
+    if (m->mapping == NAT_NONE)
+        return local;
+    if (m->mapping == NAT_EI || m->overload)
+        ip = 0;
+    if (m->mapping != NAT_APD || m->overload)
+        port = 0;
+    for (size_t i = 0; i < m->n; i++)
+        if (m->made[i].local == local && m->made[i].ip == ip && m->made[i].port == port)
+            return m->made[i].external;
+    int external = local;
+    if (m->allocation == ALLOC_RANDOM)
+        external = 1024 + (int)rng_below(&m->rng, 64000);
+    else if (m->allocation == ALLOC_CONTIGUOUS)
+        external = m->next += m->delta;
+    for (size_t i = 0; i < m->n && m->allocation == ALLOC_PRESERVE; i++)
+        if (m->made[i].external == external)
+            external++, i = (size_t)-1;
+    m->made[m->n].local = local;
+    m->made[m->n].ip = ip;
+    m->made[m->n].port = port;
+    m->made[m->n].external = (uint16_t)external;
+    return m->made[m->n++].external;
+}
+
+/* As executors probe: each prober address from socket 0, then the first one from each sample. */
+static void probe(struct model *m, unsigned lost)
+{
+    char seen[32];
+    static const char *const probers[PROBED] = {A1P1, A1P2, A2P1, A2P2};
+    uint16_t local = 40000;
+
+    begin(m->mapping == NAT_NONE ? "192.0.2.1:40000" : "10.0.0.2:40000");
+    for (unsigned i = 0; i < PROBED + SAMPLES; i++) {
+        unsigned to = i < PROBED ? i : 0;
+        uint8_t sock = (uint8_t)(i < PROBED ? 0 : i - PROBED + 1);
+        if (sock > 0)
+            local = (uint16_t)(50000 + 977 * sock);
+        snprintf(seen, sizeof seen, "192.0.2.1:%u",
+                 translate(m, local, (uint16_t)(1 + to / 2), (uint16_t)(1 + to % 2)));
+        if (!(lost & 1u << i))
+            saw(sock, local, probers[to], seen);
+    }
+}
+
+static struct model model(enum behaviour mapping, enum allocation allocation, uint64_t seed)
+{
+    struct model m = {.mapping = mapping, .allocation = allocation, .delta = 1, .next = 20000};
+
+    rng_seed(&m.rng, seed);
+    return m;
+}
+
+static const enum behaviour mappings[] = {NAT_NONE, NAT_EI, NAT_AD, NAT_APD};
+static const enum allocation allocations[] = {ALLOC_PRESERVE, ALLOC_CONTIGUOUS, ALLOC_RANDOM};
+static const int deltas[] = {1, 2, 5, -1, -3, 16};
+
+Test(classifier, knows_every_mapping_with_every_allocation)
+{
+    for (size_t i = 0; i < 4; i++)
+        for (size_t j = 0; j < 3; j++)
+            for (uint64_t seed = 0; seed < 100; seed++) {
+                struct model m = model(mappings[i], allocations[j], seed);
+                m.delta = deltas[seed % 6];
+                probe(&m, 0);
+                report.reflex_report.peer.b[1] = (uint8_t)(seed + 1);
+                const struct profile *p = tell();
+                cr_assert_eq(p->mapping, mappings[i], "%s", said);
+                if (mappings[i] == NAT_NONE)
+                    continue;
+                cr_assert_eq(p->allocation, allocations[j], "seed %d: %s", (int)seed, said);
+                cr_assert_eq(p->delta, allocations[j] == ALLOC_CONTIGUOUS ? m.delta : 0, "%s",
+                             said);
+                cr_assert_geq(p->confidence, 90);
+            }
+}
+
+/* With answers lost a finding may become unknown, and must never become wrong. */
+static void lose(unsigned lost, size_t n_deltas, size_t *right, size_t *all)
+{
+    for (size_t i = 0; i < 4; i++)
+        for (size_t j = 0; j < 3; j++)
+            for (size_t k = 0; k < n_deltas; k++) {
+                struct model m = model(mappings[i], allocations[j], k);
+                struct finding f;
+                m.delta = deltas[k];
+                probe(&m, lost);
+                classify(&report.reflex_report, &f);
+                const struct profile *p = &f.profile;
+                bool mapping = p->mapping == mappings[i];
+                bool allocation =
+                    p->allocation == (mappings[i] == NAT_NONE ? ALLOC_PRESERVE : allocations[j]);
+                cr_assert(mapping || p->mapping == NAT_UNKNOWN, "lost %x: %s for %s", lost,
+                          behaviour_name[p->mapping], behaviour_name[mappings[i]]);
+                cr_assert(allocation || p->allocation == ALLOC_UNKNOWN, "lost %x: %s/%s for %s",
+                          lost, behaviour_name[mappings[i]], allocation_name[p->allocation],
+                          allocation_name[allocations[j]]);
+                /* What is left may be every second port, of three or more lost. */
+                bool delta = p->delta == m.delta ||
+                             (__builtin_popcount(lost) > 2 && p->delta % m.delta == 0);
+                cr_assert(delta || p->allocation != ALLOC_CONTIGUOUS, "lost %x: %s delta %d for %d",
+                          lost, behaviour_name[mappings[i]], p->delta, m.delta);
+                *right += mapping && allocation;
+                *all += 1;
+            }
+}
+
+Test(classifier, is_never_wrong_with_one_or_two_answers_lost)
+{
+    size_t right = 0, all = 0;
+
+    for (unsigned a = 0; a < PROBED + SAMPLES; a++)
+        for (unsigned b = a; b < PROBED + SAMPLES; b++)
+            lose(1u << a | 1u << b, 6, &right, &all);
+    cr_assert_gt(right * 10, all * 7, "%zu of %zu", right, all);
+}
+
+/* Of the largest step every second port looks random; of the others it is still a multiple. */
+Test(classifier, is_never_wrong_with_three_answers_lost)
+{
+    size_t right = 0, all = 0;
+
+    for (unsigned lost = 0; lost < 1u << (PROBED + SAMPLES); lost++)
+        if (__builtin_popcount(lost) <= 3)
+            lose(lost, 5, &right, &all);
+    cr_assert_gt(right * 2, all, "%zu of %zu", right, all);
+}
+
+Test(classifier, takes_a_preserving_nat_that_shares_ports_for_endpoint_independent)
+{
+    struct model m = model(NAT_APD, ALLOC_PRESERVE, 1);
+
+    m.overload = true;
+    probe(&m, 0);
+    expect("ei/preserve 95% delta=0 40000-52931 age=0 192.0.2.1:40000");
+}
+
+/* ---- findings, by hand --------------------------------------------------------------------------------- */
+
+Test(classifier, a_port_that_serves_one_mapping_only_can_still_be_preserved)
+{
+    begin("10.0.0.2:4000");
+    saw(0, 4000, A1P1, "192.0.2.1:4000");
+    saw(0, 4000, A1P2, "192.0.2.1:4001");
+    saw(0, 4000, A2P1, "192.0.2.1:4002");
+    expect("apd/preserve 90% delta=0 4000-4002 age=0 192.0.2.1:4000");
+    report.reflex_report.seen.v[0].seen.port = 3999; /* but then the first one is */
+    expect("apd/contiguous 90% delta=1 3999-4002 age=0 192.0.2.1:3999");
+    saw(1, 5000, A1P1, "192.0.2.1:5001"); /* and every fresh socket's */
+    report.reflex_report.seen.v[0].seen.port = 4000;
+    expect("apd/random 90% delta=0 4000-5001 age=0 192.0.2.1:4000");
+}
+
+Test(classifier, none_needs_a_local_address_that_is_one)
+{
+    begin("192.0.2.1:4000");
+    saw(0, 4000, A1P1, "192.0.2.1:4000");
+    expect("none/preserve 50% delta=0 4000-4000 age=0 192.0.2.1:4000");
+    begin("0.0.0.0:4000");
+    saw(0, 4000, A1P1, "192.0.2.1:4000");
+    saw(0, 4000, A2P1, "192.0.2.1:4000");
+    expect("ei/preserve 50% delta=0 4000-4000 age=0 192.0.2.1:4000");
+}
+
+Test(classifier, one_prober_ip_proves_no_endpoint_independence)
+{
+    begin("10.0.0.2:4000");
+    saw(0, 4000, A1P1, "192.0.2.1:4000");
+    saw(0, 4000, A1P2, "192.0.2.1:4000");
+    expect("unknown/preserve 50% delta=0 4000-4000 age=0 192.0.2.1:4000");
+}
+
+Test(classifier, one_prober_ip_proves_address_and_port_dependence)
+{
+    begin("10.0.0.2:4000");
+    saw(0, 4000, A1P1, "192.0.2.1:1025");
+    saw(0, 4000, A1P2, "192.0.2.1:9000");
+    expect("apd/unknown 75% delta=0 1025-9000 age=0 192.0.2.1:1025");
+}
+
+Test(classifier, one_port_each_of_two_ips_tells_not_what_a_mapping_depends_on)
+{
+    begin("10.0.0.2:4000");
+    saw(0, 4000, A1P1, "192.0.2.1:1025");
+    saw(0, 4000, A2P1, "192.0.2.1:9000");
+    expect("unknown/unknown 0% delta=0 1025-9000 age=0 192.0.2.1:1025");
+}
+
+Test(classifier, a_mapping_that_changed_meanwhile_is_unknown)
+{
+    begin("10.0.0.2:4000");
+    saw(0, 4000, A1P1, "192.0.2.1:1025");
+    saw(0, 4000, A1P2, "192.0.2.1:1025");
+    saw(0, 4000, A2P1, "192.0.2.1:1025");
+    saw(0, 4000, A1P1, "192.0.2.1:9000");
+    expect("unknown/unknown 0% delta=0 1025-9000 age=0 192.0.2.1:1025");
+}
+
+Test(classifier, a_repeated_answer_adds_no_confidence)
+{
+    begin("10.0.0.2:4000");
+    for (int i = 0; i < 4; i++)
+        saw(0, 4000, A1P1, "192.0.2.1:1025");
+    saw(0, 4000, A2P1, "192.0.2.1:1025");
+    expect("ei/unknown 75% delta=0 1025-1025 age=0 192.0.2.1:1025");
+}
+
+Test(classifier, answers_that_overtook_each_other_are_still_contiguous)
+{
+    begin("10.0.0.2:4000");
+    saw(0, 4000, A1P1, "192.0.2.1:2000");
+    saw(1, 4100, A1P1, "192.0.2.1:2002");
+    saw(2, 4200, A1P1, "192.0.2.1:2001");
+    saw(3, 4300, A1P1, "192.0.2.1:2003");
+    expect("unknown/contiguous 95% delta=1 2000-2003 age=0 192.0.2.1:2000");
+}
+
+Test(classifier, most_neighbours_tell_the_direction_else_the_ends)
+{
+    begin("10.0.0.2:4000");
+    saw(0, 4000, A1P1, "192.0.2.1:2001");
+    saw(1, 4100, A1P1, "192.0.2.1:2002");
+    saw(2, 4200, A1P1, "192.0.2.1:2000");
+    expect("unknown/contiguous 90% delta=-1 2000-2002 age=0 192.0.2.1:2001");
+}
+
+Test(classifier, numbers_of_fresh_sockets_tell_what_was_lost)
+{
+    begin("10.0.0.2:4000");
+    saw(0, 4000, A1P1, "192.0.2.1:2000");
+    saw(2, 4200, A1P1, "192.0.2.1:2002");
+    saw(4, 4400, A1P1, "192.0.2.1:2004");
+    expect("unknown/contiguous 90% delta=1 2000-2004 age=0 192.0.2.1:2000");
+}
+
+Test(classifier, the_reflexive_address_is_where_socket_0_is_seen_most)
+{
+    begin("10.0.0.2:4000");
+    saw(1, 4100, A1P1, "192.0.2.1:7000");
+    saw(0, 4000, A1P1, "192.0.2.1:2000");
+    saw(0, 4000, A1P2, "192.0.2.1:7000");
+    expect("apd/random 75% delta=0 2000-7000 age=0 192.0.2.1:2000");
+    saw(0, 4000, A2P1, "192.0.2.1:7000");
+    expect("apd/random 90% delta=0 2000-7000 age=0 192.0.2.1:7000");
+}
+
+Test(classifier, ports_that_others_took_between_leave_it_contiguous)
+{
+    begin("10.0.0.2:4000");
+    saw(0, 4000, A1P1, "192.0.2.1:2000"); /* long before */
+    saw(1, 4100, A1P1, "192.0.2.1:3001");
+    saw(2, 4200, A1P1, "192.0.2.1:3003");
+    saw(3, 4300, A1P1, "192.0.2.1:3004");
+    expect("unknown/contiguous 95% delta=1 2000-3004 age=0 192.0.2.1:2000");
+}
+
+Test(classifier, a_large_constant_step_is_not_contiguous)
+{
+    begin("10.0.0.2:4000");
+    saw(0, 4000, A1P1, "192.0.2.1:2000");
+    saw(1, 4100, A1P1, "192.0.2.1:2017");
+    saw(2, 4200, A1P1, "192.0.2.1:2034");
+    expect("unknown/random 90% delta=0 2000-2034 age=0 192.0.2.1:2000");
+}
+
+Test(classifier, two_mappings_are_too_few_for_contiguous_or_random)
+{
+    begin("10.0.0.2:4000");
+    saw(0, 4000, A1P1, "192.0.2.1:2000");
+    saw(1, 4100, A1P1, "192.0.2.1:2001");
+    expect("unknown/unknown 0% delta=0 2000-2001 age=0 192.0.2.1:2000");
+}
+
+Test(classifier, of_ipv6_too)
+{
+    begin("[2001:db8::5]:4000");
+    saw(0, 4000, "[2001:db8:1::1]:3478", "[2001:db8::5]:4000");
+    saw(0, 4000, "[2001:db8:1::2]:3478", "[2001:db8::5]:4000");
+    expect("none/preserve 75% delta=0 4000-4000 age=0 [2001:db8::5]:4000");
+}
+
+/* ---- memory --------------------------------------------------------------------------------------------- */
+
+static void known_contiguous(void)
+{
+    struct model m = model(NAT_EI, ALLOC_CONTIGUOUS, 1);
+
+    probe(&m, 0);
+    expect("ei/contiguous 95% delta=1 20001-20004 age=0 192.0.2.1:20001");
+}
+
+Test(classifier, a_poorer_report_does_not_overwrite_what_is_known)
+{
+    known_contiguous();
+    now_us += 25000000;
+    begin("10.0.0.2:40000"); /* a refresh: no samples, two answers lost */
+    saw(0, 40000, A1P1, "192.0.2.1:20001");
+    saw(0, 40000, A1P2, "192.0.2.1:20001");
+    expect("ei/contiguous 95% delta=1 20001-20004 age=25 192.0.2.1:20001");
+    now_us += 25000000;
+    report.reflex_report.seen.n = 0; /* all lost */
+    expect("ei/contiguous 95% delta=1 20001-20004 age=50 192.0.2.1:20001");
+    report.reflex_report.seen.n = 2; /* the mapping was made anew */
+    report.reflex_report.seen.v[0].seen.port = report.reflex_report.seen.v[1].seen.port = 20009;
+    expect("ei/contiguous 95% delta=1 20001-20004 age=50 192.0.2.1:20009");
+    cr_assert_eq(core.n.kept, 3);
+    known_contiguous();
+}
+
+Test(classifier, a_less_certain_report_does_not_overwrite_what_is_known)
+{
+    struct model m = model(NAT_EI, ALLOC_PRESERVE, 1);
+
+    probe(&m, 0);
+    expect("ei/preserve 95% delta=0 40000-52931 age=0 192.0.2.1:40000");
+    now_us += 25000000;
+    probe(&m, 0x70); /* a refresh: one mapping, so 50% */
+    expect("ei/preserve 95% delta=0 40000-52931 age=25 192.0.2.1:40000");
+}
+
+Test(classifier, knowing_both_outweighs_certainty_of_one)
+{
+    begin("10.0.0.2:4000");
+    saw(0, 4000, A1P1, "192.0.2.1:4000");
+    saw(0, 4000, A2P1, "192.0.2.1:4000");
+    expect("ei/preserve 50% delta=0 4000-4000 age=0 192.0.2.1:4000");
+    for (size_t i = 0; i < 2; i++) /* the mapping was made anew while its port was taken */
+        report.reflex_report.seen.v[i].seen.port = 5000;
+    expect("ei/preserve 50% delta=0 4000-4000 age=0 192.0.2.1:5000");
+}
+
+Test(classifier, another_socket_or_public_ip_starts_anew)
+{
+    known_contiguous();
+    begin("10.0.0.2:40001");
+    saw(0, 40001, A1P1, "192.0.2.1:20001");
+    expect("unknown/unknown 0% delta=0 20001-20001 age=0 192.0.2.1:20001");
+    known_contiguous();
+    begin("10.0.0.2:40000");
+    saw(0, 40000, A1P1, "192.0.2.9:20001");
+    expect("unknown/unknown 0% delta=0 20001-20001 age=0 192.0.2.9:20001");
+}
+
+Test(classifier, what_contradicts_the_earlier_finding_replaces_it)
+{
+    known_contiguous();
+    begin("10.0.0.2:40000");
+    saw(0, 40000, A1P1, "192.0.2.1:20001");
+    saw(0, 40000, A1P2, "192.0.2.1:33333");
+    expect("apd/unknown 75% delta=0 20001-33333 age=0 192.0.2.1:20001");
+    known_contiguous();
+    begin("10.0.0.2:40000"); /* not endpoint-independent any more, whatever it is */
+    saw(0, 40000, A1P1, "192.0.2.1:20001");
+    saw(0, 40000, A2P2, "192.0.2.1:33333");
+    expect("unknown/unknown 0% delta=0 20001-33333 age=0 192.0.2.1:20001");
+    struct model m = model(NAT_APD, ALLOC_CONTIGUOUS, 1);
+    probe(&m, 0);
+    expect("apd/contiguous 95% delta=1 20001-20007 age=0 192.0.2.1:20001");
+    begin("10.0.0.2:40000");
+    saw(0, 40000, A1P1, "192.0.2.1:20001");
+    saw(0, 40000, A2P2, "192.0.2.1:20001");
+    expect("ei/unknown 75% delta=0 20001-20001 age=0 192.0.2.1:20001");
+    known_contiguous();
+    begin("10.0.0.2:40000");
+    saw(1, 40001, A1P1, "192.0.2.1:40001");
+    expect("unknown/preserve 50% delta=0 0-0 age=0 -");
+}
+
+Test(classifier, a_finding_expires_when_its_peer_is_silent)
+{
+    known_contiguous();
+    cr_assert_eq(classifier_deadline(&core), now_us + FINDING_TTL_US);
+    now_us += FINDING_TTL_US - 1;
+    begin("10.0.0.2:40000");
+    saw(0, 40000, A1P1, "192.0.2.1:20001");
+    expect("ei/contiguous 95% delta=1 20001-20004 age=299 192.0.2.1:20001");
+    now_us = classifier_deadline(&core);
+    classifier_step(&core, &(struct input){.kind = IN_TICK, .now_us = now_us}, &out);
+    cr_assert_eq(core.by_peer.n, 0);
+    cr_assert_eq(classifier_deadline(&core), NEVER);
+    expect("unknown/unknown 0% delta=0 20001-20001 age=0 192.0.2.1:20001");
+}
+
+Test(classifier, a_full_table_gives_up_who_was_silent_for_longest)
+{
+    for (uint8_t i = 0; i < SMALL; i++, now_us += 1000000) {
+        struct model m = model(NAT_EI, ALLOC_CONTIGUOUS, 1);
+        probe(&m, 0);
+        report.reflex_report.peer.b[0] = i + 1;
+        tell();
+    }
+    begin("10.0.0.2:40000"); /* peer 1 is heard of again, so peer 2 is the oldest */
+    saw(0, 40000, A1P1, "192.0.2.1:20001");
+    report.reflex_report.peer.b[0] = 1;
+    expect("ei/contiguous 95% delta=1 20001-20004 age=4 192.0.2.1:20001");
+    report.reflex_report.peer.b[0] = 99;
+    tell();
+    cr_assert_eq(core.by_peer.n, SMALL);
+    cr_assert_eq(core.n.evicted, 1);
+    for (uint8_t i = 1; i <= SMALL; i++) {
+        struct finding_key key = {{{i}}, 4};
+        cr_assert_eq(table_find(&core.by_peer, &key) == TABLE_NONE, i == 2, "peer %u", i);
+    }
+}
+
+Test(classifier, a_flood_of_peers_stays_within_the_table)
+{
+    for (uint32_t i = 0; i < 1000; i++, now_us += 1000) {
+        begin("10.0.0.2:40000");
+        saw(0, 40000, A1P1, "192.0.2.1:20001");
+        memcpy(report.reflex_report.peer.b + 4, &i, sizeof i);
+        cr_assert(tell());
+        cr_assert_leq(core.by_peer.n, SMALL);
+    }
+    cr_assert_eq(core.n.evicted, 1000 - SMALL);
+}
+
+Test(classifier, a_report_that_says_nothing_takes_no_place)
+{
+    begin("10.0.0.2:40000");
+    expect("unknown/unknown 0% delta=0 0-0 age=0 -");
+    cr_assert_eq(core.by_peer.n, 0);
+    cr_assert_eq(core.n.empty, 1);
+}
+
+Test(classifier, each_address_family_has_its_own_finding)
+{
+    known_contiguous();
+    begin("[2001:db8::5]:4000");
+    saw(0, 4000, "[2001:db8:1::1]:3478", "[2001:db8::5]:4000");
+    expect("none/preserve 50% delta=0 4000-4000 age=0 [2001:db8::5]:4000");
+    cr_assert_eq(core.by_peer.n, 2);
+}
+
+/* ---- harm ------------------------------------------------------------------------------------------------ */
+
+Test(classifier, ignores_observations_that_can_not_be)
+{
+    struct observation_list *l = &report.reflex_report.seen;
+
+    begin("10.0.0.2:4000");
+    saw(0, 4000, A1P1, "192.0.2.1:0");
+    saw(0, 4000, "198.51.100.1:0", "192.0.2.1:7");
+    saw(0, 0, A1P1, "192.0.2.1:7");
+    saw(0, 4000, A1P1, "0.0.0.0:7");
+    saw(0, 4000, A1P1, "[2001:db8::1]:7");
+    saw(0, 4000, "[2001:db8::1]:7", "192.0.2.1:7");
+    saw(0, 4000, A1P1, "192.0.2.1:7");
+    l->v[6].seen.len = 7;
+    expect("unknown/unknown 0% delta=0 0-0 age=0 -");
+    cr_assert_eq(core.n.observations_ignored, 7);
+}
+
+Test(classifier, refuses_reports_of_nobody_and_from_others)
+{
+    struct input in = {.kind = IN_MSG, .now_us = now_us};
+    struct msg hello = {.type = MSG_prober_hello};
+
+    begin("10.0.0.2:4000");
+    memset(&report.reflex_report.peer, 0, sizeof report.reflex_report.peer);
+    cr_assert_null(tell());
+    begin("10.0.0.2:4000");
+    in.msg = &report;
+    in.from.service = SERVICE_prober;
+    classifier_step(&core, &in, &out);
+    cr_assert_eq(out.n, 0);
+    cr_assert_eq(core.n.refused, 2);
+    in.msg = &hello;
+    classifier_step(&core, &in, &out);
+    cr_assert_eq(out.n, 0);
+    cr_assert_eq(core.n.hellos, 1);
+}
+
+/* From small pools, so that addresses and ports repeat and every branch is met. */
+static struct addr hostile_addr(struct rng *r)
+{
+    static const uint16_t ports[] = {0, 1, 1024, 1025, 1026, 3478, 65534, 65535};
+    struct addr a = {
+        .len = (uint8_t[]){0, 4, 4, 4, 16, 255}
+          [rng_below(r, 6)]
+    };
+
+    a.ip[3] = (uint8_t)rng_below(r, 3);
+    a.port = rng_below(r, 4) ? ports[rng_below(r, 8)] : (uint16_t)rng_u64(r);
+    return a;
+}
+
+Test(classifier, survives_a_hundred_thousand_hostile_reports)
+{
+    struct rng r;
+
+    rng_seed(&r, 4);
+    for (int i = 0; i < 100000; i++, now_us += (int64_t)rng_below(&r, 10000000)) {
+        struct msg_reflex_report *m = &report.reflex_report;
+        begin("10.0.0.2:4000");
+        m->peer.b[0] = (uint8_t)(1 + rng_below(&r, 8));
+        m->local = hostile_addr(&r);
+        m->serial = (uint32_t)rng_u64(&r);
+        m->seen.n = (uint8_t)(rng_below(&r, 8) ? rng_below(&r, OBSERVATIONS_MAX + 1) : rng_u64(&r));
+        for (size_t k = 0; k < OBSERVATIONS_MAX; k++)
+            m->seen.v[k] =
+                (struct observation){(uint8_t)(rng_below(&r, 8) ? rng_below(&r, 4) : rng_u64(&r)),
+                                     (uint16_t)rng_u64(&r), 0, hostile_addr(&r), hostile_addr(&r)};
+        const struct profile *p = tell(); /* which checks that it is valid */
+        cr_assert(p);
+        cr_assert(p->delta >= -DELTA_MAX && p->delta <= DELTA_MAX);
+        cr_assert_eq(p->delta != 0, p->allocation == ALLOC_CONTIGUOUS);
+        cr_assert_leq(core.by_peer.n, SMALL);
+    }
+}
