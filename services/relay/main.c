@@ -1,0 +1,122 @@
+/* main.c - the relay process: read the keys, bind the port; then wait, step, emit. */
+#include "lib/admin.h"
+#include "lib/keys.h"
+#include "lib/log.h"
+#include "lib/params.h"
+#include "services/relay/relay.h"
+
+#include <errno.h>
+#include <sodium.h>
+#include <stdlib.h>
+
+static struct service svc; /* static: too large for the stack, and there is one of each */
+static struct relay core;
+static struct outputs out;
+
+static struct flags {
+    const char *bus, *admin, *public_ip, *key, *cert, *coordinator_key;
+    uint32_t port, sessions;
+} flags = {.port = 3480, .sessions = RELAY_SESSIONS_DEFAULT};
+
+/* clang-format off */
+static const struct param table[] = {
+    {"bus",             PARAM_TEXT, &flags.bus,             "DIR   of the bus sockets", true},
+    {"admin",           PARAM_TEXT, &flags.admin,           "PATH  of the admin socket", false},
+    {"public-ip",       PARAM_TEXT, &flags.public_ip,       "A     where peers find this relay", true},
+    {"port",            PARAM_U32,  &flags.port,            "N     UDP (3480); 0 is any", false},
+    {"sessions",        PARAM_U32,  &flags.sessions,        "N     carried at once (10000)", false},
+    {"key",             PARAM_TEXT, &flags.key,             "FILE  own X25519 secret, hex", true},
+    {"cert",            PARAM_TEXT, &flags.cert,            "FILE  the authority's certificate for it, hex", true},
+    {"coordinator-key", PARAM_TEXT, &flags.coordinator_key, "FILE  the coordinator's public key, hex", true},
+};
+/* clang-format on */
+
+static void must_load(bool (*load)(const char *, void *, size_t), const char *path, void *to,
+                      size_t n)
+{
+    if (!load(path, to, n))
+        die("event=no_key path=%s why=\"%s\"", path, strerror(errno));
+}
+
+static void read_conf(struct relay_conf *conf)
+{
+    if (flags.port > UINT16_MAX)
+        die("event=bad_flag name=port why=\"%u is not a port\"", flags.port);
+    if (flags.sessions < 1 || flags.sessions > RELAY_SESSIONS_MAX)
+        die("event=bad_flag name=sessions why=\"from 1 to %d\"", RELAY_SESSIONS_MAX);
+    if (!addr_parse_ip(flags.public_ip, (uint16_t)flags.port, &conf->public_addr))
+        die("event=bad_flag name=public-ip why=\"%s is not an address\"", flags.public_ip);
+    must_load(key_load, flags.key, conf->secret, sizeof conf->secret);
+    must_load(key_load_public, flags.cert, conf->cert, sizeof conf->cert);
+    must_load(key_load_public, flags.coordinator_key, conf->coordinators[0], 32);
+    conf->n_coordinators = 1;
+    conf->sessions_max = flags.sessions;
+}
+
+/* An address that is not this host's, as behind a 1:1 NAT, is advertised and the wildcard bound. */
+static void bind_port(struct relay_conf *conf)
+{
+    struct addr any = {.len = conf->public_addr.len, .port = conf->public_addr.port};
+    char text[ADDR_TEXT_MAX];
+    int sock = service_udp(&svc, &conf->public_addr);
+
+    if (sock < 0 && errno == EADDRNOTAVAIL)
+        sock = service_udp(&svc, &any);
+    addr_format(&conf->public_addr, text, sizeof text);
+    if (sock < 0)
+        die("event=no_port addr=%s why=\"%s\"", text, strerror(errno));
+    conf->public_addr.port = service_udp_local(&svc, (uint8_t)sock).port;
+}
+
+static json_t *answer(void *arg, const char *verb, const char *argument)
+{
+    const struct relay *r = arg;
+    char text[ADDR_TEXT_MAX];
+
+    (void)argument;
+    if (strcmp(verb, "state") != 0)
+        return NULL;
+    json_t *counters = json_object();
+#define X(name) json_object_set_new(counters, #name, json_integer((json_int_t)r->n.name));
+    RELAY_COUNTERS(X)
+#undef X
+    return json_pack("{s:s, s:s, s:i, s:i, s:o, s:o}", "service", "relay", "addr",
+                     addr_format(&r->public_addr, text, sizeof text), "sessions", (int)r->by_sid.n,
+                     "sessions_max", (int)r->by_sid.capacity, "counters", counters, "shell",
+                     admin_counters(&svc));
+}
+
+int main(int argc, char **argv)
+{
+    struct relay_conf conf = {0};
+    struct input in;
+    uint8_t key[32];
+
+    log_init("relay");
+    if (params_parse("natterjack-relay --bus DIR --public-ip A --key FILE --cert FILE"
+                     " --coordinator-key FILE",
+                     table, sizeof table / sizeof table[0], argc, argv) != 1)
+        die("event=bad_flag why=\"an argument without a flag\"");
+    read_conf(&conf);
+    service_open(&svc, SERVICE_relay, flags.bus);
+    bind_port(&conf);
+    void *memory = malloc(relay_bytes(&conf));
+    if (!memory)
+        die("event=no_memory sessions=%u", conf.sessions_max);
+    service_random_key(key);
+    if (!relay_init(&core, &conf, key, memory))
+        die("event=bad_key path=%s why=\"of small order\"", flags.coordinator_key);
+    sodium_memzero(key, sizeof key);
+    sodium_memzero(&conf, sizeof conf);
+    if (flags.admin)
+        admin_open(&svc, flags.admin, answer, &core);
+    service_ready(&svc);
+    while (service_wait(&svc, relay_deadline(&core), &in)) {
+        relay_step(&core, &in, &out);
+        service_emit(&svc, &out);
+    }
+    admin_close();
+    service_close(&svc);
+    free(memory);
+    return 0;
+}

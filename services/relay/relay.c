@@ -1,0 +1,445 @@
+/* relay.c - the pure core; contract in lib/core.h, overview in relay.h. */
+#include "services/relay/relay.h"
+
+#include "services/relay/cookie.h"
+
+#include <sodium.h>
+
+enum {
+    SOCK = 0,
+    TICK_OUTPUTS_MAX = 2
+}; /* our one socket; the most that one session's expiry makes */
+
+#define BIT(state) (1u << (state))
+_Static_assert((int)RELAY_CONTROL_MAX <= (int)DATAGRAM_MAX, "control fits a datagram");
+_Static_assert((int)DATA_BYTES_MAX <= (int)DATAGRAM_MAX, "what is forwarded fits a datagram");
+
+/* The state machine as data: where each state may go, and what a side is told in it. */
+/* clang-format off */
+static const struct {
+    const char *name;
+    unsigned next;
+    enum relay_status status;
+} states[] = {
+    [RELAY_STATE_FREE]    = {"free",    BIT(RELAY_STATE_WAITING),                         0},
+    [RELAY_STATE_WAITING] = {"waiting", BIT(RELAY_STATE_READY) | BIT(RELAY_STATE_FREE),   RELAY_WAITING},
+    [RELAY_STATE_READY]   = {"ready",   BIT(RELAY_STATE_WAITING) | BIT(RELAY_STATE_FREE), RELAY_READY},
+};
+/* clang-format on */
+
+static void send_control(struct outputs *out, const struct addr *dst, const struct relay_control *c)
+{
+    struct output *o = outputs_add(out, OUT_DATAGRAM);
+
+    o->dgram.sock = SOCK;
+    o->dgram.ttl = 0;
+    o->dgram.dst = *dst;
+    o->dgram.len = (uint16_t)relay_encode(c, o->dgram.data);
+}
+
+static void send_bound(struct outputs *out, const struct addr *dst,
+                       const uint8_t nonce[static RELAY_NONCE], enum relay_status status)
+{
+    struct relay_control c = {.op = RELAY_BOUND, .status = (uint8_t)status};
+
+    memcpy(c.nonce, nonce, sizeof c.nonce);
+    send_control(out, dst, &c);
+}
+
+static bool is_bound(const struct relay_side *side) { return side->addr.len != 0; }
+
+static void tell_side(const struct relay_session *s, unsigned side, struct outputs *out)
+{
+    send_bound(out, &s->side[side].addr, s->side[side].nonce, states[s->state].status);
+}
+
+static void report(struct relay *r, struct relay_session *s, bool ended, struct outputs *out)
+{
+    emit(out, SERVICE_coordinator, MSG_relay_usage)->relay_usage = (struct msg_relay_usage){
+        .session = s->sid, .packets = s->packets, .bytes = s->bytes, .ended = ended};
+    s->packets = s->bytes = 0;
+    s->report_us = r->now_us + RELAY_USAGE_US;
+}
+
+/* The only place a session changes state; what a state does on entry is done here. */
+static void enter(struct relay *r, struct relay_session *s, enum relay_state to, const char *why,
+                  struct outputs *out)
+{
+    assert(states[s->state].next & BIT(to));
+    emit_note(out, &s->sid, states[s->state].name, states[to].name, why);
+    s->state = to;
+    switch (to) {
+    case RELAY_STATE_WAITING: break;
+    case RELAY_STATE_READY:
+        tell_side(s, 0, out);
+        tell_side(s, 1, out);
+        break;
+    case RELAY_STATE_FREE:
+        report(r, s, true, out);
+        table_remove(&r->by_path, s->end[0]);
+        table_remove(&r->by_path, s->end[1]);
+        table_remove(&r->by_sid, (uint32_t)(s - r->sessions));
+        r->n.sessions_ended++;
+        break;
+    }
+}
+
+/*
+ * One deadline per session.  Traffic moves seen_us without touching the heap: a deadline that came too
+ * early is set again, and none is further off than the next report may be.
+ */
+static void arm(struct relay *r, const struct relay_session *s)
+{
+    int64_t at = s->report_us > r->now_us ? s->report_us : r->now_us + RELAY_USAGE_US;
+
+    for (unsigned i = 0; i < 2; i++) {
+        const struct relay_side *side = &s->side[i];
+        if (!is_bound(side))
+            continue;
+        if (side->seen_us + RELAY_IDLE_US < at)
+            at = side->seen_us + RELAY_IDLE_US;
+        if (side->expires_us < at)
+            at = side->expires_us;
+    }
+    deadlines_set(&r->due, (uint32_t)(s - r->sessions), at);
+}
+
+/* ---- the data plane ------------------------------------------------------------------------------ */
+
+/* May this side send len bytes more? */
+static bool allowed(struct relay *r, struct relay_side *side, int64_t now_us, size_t len)
+{
+    switch (quota_spend(&side->quota, len, now_us)) {
+    case QUOTA_OK: return true;
+    case QUOTA_RATE: r->n.dropped_rate++; break;
+    case QUOTA_BYTES: r->n.dropped_quota++; break;
+    }
+    return false;
+}
+
+/* The path id names the receiver's end, and only the other end of its session may send to it. */
+enum relay_fate relay_forward(struct relay *r, int64_t now_us, const struct addr *src,
+                              const uint8_t *data, size_t len, const struct addr **dst)
+{
+    struct packet_head head;
+
+    if (!packet_head(data, len, &head))
+        return RELAY_STEP;
+    uint32_t end = table_find(&r->by_path, head.path.b);
+    if (end == TABLE_NONE)
+        return RELAY_STEP;
+    struct relay_session *s = &r->sessions[r->end_of[end] >> 1];
+    struct relay_side *to = &s->side[r->end_of[end] & 1], *from = &s->side[!(r->end_of[end] & 1)];
+    if (!is_bound(from) || !addr_eq(&from->addr, src))
+        return RELAY_STEP;
+    from->seen_us = now_us;
+    if (!is_bound(to)) {
+        r->n.dropped_waiting++;
+        return RELAY_DROP;
+    }
+    if (!allowed(r, from, now_us, len))
+        return RELAY_DROP;
+    s->packets++;
+    s->bytes += len;
+    r->n.forwarded_packets++;
+    r->n.forwarded_bytes += len;
+    *dst = &to->addr;
+    return RELAY_FORWARD;
+}
+
+/* ---- binding --------------------------------------------------------------------------------------- */
+
+/* A slot for a new session, or NULL when there is none.  Two sessions whose path ids collide, once in
+ * 2^64, can't both be served. */
+static struct relay_session *open_session(struct relay *r, const struct sid *sid,
+                                          struct outputs *out)
+{
+    struct path_id path[2] = {path_id(sid, 0), path_id(sid, 1)};
+
+    if (memcmp(path[0].b, path[1].b, sizeof path[0].b) == 0 ||
+        table_find(&r->by_path, path[0].b) != TABLE_NONE ||
+        table_find(&r->by_path, path[1].b) != TABLE_NONE)
+        return NULL;
+    uint32_t slot = table_insert(&r->by_sid, sid->b);
+    if (slot == TABLE_NONE)
+        return NULL;
+    struct relay_session *s = &r->sessions[slot];
+    memset(s, 0, sizeof *s);
+    s->sid = *sid;
+    s->report_us = r->now_us + RELAY_USAGE_US;
+    for (unsigned i = 0; i < 2; i++) {
+        s->end[i] = table_insert(&r->by_path, path[i].b); /* has room for two a session */
+        r->end_of[s->end[i]] = slot << 1 | i;
+    }
+    r->n.sessions_opened++;
+    enter(r, s, RELAY_STATE_WAITING, "first side bound", out);
+    return s;
+}
+
+/* Limits come from the ticket that lasts longest; what was used already stays used. */
+static void grant(struct relay *r, struct relay_side *side, const struct ticket *t)
+{
+    if (t->expires_ms <= side->expires_ms)
+        return;
+    int64_t life_ms = t->expires_ms - r->wall_ms;
+    if (life_ms > RELAY_TICKET_LIFE_MAX_MS)
+        life_ms = RELAY_TICKET_LIFE_MAX_MS;
+    side->expires_ms = r->wall_ms + life_ms;
+    side->expires_us = r->now_us + life_ms * 1000;
+    quota_grant(&side->quota, t->bytes_max, t->bytes_per_s, r->now_us);
+}
+
+static void bind_side(struct relay *r, struct relay_session *s, const struct ticket *t,
+                      const struct addr *src, const uint8_t nonce[static RELAY_NONCE],
+                      struct outputs *out)
+{
+    struct relay_side *side = &s->side[t->side];
+
+    grant(r, side, t);
+    if (!is_bound(side))
+        r->n.bound++;
+    else if (!addr_eq(&side->addr, src))
+        r->n.rebound++;
+    side->addr = *src;
+    memcpy(side->nonce, nonce, sizeof side->nonce);
+    side->seen_us = r->now_us;
+    if (s->state == RELAY_STATE_WAITING && is_bound(&s->side[!t->side]))
+        enter(r, s, RELAY_STATE_READY, "both sides bound", out);
+    else
+        tell_side(s, t->side, out);
+    arm(r, s);
+}
+
+static void on_bind(struct relay *r, const struct addr *src, const struct relay_control *in,
+                    struct outputs *out)
+{
+    struct relay_control c = {.op = RELAY_CHALLENGE};
+
+    memcpy(c.nonce, in->nonce, sizeof c.nonce);
+    relay_cookie_make(r, src, in->nonce, c.cookie);
+    send_control(out, src, &c);
+    r->n.challenged++;
+}
+
+/* A stale cookie gets no answer, lest a NAT that changes the port with every packet makes a loop. */
+static void on_prove(struct relay *r, const struct addr *src, const struct relay_control *in,
+                     struct outputs *out)
+{
+    struct ticket t;
+
+    if (!relay_cookie_good(r, src, in->nonce, in->cookie)) {
+        r->n.bad_cookie++;
+        return;
+    }
+    if (!ticket_open_with(in->ticket, sizeof in->ticket, (const uint8_t(*)[TICKET_KEY])r->keys,
+                          r->n_keys, &t)) {
+        r->n.bad_ticket++;
+        send_bound(out, src, in->nonce, RELAY_BAD_TICKET);
+        return;
+    }
+    if (t.expires_ms <= r->wall_ms) {
+        r->n.expired_ticket++;
+        send_bound(out, src, in->nonce, RELAY_EXPIRED);
+        return;
+    }
+    uint32_t slot = table_find(&r->by_sid, t.session.b);
+    struct relay_session *s =
+        slot == TABLE_NONE ? open_session(r, &t.session, out) : &r->sessions[slot];
+    if (!s) {
+        r->n.refused_full++;
+        send_bound(out, src, in->nonce, RELAY_FULL);
+        return;
+    }
+    bind_side(r, s, &t, src, in->nonce, out);
+}
+
+static void on_keep(struct relay *r, const struct addr *src, const struct relay_control *in,
+                    struct outputs *out)
+{
+    struct relay_control c = {.op = RELAY_UNKNOWN, .path = in->path};
+    uint32_t end = table_find(&r->by_path, in->path.b);
+
+    r->n.keep_unknown++;
+    if (end != TABLE_NONE) {
+        struct relay_session *s = &r->sessions[r->end_of[end] >> 1];
+        struct relay_side *side = &s->side[r->end_of[end] & 1];
+        if (is_bound(side) && addr_eq(&side->addr, src)) {
+            side->seen_us = r->now_us;
+            c.op = RELAY_KEPT;
+            c.status = (uint8_t)states[s->state].status;
+            r->n.keep_unknown--;
+            r->n.kept++;
+        }
+    }
+    send_control(out, src, &c);
+}
+
+/* ---- step -------------------------------------------------------------------------------------- */
+
+/* A packet of ours that no bound side sent: after a restart, or from a rebound NAT. */
+static void on_stranger(struct relay *r, const struct addr *src, const struct packet_head *head,
+                        struct outputs *out)
+{
+    struct relay_control c = {.op = RELAY_UNKNOWN, .path = head->path};
+
+    r->n.strangers++;
+    if (!relay_stranger_may_be_told(r, src))
+        return;
+    r->n.strangers_told++;
+    send_control(out, src, &c);
+}
+
+static void on_control(struct relay *r, const struct addr *src, const uint8_t *data, size_t len,
+                       struct outputs *out)
+{
+    struct relay_control c;
+    bool ok = relay_parse(data, len, &c);
+
+    relay_cookie_rotate(r);
+    if (ok && c.op == RELAY_BIND)
+        on_bind(r, src, &c, out);
+    else if (ok && c.op == RELAY_PROVE)
+        on_prove(r, src, &c, out);
+    else if (ok && c.op == RELAY_KEEP)
+        on_keep(r, src, &c, out);
+    else
+        r->n.malformed++;
+}
+
+static void on_datagram(struct relay *r, const struct input *in, struct outputs *out)
+{
+    const struct addr *src = &in->dgram.src, *dst;
+    struct packet_head head;
+
+    switch (relay_forward(r, r->now_us, src, in->dgram.data, in->dgram.len, &dst)) {
+    case RELAY_DROP: return;
+    case RELAY_FORWARD: {
+        struct output *o = outputs_add(out, OUT_DATAGRAM);
+        o->dgram.sock = SOCK;
+        o->dgram.ttl = 0;
+        o->dgram.dst = *dst;
+        o->dgram.len = (uint16_t)in->dgram.len;
+        memcpy(o->dgram.data, in->dgram.data, in->dgram.len);
+        return;
+    }
+    case RELAY_STEP: break;
+    }
+    if (src->len == 0 || src->port == 0) /* nobody to answer */
+        r->n.malformed++;
+    else if (packet_head(in->dgram.data, in->dgram.len, &head))
+        on_stranger(r, src, &head, out);
+    else
+        on_control(r, src, in->dgram.data, in->dgram.len, out);
+}
+
+/* Drop the sides whose time is over, and the session with the last one; report what flowed. */
+static void on_due(struct relay *r, struct relay_session *s, struct outputs *out)
+{
+    const char *why = "";
+
+    for (unsigned i = 0; i < 2; i++) {
+        struct relay_side *side = &s->side[i];
+        bool expired = side->expires_us <= r->now_us;
+        if (!is_bound(side) || (!expired && side->seen_us + RELAY_IDLE_US > r->now_us))
+            continue;
+        side->addr = (struct addr){0};
+        why = expired ? "ticket expired" : "idle";
+        r->n.sides_dropped++;
+    }
+    unsigned n_bound = (unsigned)is_bound(&s->side[0]) + (unsigned)is_bound(&s->side[1]);
+    if (n_bound == 0) {
+        enter(r, s, RELAY_STATE_FREE, why, out);
+        return;
+    }
+    if (n_bound == 1 && s->state == RELAY_STATE_READY)
+        enter(r, s, RELAY_STATE_WAITING, why, out);
+    if (s->packets > 0 && s->report_us <= r->now_us)
+        report(r, s, false, out);
+    arm(r, s);
+}
+
+/* What no longer fits the outputs waits for the next tick, which relay_deadline asks for at once. */
+static void on_tick(struct relay *r, struct outputs *out)
+{
+    if (r->hello_us <= r->now_us) {
+        struct msg_relay_hello *m = &emit(out, SERVICE_coordinator, MSG_relay_hello)->relay_hello;
+        memcpy(m->key.b, r->public_key, sizeof m->key.b);
+        m->cert.len = sizeof r->cert;
+        memcpy(m->cert.b, r->cert, sizeof r->cert);
+        m->addr = r->public_addr;
+        m->epoch = r->epoch;
+        m->sessions = r->by_sid.n;
+        m->sessions_max = r->by_sid.capacity;
+        r->hello_us = r->now_us + RELAY_HELLO_US;
+    }
+    while (out->n + TICK_OUTPUTS_MAX <= OUTPUTS_MAX) {
+        uint32_t slot = deadlines_pop(&r->due, r->now_us);
+        if (slot == UINT32_MAX)
+            return;
+        on_due(r, &r->sessions[slot], out);
+    }
+}
+
+size_t relay_bytes(const struct relay_conf *conf)
+{
+    uint32_t n = conf->sessions_max;
+
+    return n * sizeof(struct relay_session) + deadlines_bytes(n) + 2 * n * sizeof(uint32_t) +
+           table_bytes(n, sizeof(struct sid)) + table_bytes(2 * n, sizeof(struct path_id));
+}
+
+bool relay_init(struct relay *r, const struct relay_conf *conf, const uint8_t rng_key[static 32],
+                void *memory)
+{
+    uint32_t n = conf->sessions_max;
+    uint8_t secret[16];
+    char *at = memory;
+
+    assert(n >= 1 && n <= RELAY_SESSIONS_MAX && conf->n_coordinators <= RELAY_COORDINATORS_MAX);
+    memset(r, 0, sizeof *r);
+    rng_init(&r->rng, rng_key);
+    r->epoch = rng_u64(&r->rng);
+    rng_bytes(&r->rng, r->cookie_secret, sizeof r->cookie_secret);
+    rng_bytes(&r->rng, r->stranger_secret, sizeof r->stranger_secret);
+    r->public_addr = conf->public_addr;
+    memcpy(r->cert, conf->cert, sizeof r->cert);
+    crypto_scalarmult_base(r->public_key, conf->secret);
+
+    r->sessions = (struct relay_session *)at;
+    memset(r->sessions, 0, n * sizeof *r->sessions);
+    at += n * sizeof *r->sessions;
+    deadlines_init(&r->due, n, at);
+    at += deadlines_bytes(n);
+    r->end_of = (uint32_t *)at;
+    at += 2 * n * sizeof *r->end_of;
+    rng_bytes(&r->rng, secret, sizeof secret);
+    table_init(&r->by_sid, n, sizeof(struct sid), secret, at);
+    at += table_bytes(n, sizeof(struct sid));
+    rng_bytes(&r->rng, secret, sizeof secret);
+    table_init(&r->by_path, 2 * n, sizeof(struct path_id), secret, at);
+    sodium_memzero(secret, sizeof secret);
+
+    for (; r->n_keys < conf->n_coordinators; r->n_keys++)
+        if (!ticket_key(conf->coordinators[r->n_keys], conf->secret, r->keys[r->n_keys]))
+            return false;
+    return true;
+}
+
+void relay_step(struct relay *r, const struct input *in, struct outputs *out)
+{
+    assert(in->now_us >= r->now_us);
+    r->now_us = in->now_us;
+    r->wall_ms = in->wall_ms;
+    out->n = 0;
+    if (in->kind == IN_TICK)
+        on_tick(r, out);
+    else if (in->kind == IN_DATAGRAM)
+        on_datagram(r, in, out);
+}
+
+int64_t relay_deadline(const struct relay *r)
+{
+    int64_t due = deadlines_first(&r->due);
+
+    return due < r->hello_us ? due : r->hello_us;
+}

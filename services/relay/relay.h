@@ -1,0 +1,123 @@
+/*
+ * relay - carries sealed datagrams that cannot go direct.
+ *
+ *   in:    BIND, PROVE, KEEP and forwarded packets over UDP (lib/relaywire.h, lib/packet.h)
+ *   state: one slot per session;  free -> waiting <-> ready -> free
+ *   out:   answers and forwarded packets over UDP; relay_hello, relay_usage to the coordinator
+ *
+ * Nothing is kept for who hasn't proved its address and shown a coordinator's ticket.  A side that is
+ * silent for RELAY_IDLE_US or whose ticket has expired is dropped, and its session with the last one;
+ * after a restart UNKNOWN makes the peers bind again.  A packet goes only to an address that completed
+ * the handshake; other answers go to the source and are not larger than what they answer.
+ */
+#ifndef RELAY_H
+#define RELAY_H
+
+#include "lib/core.h"
+#include "lib/deadlines.h"
+#include "lib/relaywire.h"
+#include "lib/rng.h"
+#include "lib/table.h"
+#include "services/relay/quota.h"
+
+enum {
+    RELAY_SESSIONS_DEFAULT = 10000,
+    RELAY_SESSIONS_MAX = 1000000,
+    RELAY_COORDINATORS_MAX = 8,
+    RELAY_STRANGERS = 4096, /* cells of the limiter of UNKNOWN; so at most as many a second */
+    RELAY_HELLO_US = 1000000,
+    RELAY_USAGE_US = 10000000, /* between a session's reports, when anything flowed */
+    RELAY_IDLE_US = 60000000,
+    RELAY_COOKIE_US = 60000000, /* a cookie is good for this long, and at most twice this */
+    RELAY_STRANGER_US = 1000000,
+};
+/* A ticket that lasts longer has to be shown again after this. */
+#define RELAY_TICKET_LIFE_MAX_MS (INT64_C(30) * 86400000)
+
+/* Monotonic counters, in the order in which `state` prints them. */
+/* clang-format off */
+#define RELAY_COUNTERS(X) \
+    X(forwarded_packets) X(forwarded_bytes) \
+    X(dropped_waiting)   /* the other side is not bound */ \
+    X(dropped_rate) X(dropped_quota) \
+    X(strangers)         /* packets of ours from where no side is bound */ \
+    X(strangers_told)    /* those answered with UNKNOWN */ \
+    X(malformed)         /* not a packet of ours at all */ \
+    X(challenged) X(bad_cookie) X(bad_ticket) X(expired_ticket) X(refused_full) \
+    X(bound) X(rebound)  /* rebound: a side's address has changed */ \
+    X(kept) X(keep_unknown) \
+    X(sessions_opened) X(sessions_ended) X(sides_dropped)
+struct relay_counters {
+#define X(name) uint64_t name;
+    RELAY_COUNTERS(X)
+#undef X
+};
+/* clang-format on */
+
+enum relay_state { RELAY_STATE_FREE, RELAY_STATE_WAITING, RELAY_STATE_READY };
+
+struct relay_side {
+    struct addr addr; /* proven; len 0 while not bound */
+    uint8_t nonce[RELAY_NONCE];
+    int64_t seen_us, expires_us;
+    int64_t expires_ms; /* of the ticket that the limits are from; a later one replaces it */
+    struct quota quota;
+};
+
+struct relay_session {
+    enum relay_state state;
+    struct sid sid;
+    uint32_t end[2]; /* slots in the table of ends, by side */
+    struct relay_side side[2];
+    uint64_t packets, bytes; /* since the last report */
+    int64_t report_us;
+};
+
+struct relay_conf {
+    uint8_t secret[32]; /* X25519: tickets are sealed to its public key */
+    uint8_t cert[64];   /* the authority's, for that public key */
+    uint8_t coordinators[RELAY_COORDINATORS_MAX][32];
+    size_t n_coordinators;
+    struct addr public_addr; /* where peers find us */
+    uint32_t sessions_max;
+};
+
+struct relay {
+    struct relay_counters n;
+    int64_t now_us, wall_ms; /* of the step in progress */
+    int64_t hello_us, rotate_us;
+    uint64_t epoch; /* random: tells one life of a relay from the next */
+    struct rng rng;
+    struct addr public_addr;
+    uint8_t public_key[32], cert[64];
+    uint8_t keys[RELAY_COORDINATORS_MAX][TICKET_KEY];
+    size_t n_keys;
+    uint8_t cookie_secret[2][32]; /* the present one and the one before */
+    uint8_t stranger_secret[16];
+    int64_t stranger_us[RELAY_STRANGERS]; /* no UNKNOWN to sources of this cell before that */
+    struct table by_sid;                  /* slot: session */
+    struct table by_path;                 /* path id of an end; slot: end */
+    uint32_t *end_of;                     /* by end: session << 1 | side */
+    struct relay_session *sessions;
+    struct deadlines due; /* by session */
+};
+
+/* Bytes of memory that relay_init needs, aligned as for int64_t. */
+size_t relay_bytes(const struct relay_conf *conf);
+
+/* False when a coordinator's key has small order. */
+bool relay_init(struct relay *r, const struct relay_conf *conf, const uint8_t rng_key[static 32],
+                void *memory);
+void relay_step(struct relay *r, const struct input *in, struct outputs *out);
+int64_t relay_deadline(const struct relay *r); /* when to tick next */
+
+/*
+ * The data plane, for loops that forward in batches and give the core only what is for it:
+ * RELAY_FORWARD: send the datagram, unchanged, to *dst (borrowed until the next call).
+ * RELAY_DROP: do nothing.  RELAY_STEP: none of a bound side; relay_step has to see it.
+ */
+enum relay_fate { RELAY_FORWARD, RELAY_DROP, RELAY_STEP };
+enum relay_fate relay_forward(struct relay *r, int64_t now_us, const struct addr *src,
+                              const uint8_t *data, size_t len, const struct addr **dst);
+
+#endif

@@ -1,0 +1,361 @@
+/* test_relay.c - the relay's core, one input at a time: who gets bound, kept and refused. */
+#include "tests/lib/relay_bed.h"
+
+#include <criterion/criterion.h>
+#include <sodium.h>
+
+static struct relay_bed b;
+
+static void setup(void) { relay_bed_open(&b, 4, 1); }
+static void teardown(void) { relay_bed_close(&b); }
+
+TestSuite(relay, .init = setup, .fini = teardown, .timeout = 20);
+
+static void bind(char peer, uint8_t session, uint8_t side, uint8_t nonce)
+{
+    struct ticket t = relay_bed_ticket(&b, session, side);
+
+    relay_bed_bind(&b, peer, &t, nonce);
+}
+
+static void both(void)
+{
+    bind('A', 7, 0, 1);
+    bind('B', 7, 1, 2);
+    relay_bed_forget(&b);
+}
+
+/* The bytes of a PROVE that is right at this time from this peer. */
+static struct relay_control prove(char peer, const struct ticket *t, uint8_t nonce)
+{
+    struct relay_control c = {.op = RELAY_BIND, .nonce = {nonce}}, answer;
+
+    relay_bed_seal(&b, t, c.ticket);
+    relay_bed_control(&b, peer, &c);
+    cr_assert(relay_parse(b.out.v[0].dgram.data, b.out.v[0].dgram.len, &answer));
+    c.op = RELAY_PROVE;
+    memcpy(c.cookie, answer.cookie, sizeof c.cookie);
+    relay_bed_forget(&b);
+    return c;
+}
+
+/* ---- the handshake ------------------------------------------------------------------------------ */
+
+Test(relay, challenges_before_it_keeps_anything)
+{
+    struct relay_control c = {.op = RELAY_BIND, .nonce = {1}};
+
+    for (unsigned i = 0; i < 100; i++)
+        relay_bed_control(&b, 'A', &c); /* whatever the ticket: it isn't looked at yet */
+    cr_assert_eq(b.r.by_sid.n, 0);
+    relay_bed_forget(&b);
+    relay_bed_control(&b, 'A', &c);
+    relay_bed_expect(&b, "[     0] A: CHALLENGE\n");
+}
+
+Test(relay, tells_the_first_side_when_the_second_binds)
+{
+    bind('A', 7, 0, 1);
+    relay_bed_expect(&b, "[     0] 07 free -> waiting: first side bound\n"
+                         "[     0] A: BOUND waiting 1\n");
+    b.now_ms = 50;
+    bind('B', 7, 1, 2);
+    relay_bed_expect(&b, "[    50] 07 waiting -> ready: both sides bound\n"
+                         "[    50] A: BOUND ready 1\n"
+                         "[    50] B: BOUND ready 2\n");
+}
+
+Test(relay, repeats_its_answer_to_a_repeated_proof)
+{
+    struct ticket t = relay_bed_ticket(&b, 7, 0);
+    struct relay_control c = prove('A', &t, 1);
+
+    relay_bed_control(&b, 'A', &c);
+    relay_bed_forget(&b);
+    relay_bed_control(&b, 'A', &c);
+    relay_bed_expect(&b, "[     0] A: BOUND waiting 1\n");
+    bind('B', 7, 1, 2);
+    relay_bed_forget(&b);
+    relay_bed_control(&b, 'A', &c);
+    relay_bed_expect(&b, "[     0] A: BOUND ready 1\n");
+    cr_assert(b.r.by_sid.n == 1 && b.r.by_path.n == 2 && b.r.n.rebound == 0);
+}
+
+Test(relay, ignores_a_cookie_of_another_address_nonce_or_making)
+{
+    struct ticket t = relay_bed_ticket(&b, 7, 0);
+    struct relay_control c = prove('A', &t, 1);
+
+    relay_bed_control(&b, 'X', &c);
+    c.nonce[7] ^= 1;
+    relay_bed_control(&b, 'A', &c);
+    c.nonce[7] ^= 1;
+    for (size_t i = 0; i < RELAY_COOKIE; i++) {
+        c.cookie[i] ^= 1;
+        relay_bed_control(&b, 'A', &c);
+        c.cookie[i] ^= 1;
+    }
+    relay_bed_expect(&b, "");
+    cr_assert_eq(b.r.n.bad_cookie, 2 + RELAY_COOKIE);
+    relay_bed_control(&b, 'A', &c);
+    cr_assert_eq(b.r.by_sid.n, 1);
+}
+
+Test(relay, takes_a_cookie_for_one_to_two_minutes)
+{
+    struct ticket t = relay_bed_ticket(&b, 7, 0);
+    struct relay_control c = prove('A', &t, 1);
+    int64_t good_ms = RELAY_COOKIE_US / 1000;
+
+    b.now_ms = good_ms;
+    relay_bed_control(&b, 'A', &c); /* one rotation: the secret before */
+    relay_bed_expect(&b, "[ 60000] 07 free -> waiting: first side bound\n"
+                         "[ 60000] A: BOUND waiting 1\n");
+    b.now_ms = 2 * good_ms;
+    relay_bed_control(&b, 'A', &c);
+    relay_bed_expect(&b, "");
+}
+
+Test(relay, forgets_a_cookie_over_a_long_silence)
+{
+    struct ticket t = relay_bed_ticket(&b, 7, 0);
+    struct relay_control c = prove('A', &t, 1);
+
+    b.now_ms = 10 * RELAY_COOKIE_US / 1000; /* nothing came meanwhile that would have rotated */
+    t.expires_ms += b.now_ms;
+    relay_bed_seal(&b, &t, c.ticket);
+    relay_bed_control(&b, 'A', &c);
+    relay_bed_expect(&b, "");
+    cr_assert_eq(b.r.n.bad_cookie, 1);
+}
+
+/* ---- refusals ----------------------------------------------------------------------------------- */
+
+Test(relay, refuses_a_forged_ticket)
+{
+    struct ticket t = relay_bed_ticket(&b, 7, 0);
+    struct relay_control c = prove('A', &t, 1);
+
+    c.ticket[40] ^= 1;
+    relay_bed_control(&b, 'A', &c);
+    relay_bed_expect(&b, "[     0] A: BOUND bad-ticket 1\n");
+    rng_bytes(&b.rng, b.coordinator_secret, 32); /* well made, by somebody else */
+    bind('A', 7, 0, 2);
+    relay_bed_expect(&b, "[     0] A: BOUND bad-ticket 2\n");
+    cr_assert(b.r.n.bad_ticket == 2 && b.r.by_sid.n == 0);
+}
+
+Test(relay, refuses_an_expired_ticket)
+{
+    struct ticket t = relay_bed_ticket(&b, 7, 0);
+
+    t.expires_ms = b.wall_ms;
+    relay_bed_bind(&b, 'A', &t, 1);
+    relay_bed_expect(&b, "[     0] A: BOUND expired 1\n");
+    t.expires_ms = b.wall_ms + 1;
+    relay_bed_bind(&b, 'A', &t, 2);
+    relay_bed_expect(&b, "[     0] 07 free -> waiting: first side bound\n"
+                         "[     0] A: BOUND waiting 2\n");
+}
+
+Test(relay, refuses_a_session_too_many_and_serves_the_others)
+{
+    for (uint8_t s = 1; s <= 4; s++)
+        bind('A', s, 0, s);
+    relay_bed_forget(&b);
+    bind('A', 5, 0, 5);
+    relay_bed_expect(&b, "[     0] A: BOUND full 5\n");
+    bind('B', 4, 1, 6);
+    relay_bed_expect(&b, "[     0] 04 waiting -> ready: both sides bound\n"
+                         "[     0] A: BOUND ready 4\n"
+                         "[     0] B: BOUND ready 6\n");
+    cr_assert(b.r.by_sid.n == 4 && b.r.by_path.n == 8);
+    relay_bed_run(&b, 61000);
+    relay_bed_forget(&b);
+    bind('A', 5, 0, 5);
+    relay_bed_expect(&b, "[ 61000] 05 free -> waiting: first side bound\n"
+                         "[ 61000] A: BOUND waiting 5\n");
+}
+
+Test(relay, ignores_what_is_not_for_a_relay)
+{
+    static const uint8_t ops[] = {RELAY_CHALLENGE, RELAY_BOUND, RELAY_KEPT, RELAY_UNKNOWN};
+
+    both();
+    for (size_t i = 0; i < sizeof ops; i++) {
+        struct relay_control c = {.op = ops[i]};
+        relay_bed_control(&b, 'A', &c);
+        relay_bed_control(&b, 'X', &c);
+    }
+    relay_bed_datagram(&b, 'A', (const uint8_t *)"", 0);
+    relay_bed_datagram(&b, 'A', (const uint8_t *)"\x00\x01\x00\x00\x21\x12\xa4\x42", 8);
+    relay_bed_datagram(&b, 'X', (const uint8_t *)"\x0b", 1);
+    relay_bed_expect(&b, "");
+    cr_assert_eq(b.r.n.malformed, 11);
+}
+
+Test(relay, answers_nobody_without_an_address)
+{
+    uint8_t wire[RELAY_CONTROL_MAX], data[DATA_OVERHEAD] = {PACKET_DATA};
+    struct relay_control c = {.op = RELAY_BIND};
+    struct input in = {.kind = IN_DATAGRAM};
+
+    in.dgram.data = wire;
+    in.dgram.len = relay_encode(&c, wire);
+    relay_step(&b.r, &in, &b.out);
+    cr_assert_eq(b.out.n, 0);
+    in.dgram.data = data;
+    in.dgram.len = sizeof data;
+    in.dgram.src = addr_v4(192, 0, 2, 9, 0);
+    relay_step(&b.r, &in, &b.out);
+    cr_assert_eq(b.out.n, 0);
+}
+
+/* A stranger's every length of every type: never a larger answer, never to anyone else. */
+Test(relay, never_answers_a_stranger_with_more_than_came)
+{
+    static uint8_t wire[DATAGRAM_MAX];
+    struct addr x = relay_bed_peer('X');
+
+    both();
+    for (unsigned type = 0; type < 16; type++)
+        for (unsigned op = 0; op < 10; op++)
+            for (size_t len = 0; len < 200; len++) {
+                wire[0] = (uint8_t)type;
+                wire[1] = (uint8_t)op;
+                b.now_ms += 1000;
+                relay_bed_datagram(&b, 'X', wire, len);
+                for (size_t i = 0; i < b.out.n; i++) {
+                    cr_assert(addr_eq(&b.out.v[i].dgram.dst, &x));
+                    cr_assert_leq(b.out.v[i].dgram.len, len);
+                }
+            }
+}
+
+/* ---- staying bound -------------------------------------------------------------------------------- */
+
+Test(relay, says_how_things_stand_to_a_keep)
+{
+    bind('A', 7, 0, 1), relay_bed_forget(&b);
+    relay_bed_keep(&b, 'A', 7, 0);
+    relay_bed_expect(&b, "[     0] A: KEPT waiting\n");
+    bind('B', 7, 1, 2), relay_bed_forget(&b);
+    relay_bed_keep(&b, 'A', 7, 0);
+    relay_bed_keep(&b, 'B', 7, 1);
+    relay_bed_expect(&b, "[     0] A: KEPT ready\n"
+                         "[     0] B: KEPT ready\n");
+}
+
+Test(relay, does_not_know_a_keep_from_elsewhere)
+{
+    both();
+    relay_bed_keep(&b, 'X', 7, 0);
+    relay_bed_keep(&b, 'A', 7, 1); /* the other's end */
+    relay_bed_keep(&b, 'A', 8, 0);
+    relay_bed_expect(&b, "[     0] X: UNKNOWN\n"
+                         "[     0] A: UNKNOWN\n"
+                         "[     0] A: UNKNOWN\n");
+    cr_assert(b.r.n.keep_unknown == 3 && b.r.n.kept == 0);
+}
+
+Test(relay, follows_a_side_to_its_new_address)
+{
+    both();
+    bind('C', 7, 0, 3); /* A's NAT has rebound */
+    relay_bed_expect(&b, "[     0] C: BOUND ready 3\n");
+    relay_bed_data(&b, 'B', 7, 0, 50);
+    relay_bed_expect(&b, "[     0] C: 0b 50 bytes\n");
+    relay_bed_keep(&b, 'A', 7, 0);
+    relay_bed_expect(&b, "[     0] A: UNKNOWN\n");
+    cr_assert(b.r.n.rebound == 1 && b.r.by_sid.n == 1 && b.r.by_path.n == 2);
+}
+
+Test(relay, drops_a_silent_side_and_then_the_session)
+{
+    both();
+    b.now_ms = 30000;
+    relay_bed_run(&b, 30000);
+    relay_bed_keep(&b, 'A', 7, 0), relay_bed_forget(&b);
+    relay_bed_run(&b, 89999);
+    relay_bed_expect(&b, "[ 60000] 07 ready -> waiting: idle\n");
+    relay_bed_keep(&b, 'B', 7, 1);
+    relay_bed_data(&b, 'A', 7, 1, 50); /* to nobody; but A is there */
+    relay_bed_expect(&b, "[ 89999] B: UNKNOWN\n");
+    relay_bed_run(&b, 200000);
+    relay_bed_expect(&b, "[149999] 07 waiting -> free: idle\n"
+                         "[149999] relay_usage session=07550000000000000000000000000000 packets=0 "
+                         "bytes=0 ended=yes\n");
+    cr_assert(b.r.by_sid.n == 0 && b.r.by_path.n == 0 && b.r.n.dropped_waiting == 1);
+    cr_assert_eq(deadlines_first(&b.r.due), DEADLINE_NEVER);
+}
+
+Test(relay, ends_a_session_with_its_tickets)
+{
+    both(); /* for 600 s */
+    for (int64_t t = 30000; t <= 570000; t += 30000) {
+        relay_bed_run(&b, t);
+        relay_bed_keep(&b, 'A', 7, 0), relay_bed_keep(&b, 'B', 7, 1), relay_bed_forget(&b);
+    }
+    relay_bed_run(&b, 599999);
+    relay_bed_expect(&b, "");
+    relay_bed_run(&b, 700000);
+    relay_bed_expect(&b, "[600000] 07 ready -> free: ticket expired\n"
+                         "[600000] relay_usage session=07550000000000000000000000000000 packets=0 "
+                         "bytes=0 ended=yes\n");
+    cr_assert_eq(b.r.by_sid.n, 0);
+}
+
+Test(relay, a_later_ticket_prolongs_a_side_and_an_earlier_one_does_not_shorten_it)
+{
+    struct ticket early = relay_bed_ticket(&b, 7, 0), late = early;
+
+    early.expires_ms = b.wall_ms + 20000;
+    late.expires_ms = b.wall_ms + 40000;
+    relay_bed_bind(&b, 'A', &early, 1);
+    relay_bed_bind(&b, 'A', &late, 2);
+    relay_bed_bind(&b, 'A', &early, 3);
+    relay_bed_forget(&b);
+    relay_bed_run(&b, 39999);
+    relay_bed_expect(&b, "");
+    relay_bed_run(&b, 40000);
+    cr_assert_eq(b.r.by_sid.n, 0);
+}
+
+Test(relay, holds_no_ticket_longer_than_its_limit)
+{
+    struct ticket t = relay_bed_ticket(&b, 7, 0);
+
+    t.expires_ms = INT64_MAX;
+    relay_bed_bind(&b, 'A', &t, 1);
+    cr_assert_eq(b.r.sessions[0].side[0].expires_us, RELAY_TICKET_LIFE_MAX_MS * 1000);
+}
+
+/* ---- the suite ---------------------------------------------------------------------------------- */
+
+Test(relay, says_hello_every_second)
+{
+    struct msg_relay_hello *m = &b.out.v[0].msg.relay_hello;
+    uint64_t epoch = b.r.epoch;
+
+    both();
+    for (int64_t s = 0; s < 3; s++) {
+        relay_bed_tick(&b);
+        cr_assert_eq(b.now_ms, 1000 * s);
+        cr_assert(b.out.n == 1 && b.out.v[0].kind == OUT_MSG &&
+                  b.out.v[0].to == SERVICE_coordinator && b.out.v[0].msg.type == MSG_relay_hello);
+        cr_assert_arr_eq(m->key.b, b.public_key, 32);
+        cr_assert(m->cert.len == 64 && m->cert.b[0] == 0xce);
+        cr_assert(addr_eq(&m->addr, &b.conf.public_addr));
+        cr_assert(m->epoch == epoch && m->sessions == 1 && m->sessions_max == 4);
+    }
+    relay_bed_restart(&b, 2);
+    cr_assert_neq(b.r.epoch, epoch);
+}
+
+Test(relay, does_not_start_with_a_coordinator_key_of_small_order)
+{
+    uint8_t key[32] = {0};
+
+    memset(b.conf.coordinators[0], 0, 32);
+    cr_assert_not(relay_init(&b.r, &b.conf, key, b.memory));
+}
