@@ -1,0 +1,241 @@
+/*
+ * coordinator - knows who is where, chooses the technique, drives each session to a verdict.
+ *
+ *   in:    from peers:  enrol; attach, detach, reflex_report, punch_request, punch_ack, punch_result,
+ *                       punch_cancel
+ *          from the suite:  nat_profile (classifier), prober_hello, relay_hello, relay_usage; and
+ *                       punch_cancel from SERVICE_coordinator, which is the operator
+ *          from the store:  the answers to STORE_PUT, STORE_GET_PEER and STORE_GET_NAME
+ *   state: peers that are attached, or that a session waits for; sessions:
+ *
+ *     requested -> inviting -> coordinating -> executing -> direct | half | relayed | failed -> closed
+ *
+ *   out:   to peers:  enrolled; attached, detached, nat_profile, punch_refused, punch_coordinate,
+ *                     punch_cancel;  to the classifier:  reflex_report;  rows of the directory
+ *
+ * Messages may be lost, duplicated or reordered: every state expires.  What peers send is limited per
+ * peer and minute, what strangers send per second, and every table by what coordinator_conf says.
+ *
+ *   attachment  60 s, refreshed every 20 s; its row in the store lives 180 s and is renewed at half of that
+ *   inviting    2 s, for both sides' profile and token, and just after our own start for a relay's hello; not
+ *               at all when they are there
+ *   executing   the order's deadline and 2 s more; then a side that has said nothing is silent
+ *   settled     180 s since the last punch_result, which executors repeat every 60 s
+ *   closed      kept 600 s, for `explain`; the oldest makes room when the table is full
+ */
+#ifndef COORDINATOR_H
+#define COORDINATOR_H
+
+#include "lib/core.h"
+#include "lib/deadlines.h"
+#include "lib/rng.h"
+#include "lib/strategy.h"
+#include "lib/table.h"
+#include "lib/token.h"
+
+enum {
+    COORD_PEERS = 10000,    /* default of peers_max */
+    COORD_SESSIONS = 10000, /* default of sessions_max */
+    COORD_RELAYS_MAX = 16,
+    COORD_HELLO_TTL_MS = 5000, /* a prober or relay is alive this long after its last hello */
+    COORD_REFRESH_S = 20,
+    COORD_ATTACH_TTL_MS = 60000,
+    COORD_ROW_TTL_MS = 180000,
+    COORD_TICKET_TTL_MS = 24 * 3600 * 1000,
+    COORD_TIMEOUT_DEFAULT_MS = 15000, /* of a request that names none */
+    COORD_TIMEOUT_MAX_MS = 120000,
+    COORD_GRACE_MS = 2000, /* for a result to travel after the order's deadline */
+    COORD_SPARE_MS = 1000, /* what an order's deadline leaves after its plan's span, at least */
+    COORD_HISTORY = 12,    /* transitions kept per session */
+    COORD_ENROLS_PER_S = 50,
+    /* Per peer and minute. */
+    COORD_ATTACHES_PER_MIN = 60,
+    COORD_REPORTS_PER_MIN = 60,
+    COORD_REQUESTS_PER_MIN = 60,
+    COORD_REJECTED_PER_MIN = 6, /* requests to targets that don't accept; more are rate-limited */
+};
+
+struct coordinator_conf {
+    uint8_t secret[32];      /* X25519: tickets are sealed with it */
+    uint8_t authority[32];   /* Ed25519 public key that certifies probers and relays */
+    uint8_t enrol_token[16]; /* what the join string carries */
+    uint64_t epoch;          /* of this process, later than any before: Unix ms at its start */
+    uint32_t peers_max, sessions_max; /* 0: the defaults */
+};
+
+enum coordinator_state {
+    COORD_FREE,
+    COORD_REQUESTED,    /* the target is looked up, or waited for */
+    COORD_INVITING,     /* both are attached; profiles and tokens are waited for */
+    COORD_COORDINATING, /* the orders are out */
+    COORD_EXECUTING,    /* a side has answered */
+    COORD_DIRECT,
+    COORD_HALF,
+    COORD_RELAYED,
+    COORD_FAILED,
+    COORD_CLOSED,
+    COORD_STATE_COUNT
+};
+extern const char *const coordinator_state_name[COORD_STATE_COUNT];
+
+enum coordinator_limit {
+    COORD_LIMIT_ATTACH,
+    COORD_LIMIT_REPORT,
+    COORD_LIMIT_REQUEST,
+    COORD_LIMIT_REJECTED,
+    COORD_LIMITS
+};
+
+/* A token that was verified: the newest for its seen address. */
+struct coordinator_token {
+    struct msg_token raw;
+    struct addr addr;
+    int64_t born_us; /* estimated on the monotonic clock */
+};
+
+struct coordinator_peer {
+    struct peer_id id;
+    char name[NAME_MAX_BYTES + 1];
+    bool attached;
+    bool joining; /* the store has been asked for the attachment below */
+    uint64_t join_tag;
+    uint32_t conn;
+    uint64_t seq;   /* the executor's: another one means other sockets */
+    uint64_t fence; /* ours, of the store's row: peers are not trusted to order their attachments */
+    uint16_t accept, modes;
+    int64_t expires_us; /* of the attachment */
+    int64_t row_us;     /* when the store's row was last written */
+    bool has_profile;
+    struct profile profile;
+    int64_t profile_us; /* when it was measured */
+    struct addr reflexive;
+    uint32_t rtt_us; /* smallest to a prober, of the last report; 0 when not known */
+    uint8_t n_tokens;
+    struct coordinator_token tokens[TOKENS_MAX];
+    int64_t window_us; /* start of the minute that these count in */
+    uint16_t used[COORD_LIMITS];
+    uint32_t sessions[2]; /* head of the list of live sessions by side, TABLE_NONE when empty */
+    uint32_t n_sessions;
+    uint32_t name_slot; /* in the index of names, or TABLE_NONE */
+};
+
+/* What is known of one side of a session. */
+struct coordinator_side {
+    struct peer_id id;
+    char name[NAME_MAX_BYTES + 1];
+    uint32_t peer;       /* slot, TABLE_NONE before the target is known and when closed */
+    uint32_t next, prev; /* in the peer's list */
+    struct profile profile;
+    bool has_profile, has_token;
+    struct msg_token_list tokens; /* what both orders say, also when one is sent again */
+    bool acked, reported;
+    uint16_t ack_technique;
+    uint32_t ack_us;
+    uint16_t path, technique; /* of the last punch_result */
+    struct addr local, remote;
+    char kind[32], verdict[32];
+    struct tried tried;
+    uint32_t after_us;
+};
+
+struct coordinator_change {
+    uint8_t to; /* enum coordinator_state */
+    const char *why;
+    int64_t at_us;
+};
+
+struct coordinator_session {
+    struct sid id;
+    uint8_t state; /* enum coordinator_state */
+    uint16_t mode, policy;
+    uint64_t nonce;
+    char target[NAME_MAX_BYTES + 1]; /* as asked for; "" when asked for by id */
+    bool warm;                       /* both profiles and tokens were there at the request */
+    bool leaving[2];                 /* that side has detached: close at the next tick */
+    bool attempted,
+        counted;        /* an order with a direct technique was sent; its outcome was counted */
+    uint64_t store_tag; /* of the question that is open, or 0 */
+    int64_t began_us, deadline_us; /* of the request; of the state */
+    int64_t until_us;              /* when the request's time is over */
+    struct coordinator_side side[2];
+    struct plan plan;
+    enum verdict reason;  /* of the plan */
+    enum verdict verdict; /* of the outcome, VERDICT_unknown before it */
+    const char *kind;     /* static: why no session came of the request, "" when one did */
+    struct addr relay;    /* len 0: none */
+    struct peer_id relay_key;
+    uint32_t order_ms; /* deadline_ms of the order */
+    uint64_t relay_packets, relay_bytes;
+    uint32_t n_changes; /* all that happened; the ring keeps the last */
+    struct coordinator_change changes[COORD_HISTORY];
+    uint32_t older, newer; /* closed sessions, in order */
+};
+
+struct coordinator_relay {
+    struct peer_id key;
+    struct addr addr;
+    uint64_t epoch;
+    uint32_t sessions, sessions_max, assigned; /* assigned: by us since its last hello */
+    int64_t seen_us;
+    bool used;
+};
+
+/*
+ * Counters, as `stats` and `state` print them.  All are monotonic but the gauges, which end in _now.
+ * punches_attempted = punches_direct + punches_half + punches_failed + punching_now
+ */
+/* clang-format off */
+#define COORDINATOR_COUNTERS(X) \
+    X(enrolled) X(enrol_refused) X(attached) X(attach_refused) X(replaced) X(expired) X(unknown_conn) \
+    X(reports) X(tokens_taken) X(tokens_refused) X(profiles) X(hellos_refused) \
+    X(requests) X(sessions) X(refused) X(rejections) X(rate_limited) X(not_found) X(timeouts) X(no_relay) \
+    X(overloaded) X(cancelled) X(ignored) \
+    X(punches_attempted) X(punches_direct) X(punches_half) X(punches_failed) \
+    X(relayed) X(upgrades_succeeded) X(relay_fallbacks) X(relay_packets) X(relay_bytes) \
+    X(punching_now) X(relayed_now) X(attached_now)
+struct coordinator_counters {
+#define X(name) uint64_t name;
+    COORDINATOR_COUNTERS(X)
+#undef X
+};
+/* clang-format on */
+
+struct coordinator {
+    struct coordinator_conf conf;
+    int64_t now_us, wall_ms; /* of the step in progress */
+    int64_t
+        first_us; /* of the first step: for COORD_HELLO_TTL_MS from there relays are waited for */
+    bool stepped;
+    struct rng rng;
+    struct table peers_by_id, peers_by_name, sessions_by_id;
+    struct coordinator_peer *peers;       /* peers_max, by slot of peers_by_id */
+    uint32_t *named;                      /* peers_max, by slot of peers_by_name: a peer's slot */
+    struct coordinator_session *sessions; /* sessions_max, by slot of sessions_by_id */
+    struct deadlines deadlines;           /* sessions, then peers */
+    uint32_t closed_oldest, closed_newest, n_closed;
+    uint64_t last_tag, attachments;
+    struct prober_list probers; /* certified; tokens of those not seen lately are good too */
+    int64_t prober_seen_us[PROBERS_MAX];
+    int64_t prober_offset_us[PROBERS_MAX]; /* its clock minus ours, as its newest token has it */
+    bool prober_has_offset[PROBERS_MAX];
+    struct coordinator_relay relays[COORD_RELAYS_MAX];
+    int64_t enrol_window_us;
+    uint32_t enrols;
+    struct coordinator_counters n;
+};
+
+/* Bytes of memory, aligned as malloc aligns, that coordinator_init needs. */
+size_t coordinator_bytes(const struct coordinator_conf *conf);
+void coordinator_init(struct coordinator *c, const struct coordinator_conf *conf,
+                      const uint8_t rng_key[static 32], void *memory);
+void coordinator_step(struct coordinator *c, const struct input *in, struct outputs *out);
+int64_t coordinator_deadline(const struct coordinator *c); /* us, or NEVER */
+
+/* Views for the admin socket and tests; NULL when there is none. */
+const struct coordinator_peer *coordinator_peer(const struct coordinator *c,
+                                                const struct peer_id *id);
+const struct coordinator_peer *coordinator_named(const struct coordinator *c, const char *name);
+const struct coordinator_session *coordinator_session(const struct coordinator *c,
+                                                      const struct sid *id);
+
+#endif

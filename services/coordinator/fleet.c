@@ -1,0 +1,164 @@
+/* fleet.c - the probers and relays that are up, and the tokens that probers sign. */
+#include "services/coordinator/parts.h"
+
+static bool lately(const struct coordinator *c, int64_t seen_us)
+{
+    return c->now_us - seen_us <= COORD_HELLO_TTL_MS * 1000LL;
+}
+
+/* ---- probers ------------------------------------------------------------------------------------ */
+
+/* The prober's slot: its own, a fresh one, or that of one that is gone. */
+static unsigned prober_slot(const struct coordinator *c, const uint8_t key[static 32])
+{
+    for (unsigned i = 0; i < c->probers.n; i++)
+        if (memcmp(c->probers.v[i].key, key, 32) == 0)
+            return i;
+    if (c->probers.n < PROBERS_MAX)
+        return c->probers.n;
+    for (unsigned i = 0; i < PROBERS_MAX; i++)
+        if (!lately(c, c->prober_seen_us[i]))
+            return i;
+    return PROBERS_MAX;
+}
+
+static void hear_prober(struct coordinator *c, const struct prober_info *info)
+{
+    unsigned i = prober_slot(c, info->key);
+
+    if (i == PROBERS_MAX) {
+        c->n.hellos_refused++;
+        return;
+    }
+    struct prober_info *known = &c->probers.v[i];
+    bool same = i < c->probers.n && memcmp(known->key, info->key, 32) == 0 &&
+                memcmp(known->cert, info->cert, 64) == 0;
+    if (!same && !cert_verify('p', info->key, c->conf.authority, info->cert)) {
+        c->n.hellos_refused++;
+        return;
+    }
+    /* A prober that was away may be back with another clock. */
+    if (!same || !lately(c, c->prober_seen_us[i]))
+        c->prober_has_offset[i] = false;
+    if (i == c->probers.n)
+        c->probers.n++;
+    *known = *info;
+    c->prober_seen_us[i] = c->now_us;
+}
+
+void coordinator_on_prober_hello(struct coordinator *c, const struct msg_prober_hello *m)
+{
+    for (unsigned i = 0; i < m->probers.n && i < PROBERS_MAX; i++)
+        hear_prober(c, &m->probers.v[i]);
+}
+
+struct prober_list coordinator_live_probers(const struct coordinator *c)
+{
+    struct prober_list list = {0};
+
+    for (unsigned i = 0; i < c->probers.n; i++)
+        if (lately(c, c->prober_seen_us[i]))
+            list.v[list.n++] = c->probers.v[i];
+    return list;
+}
+
+/* ---- tokens ------------------------------------------------------------------------------------- */
+
+/*
+ * Is this a prober's word about this peer, and fresh?  A token's age is judged by its prober's own clock:
+ * the newest of its tokens that we have seen, and the monotonic time since.
+ */
+bool coordinator_token_ok(struct coordinator *c, const struct msg_token *raw,
+                          const struct peer_id *peer, struct coordinator_token *out)
+{
+    const int64_t time_max_ms = INT64_MAX / 4000; /* so that the sums below can't overflow */
+    struct token t;
+    unsigned i = 0;
+
+    if (!token_verify(raw, &c->probers, &t) || !peer_id_eq(&t.peer, peer) || t.time_ms < 0 ||
+        t.time_ms > time_max_ms)
+        return false;
+    while (i < c->probers.n && memcmp(c->probers.v[i].key, t.key_id, sizeof t.key_id) != 0)
+        i++;
+    if (i == c->probers.n)
+        return false;
+    int64_t offset_us = t.time_ms * 1000 - c->now_us;
+    if (!c->prober_has_offset[i] || offset_us > c->prober_offset_us[i])
+        c->prober_offset_us[i] = offset_us;
+    c->prober_has_offset[i] = true;
+    int64_t age_us = c->prober_offset_us[i] - offset_us;
+    *out = (struct coordinator_token){.raw = *raw, .addr = t.addr, .born_us = c->now_us - age_us};
+    return age_us <= TOKEN_TTL_MS * 1000LL;
+}
+
+/* ---- relays ------------------------------------------------------------------------------------- */
+
+static struct coordinator_relay *relay_slot(struct coordinator *c, const struct peer_id *key)
+{
+    struct coordinator_relay *room = NULL;
+
+    for (unsigned i = 0; i < COORD_RELAYS_MAX; i++) {
+        struct coordinator_relay *r = &c->relays[i];
+        if (r->used && peer_id_eq(&r->key, key))
+            return r;
+        if (!room && (!r->used || !lately(c, r->seen_us)))
+            room = r;
+    }
+    return room;
+}
+
+/* Just started, and no relay has said hello yet: one that is up will within a second. */
+bool coordinator_relay_expected(const struct coordinator *c)
+{
+    for (unsigned i = 0; i < COORD_RELAYS_MAX; i++)
+        if (c->relays[i].used)
+            return false;
+    return c->now_us - c->first_us < COORD_HELLO_TTL_MS * 1000LL;
+}
+
+void coordinator_on_relay_hello(struct coordinator *c, const struct msg_relay_hello *m,
+                                struct outputs *out)
+{
+    struct coordinator_relay *r = relay_slot(c, &m->key);
+    bool same = r && r->used && peer_id_eq(&r->key, &m->key);
+
+    if (!r || m->addr.len == 0 || m->addr.port == 0 ||
+        (!same &&
+         (m->cert.len != 64 || !cert_verify('r', m->key.b, c->conf.authority, m->cert.b)))) {
+        c->n.hellos_refused++;
+        return;
+    }
+    *r = (struct coordinator_relay){
+        .key = m->key,
+        .addr = m->addr,
+        .epoch = m->epoch,
+        .sessions = m->sessions,
+        .sessions_max = m->sessions_max,
+        .seen_us = c->now_us,
+        .used = true,
+    };
+    if (!same) /* sessions may wait for it; those that no longer fit the outputs have their deadline */
+        for (uint32_t i = 0; i < c->sessions_by_id.capacity; i++)
+            if (table_used(&c->sessions_by_id, i) && c->sessions[i].state == COORD_INVITING &&
+                out->n + COORD_ADVANCE_OUTPUTS <= OUTPUTS_MAX)
+                coordinator_advance(c, &c->sessions[i], out);
+}
+
+/* The live relay with the smallest share of its room taken; it counts as one more from here on. */
+struct coordinator_relay *coordinator_choose_relay(struct coordinator *c)
+{
+    struct coordinator_relay *best = NULL;
+
+    for (unsigned i = 0; i < COORD_RELAYS_MAX; i++) {
+        struct coordinator_relay *r = &c->relays[i];
+        uint64_t load = (uint64_t)r->sessions + r->assigned;
+        if (!r->used || !lately(c, r->seen_us) || load >= r->sessions_max)
+            continue;
+        if (!best || load * best->sessions_max <
+                         ((uint64_t)best->sessions + best->assigned) * r->sessions_max)
+            best = r;
+    }
+    if (best)
+        best->assigned++;
+    return best;
+}

@@ -1,0 +1,347 @@
+/* front_shell.c - see front_shell.h. */
+#include "services/coordinator/front_shell.h"
+
+#include "lib/log.h"
+#include "lib/table.h"
+
+#include <sodium.h>
+#include <stdlib.h>
+
+enum {
+    CONNS_MAX = 32768,   /* known at once; the least recently used makes room */
+    ROUTING_ID_MAX = 32, /* libzmq's own are 5 bytes */
+    HWM = 64,            /* messages that wait for one peer */
+    BACKLOG = 1024,      /* connections that wait to be taken */
+    HANDSHAKE_MS = 10000,
+    HEARTBEAT_MS = 5000,
+    HEARTBEAT_TIMEOUT_MS = 15000,
+    ZAP_ENFORCE_DOMAIN = 93, /* libzmq has it since 4.3.1, but its header only as a draft */
+    CURVE_OVERHEAD = 64,     /* MAXMSGSIZE is held against the sealed frame, 33 bytes longer */
+    ZAP_FRAMES = 7,
+    ZAP_FRAME_MAX = 256,
+};
+#define ZAP_ENDPOINT "inproc://zeromq.zap.01" /* ZeroMQ RFC 27 */
+
+/* What tells connections apart; the peer too, so that a routing id used again is another connection. */
+struct conn_key {
+    uint8_t enrolling, len, id[ROUTING_ID_MAX];
+    struct peer_id peer;
+};
+
+struct conn {
+    uint32_t number, number_slot;
+    uint32_t newer, older; /* by use; TABLE_NONE at the ends */
+};
+
+static struct {
+    struct front_conf conf;
+    zsock_t *zap, *front, *enrol;
+    struct table by_key, by_number;
+    struct conn *conns; /* by slot of by_key */
+    uint32_t *slot_of;  /* by slot of by_number: the slot of by_key */
+    uint32_t newest, oldest;
+    uint32_t last_number;
+    void *memory[2];
+    struct front_counters n;
+} front;
+
+/* ---- who is on which connection --------------------------------------------------------------------- */
+
+static void unlink_conn(uint32_t slot)
+{
+    struct conn *c = &front.conns[slot];
+
+    *(c->newer == TABLE_NONE ? &front.newest : &front.conns[c->newer].older) = c->older;
+    *(c->older == TABLE_NONE ? &front.oldest : &front.conns[c->older].newer) = c->newer;
+}
+
+static void link_newest(uint32_t slot)
+{
+    struct conn *c = &front.conns[slot];
+
+    c->newer = TABLE_NONE;
+    c->older = front.newest;
+    *(c->older == TABLE_NONE ? &front.oldest : &front.conns[c->older].newer) = slot;
+    front.newest = slot;
+}
+
+static void forget_conn(uint32_t slot)
+{
+    unlink_conn(slot);
+    table_remove(&front.by_number, front.conns[slot].number_slot);
+    table_remove(&front.by_key, slot);
+}
+
+/* The number of this connection, a new one when it was not seen before or was forgotten. */
+static uint32_t conn_number(const struct conn_key *key)
+{
+    uint32_t slot = table_find(&front.by_key, key);
+
+    if (slot != TABLE_NONE) {
+        unlink_conn(slot);
+        link_newest(slot);
+        return front.conns[slot].number;
+    }
+    if (front.by_key.n == CONNS_MAX) {
+        forget_conn(front.oldest);
+        front.n.evicted++;
+    }
+    slot = table_insert(&front.by_key, key);
+    struct conn *c = &front.conns[slot];
+    do /* 0 is no connection; after 2^32 of them an old one may still be there */
+        c->number = ++front.last_number;
+    while (c->number == 0 || table_find(&front.by_number, &c->number) != TABLE_NONE);
+    c->number_slot = table_insert(&front.by_number, &c->number);
+    front.slot_of[c->number_slot] = slot;
+    link_newest(slot);
+    front.n.connections++;
+    return c->number;
+}
+
+/* ---- ZAP ---------------------------------------------------------------------------------------------- */
+
+struct zap_request {
+    char id[ZAP_FRAME_MAX], domain[ZAP_FRAME_MAX], mechanism[ZAP_FRAME_MAX];
+    struct peer_id key;
+};
+
+/* version, request id, domain, address, identity, mechanism, key */
+static bool parse_zap(zmsg_t *raw, struct zap_request *out)
+{
+    char *text[ZAP_FRAMES] = {out->id, out->id, out->domain, NULL, NULL, out->mechanism, NULL};
+    zframe_t *f = zmsg_first(raw);
+
+    if (zmsg_size(raw) != ZAP_FRAMES)
+        return false;
+    for (size_t i = 0; i < ZAP_FRAMES; i++, f = zmsg_next(raw)) {
+        size_t len = zframe_size(f);
+        if (i == 0 && !zframe_streq(f, "1.0"))
+            return false;
+        if (i == ZAP_FRAMES - 1) {
+            if (len != sizeof out->key.b)
+                return false;
+            memcpy(out->key.b, zframe_data(f), len);
+        } else if (text[i]) {
+            if (len >= ZAP_FRAME_MAX)
+                return false;
+            memcpy(text[i], zframe_data(f), len);
+            text[i][len] = '\0';
+        }
+    }
+    return strcmp(out->mechanism, "CURVE") == 0;
+}
+
+static bool admitted(const struct zap_request *z)
+{
+    if (strcmp(z->domain, "enrol") == 0)
+        return true;
+    return strcmp(z->domain, "front") == 0 && front.conf.enrolled(&z->key);
+}
+
+static bool receive_zap(struct service *s, void *arg, struct input *in)
+{
+    zmsg_t *raw = zmsg_recv(front.zap);
+    struct zap_request z = {.id = ""};
+    char id[PEER_ID_TEXT] = "";
+
+    (void)s, (void)arg, (void)in;
+    if (!raw)
+        return false;
+    bool ok = parse_zap(raw, &z) && admitted(&z);
+    if (ok)
+        peer_id_format(&z.key, id);
+    else
+        front.n.refused_keys++;
+    zsock_send(front.zap, "ssssss", "1.0", z.id, ok ? "200" : "400", ok ? "OK" : "not enrolled", id,
+               "");
+    zmsg_destroy(&raw);
+    return false;
+}
+
+/* ---- messages ----------------------------------------------------------------------------------------- */
+
+static bool who_sent(zmq_msg_t *body, struct peer_id *peer)
+{
+    const char *id = zmq_msg_gets(body, "User-Id");
+
+    return id && peer_id_parse(id, peer);
+}
+
+/* The frames of one message, at most three of them; n is how many there were. */
+static size_t receive_frames(void *sock, zmq_msg_t frame[3])
+{
+    size_t n = 0;
+    int more = 1;
+
+    for (; more; n++) {
+        zmq_msg_t *f = &frame[n < 3 ? n : 2];
+        if (zmq_msg_recv(f, sock, ZMQ_DONTWAIT) < 0) /* recv lets go of what was in it */
+            return 0;
+        more = zmq_msg_more(f);
+    }
+    return n;
+}
+
+static bool take(struct service *s, zmq_msg_t frame[3], bool enrolling, struct input *in)
+{
+    struct conn_key key = {.enrolling = enrolling};
+
+    if (zmq_msg_size(&frame[0]) > ROUTING_ID_MAX || !who_sent(&frame[2], &key.peer))
+        return false;
+    key.len = (uint8_t)zmq_msg_size(&frame[0]);
+    memcpy(key.id, zmq_msg_data(&frame[0]), key.len);
+    if (!service_decode(s, SERVICE_executor, zmq_msg_data(&frame[1]), zmq_msg_size(&frame[1]),
+                        zmq_msg_data(&frame[2]), zmq_msg_size(&frame[2]), &s->msg))
+        return false;
+    in->kind = IN_MSG;
+    in->msg = &s->msg;
+    in->from = (struct sender){
+        .service = SERVICE_executor,
+        .peer = key.peer,
+        .conn = conn_number(&key),
+        .enrolling = enrolling,
+    };
+    return true;
+}
+
+static bool receive_peer(struct service *s, void *arg, struct input *in)
+{
+    zsock_t *sock = arg;
+    zmq_msg_t frame[3];
+
+    for (int i = 0; i < 3; i++)
+        zmq_msg_init(&frame[i]);
+    size_t n = receive_frames(zsock_resolve(sock), frame);
+    bool ok = n == 3 && take(s, frame, sock == front.enrol, in);
+    if (!ok && n != 0)
+        front.n.malformed++;
+    for (int i = 0; i < 3; i++)
+        zmq_msg_close(&frame[i]);
+    return ok;
+}
+
+static void send_peer(struct service *s, const struct output *o)
+{
+    char body[MSG_SIZE_MAX];
+    uint32_t number_slot = table_find(&front.by_number, &o->to_conn);
+
+    if (number_slot == TABLE_NONE) {
+        front.n.vanished++;
+        return;
+    }
+    uint32_t slot = front.slot_of[number_slot];
+    const struct conn_key *key = table_key(&front.by_key, slot);
+    void *sock = zsock_resolve(key->enrolling ? front.enrol : front.front);
+    const char *type = msg_name[o->msg.type];
+    size_t len = msg_encode(&o->msg, body);
+    /* The first frame finds the peer or fails; then the others can't. */
+    if (zmq_send(sock, key->id, key->len, ZMQ_DONTWAIT | ZMQ_SNDMORE) >= 0 &&
+        zmq_send(sock, type, strlen(type), ZMQ_DONTWAIT | ZMQ_SNDMORE) >= 0 &&
+        zmq_send(sock, body, len, ZMQ_DONTWAIT) >= 0) {
+        s->n.messages_out++;
+    } else if (errno == EHOSTUNREACH) {
+        front.n.vanished++;
+        forget_conn(slot);
+    } else { /* it does not read: the core repeats what matters */
+        front.n.full++;
+        s->n.messages_dropped++;
+    }
+}
+
+/* ---- life --------------------------------------------------------------------------------------------- */
+
+static zsock_t *bind_router(const char *domain, uint32_t port)
+{
+    zsock_t *sock = zsock_new(ZMQ_ROUTER);
+    bool v6 = strchr(front.conf.listen_ip, ':') != NULL;
+    int on = 1, linger_ms = 200;
+
+    zsock_set_zap_domain(sock, domain);
+    /* Without it CURVE lets everybody in when no handler answers. */
+    if (zmq_setsockopt(zsock_resolve(sock), ZAP_ENFORCE_DOMAIN, &on, sizeof on) != 0)
+        die("event=no_front why=\"this libzmq can't enforce ZAP\"");
+    zsock_set_curve_server(sock, 1);
+    zsock_set_curve_secretkey_bin(sock, front.conf.secret);
+    zsock_set_router_mandatory(sock, 1);
+    zsock_set_sndhwm(sock, HWM);
+    zsock_set_rcvhwm(sock, HWM);
+    zsock_set_backlog(sock, BACKLOG);
+    zsock_set_maxmsgsize(sock, MSG_SIZE_MAX + CURVE_OVERHEAD);
+    zsock_set_handshake_ivl(sock, HANDSHAKE_MS);
+    zsock_set_heartbeat_ivl(sock, HEARTBEAT_MS);
+    zsock_set_heartbeat_timeout(sock, HEARTBEAT_TIMEOUT_MS);
+    zsock_set_linger(sock, linger_ms);
+    zsock_set_ipv6(sock, v6);
+    int bound =
+        port == 0
+            ? zsock_bind(sock, v6 ? "tcp://[%s]:*" : "tcp://%s:*", front.conf.listen_ip)
+            : zsock_bind(sock, v6 ? "tcp://[%s]:%u" : "tcp://%s:%u", front.conf.listen_ip, port);
+    if (bound < 0)
+        die("event=no_front door=%s addr=%s:%u why=\"%s\"", domain, front.conf.listen_ip, port,
+            zmq_strerror(errno));
+    return sock;
+}
+
+static void make_tables(void)
+{
+    uint8_t secret[32];
+
+    front.memory[0] = malloc(table_bytes(CONNS_MAX, sizeof(struct conn_key)));
+    front.memory[1] = malloc(table_bytes(CONNS_MAX, sizeof(uint32_t)));
+    front.conns = calloc(CONNS_MAX, sizeof *front.conns);
+    front.slot_of = calloc(CONNS_MAX, sizeof *front.slot_of);
+    if (!front.memory[0] || !front.memory[1] || !front.conns || !front.slot_of)
+        die("event=no_memory for=connections");
+    service_random_key(secret);
+    table_init(&front.by_key, CONNS_MAX, sizeof(struct conn_key), secret, front.memory[0]);
+    table_init(&front.by_number, CONNS_MAX, sizeof(uint32_t), secret, front.memory[1]);
+    front.newest = front.oldest = TABLE_NONE;
+}
+
+void front_open(struct service *svc, const struct front_conf *conf)
+{
+    front.conf = *conf;
+    make_tables();
+    /* The handler stands before any door opens. */
+    front.zap = zsock_new(ZMQ_REP);
+    zsock_set_linger(front.zap, 0);
+    zsock_set_rcvtimeo(front.zap, 0); /* nobody may keep the loop waiting */
+    zsock_set_sndtimeo(front.zap, 0);
+    if (zsock_bind(front.zap, ZAP_ENDPOINT) != 0)
+        die("event=no_zap why=\"%s\"", zmq_strerror(errno));
+    service_watch_zmq(svc, front.zap, receive_zap, NULL);
+    front.front = bind_router("front", conf->front_port);
+    front.enrol = bind_router("enrol", conf->enrol_port);
+    service_watch_zmq(svc, front.front, receive_peer, front.front);
+    service_watch_zmq(svc, front.enrol, receive_peer, front.enrol);
+    svc->send_peer = send_peer;
+    sodium_memzero(front.conf.secret, sizeof front.conf.secret);
+}
+
+void front_close(void)
+{
+    zsock_destroy(&front.front);
+    zsock_destroy(&front.enrol);
+    zsock_destroy(&front.zap);
+    free(front.memory[0]);
+    free(front.memory[1]);
+    free(front.conns);
+    free(front.slot_of);
+    sodium_memzero(&front, sizeof front);
+}
+
+const struct front_counters *front_counters(void) { return &front.n; }
+
+static uint16_t port_of(zsock_t *sock)
+{
+    const char *where = zsock_endpoint(sock); /* "tcp://ip:port" */
+    const char *colon = where ? strrchr(where, ':') : NULL;
+
+    return colon ? (uint16_t)atoi(colon + 1) : 0;
+}
+
+void front_ports(uint16_t *front_port, uint16_t *enrol_port)
+{
+    *front_port = port_of(front.front);
+    *enrol_port = port_of(front.enrol);
+}

@@ -1,0 +1,126 @@
+/* main.c - the coordinator process: read keys and store, open the doors; then wait, step, emit. */
+#include "lib/keys.h"
+#include "lib/log.h"
+#include "lib/params.h"
+#include "services/coordinator/admin_shell.h"
+#include "services/coordinator/front_shell.h"
+#include "services/coordinator/store_shell.h"
+
+#include <errno.h>
+#include <sodium.h>
+#include <stdlib.h>
+
+static struct service svc; /* static: too large for the stack, and there is one of each */
+static struct coordinator core;
+static struct outputs out;
+
+static struct flags {
+    const char *bus, *admin, *key, *authority, *token_file, *store, *listen_ip;
+    uint32_t front_port, enrol_port, peers, sessions;
+} flags = {
+    .listen_ip = "0.0.0.0",
+    .front_port = 7440,
+    .enrol_port = 7442,
+    .peers = COORD_PEERS,
+    .sessions = COORD_SESSIONS,
+};
+
+/* clang-format off */
+static const struct param table[] = {
+    {"bus",        PARAM_TEXT, &flags.bus,        "DIR   of the bus sockets", true},
+    {"admin",      PARAM_TEXT, &flags.admin,      "PATH  of the admin socket", false},
+    {"key",        PARAM_TEXT, &flags.key,        "FILE  own X25519 secret, hex", true},
+    {"authority",  PARAM_TEXT, &flags.authority,  "FILE  public key that certifies probers and relays, hex", true},
+    {"token-file", PARAM_TEXT, &flags.token_file, "FILE  enrolment token, hex", true},
+    {"store",      PARAM_TEXT, &flags.store,      "FILE  of the directory", true},
+    {"listen-ip",  PARAM_TEXT, &flags.listen_ip,  "IP    to listen on (0.0.0.0)", false},
+    {"front-port", PARAM_U32,  &flags.front_port, "N     TCP, for enrolled peers (7440); 0 is any", false},
+    {"enrol-port", PARAM_U32,  &flags.enrol_port, "N     TCP, for enrolment (7442); 0 is any", false},
+    {"peers",      PARAM_U32,  &flags.peers,      "N     attached at once (10000)", false},
+    {"sessions",   PARAM_U32,  &flags.sessions,   "N     live at once (10000)", false},
+};
+/* clang-format on */
+
+enum { TABLE_ROWS_MAX = 1000000 };
+
+static void must_load(bool (*load)(const char *, void *, size_t), const char *path, void *to,
+                      size_t n)
+{
+    if (!load(path, to, n))
+        die("event=no_key path=%s why=\"%s\"", path, strerror(errno));
+}
+
+static void read_conf(struct coordinator_conf *conf)
+{
+    struct addr listen;
+
+    if (flags.front_port > UINT16_MAX || flags.enrol_port > UINT16_MAX)
+        die("event=bad_flag why=\"a port is at most 65535\"");
+    if (!addr_parse_ip(flags.listen_ip, 0, &listen))
+        die("event=bad_flag name=listen-ip why=\"%s is not an address\"", flags.listen_ip);
+    if (flags.peers < 1 || flags.peers > TABLE_ROWS_MAX || flags.sessions < 1 ||
+        flags.sessions > TABLE_ROWS_MAX)
+        die("event=bad_flag why=\"peers and sessions are from 1 to %d\"", TABLE_ROWS_MAX);
+    must_load(key_load, flags.key, conf->secret, sizeof conf->secret);
+    must_load(key_load_public, flags.authority, conf->authority, sizeof conf->authority);
+    must_load(key_load, flags.token_file, conf->enrol_token, sizeof conf->enrol_token);
+    conf->epoch = (uint64_t)service_wall_ms();
+    conf->peers_max = flags.peers;
+    conf->sessions_max = flags.sessions;
+}
+
+static void open_doors(const struct coordinator_conf *conf)
+{
+    struct front_conf doors = {
+        .listen_ip = flags.listen_ip,
+        .front_port = flags.front_port,
+        .enrol_port = flags.enrol_port,
+        .enrolled = store_shell_enrolled,
+    };
+    uint16_t front, enrol;
+
+    memcpy(doors.secret, conf->secret, sizeof doors.secret);
+    front_open(&svc, &doors);
+    sodium_memzero(&doors, sizeof doors);
+    front_ports(&front, &enrol);
+    log_info("event=listening ip=%s front=%u enrol=%u", flags.listen_ip, front, enrol);
+}
+
+int main(int argc, char **argv)
+{
+    struct coordinator_conf conf = {0};
+    struct input in;
+    uint8_t key[32];
+
+    if (params_parse(
+            "natterjack-coordinator --bus DIR --key FILE --authority FILE --token-file FILE"
+            " --store FILE",
+            table, sizeof table / sizeof table[0], argc, argv) != 1) {
+        log_init("coordinator");
+        die("event=bad_flag why=\"an argument without a flag\"");
+    }
+    service_open(&svc, SERVICE_coordinator, flags.bus);
+    read_conf(&conf);
+    void *memory = malloc(coordinator_bytes(&conf));
+    if (!memory)
+        die("event=no_memory peers=%u sessions=%u", flags.peers, flags.sessions);
+    service_random_key(key);
+    coordinator_init(&core, &conf, key, memory);
+    sodium_memzero(key, sizeof key);
+    store_shell_open(&svc, flags.store);
+    open_doors(&conf);
+    sodium_memzero(&conf, sizeof conf);
+    if (flags.admin)
+        coordinator_admin_open(&svc, flags.admin, &core);
+    service_ready(&svc);
+    while (service_wait(&svc, coordinator_deadline(&core), &in)) {
+        coordinator_step(&core, &in, &out);
+        service_emit(&svc, &out);
+    }
+    coordinator_admin_close();
+    front_close();
+    store_shell_close();
+    service_close(&svc);
+    free(memory);
+    return 0;
+}

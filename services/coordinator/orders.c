@@ -1,0 +1,131 @@
+/* orders.c - what a session's plan is made from, and the orders that carry it to both sides. */
+#include "services/coordinator/parts.h"
+
+#include "lib/ticket.h"
+
+static struct profile profile_of(const struct coordinator *c, const struct coordinator_peer *p)
+{
+    struct profile profile = {0};
+
+    if (p->has_profile) {
+        profile = p->profile;
+        profile.age_s = (uint32_t)((c->now_us - p->profile_us) / 1000000);
+    }
+    return profile;
+}
+
+static bool seal_ticket(struct coordinator *c, const struct coordinator_session *s, unsigned side,
+                        uint8_t out[static TICKET_BYTES])
+{
+    struct ticket t = {
+        .session = s->id,
+        .side = (uint8_t)side,
+        .mode = (uint8_t)s->mode,
+        .expires_ms = c->wall_ms + COORD_TICKET_TTL_MS,
+        .bytes_max = UINT64_MAX,
+        .bytes_per_s = UINT64_MAX,
+    };
+
+    return ticket_seal(&t, s->relay_key.b, c->conf.secret, &c->rng, out);
+}
+
+void coordinator_send_order(struct coordinator *c, struct coordinator_session *s, unsigned side,
+                            struct outputs *out)
+{
+    const struct coordinator_side *me = &s->side[side], *other = &s->side[!side];
+    uint32_t conn = coordinator_conn(c, s, side);
+
+    if (conn == 0)
+        return;
+    struct msg_punch_coordinate *m = &emit_peer(out, conn, MSG_punch_coordinate)->punch_coordinate;
+    int64_t left_us = s->deadline_us - COORD_GRACE_MS * 1000LL - c->now_us;
+    m->session = s->id;
+    m->nonce = side == 0 ? s->nonce : 0;
+    m->side = (uint16_t)side;
+    m->peer = other->id;
+    memcpy(m->name, other->name, sizeof m->name);
+    m->mode = s->mode;
+    m->policy = s->policy;
+    m->own = me->tokens;
+    m->theirs = other->tokens;
+    m->own_profile = me->profile;
+    m->their_profile = other->profile;
+    m->plan = s->plan;
+    msg_text(m->reason, sizeof m->reason, verdict_name(s->reason));
+    m->deadline_ms = left_us > 0 ? (uint32_t)(left_us / 1000) : 0;
+    m->warm = s->warm;
+    if (s->relay.len != 0 && seal_ticket(c, s, side, m->ticket.b)) {
+        m->relay = s->relay;
+        m->ticket.len = TICKET_BYTES;
+    }
+}
+
+/* What the plan is made from: both sides as they are at this instant. */
+static void take_stock(struct coordinator *c, struct coordinator_session *s)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        struct coordinator_side *side = &s->side[i];
+        const struct coordinator_peer *p = &c->peers[side->peer];
+        struct msg_token_list tokens = coordinator_fresh_tokens(c, p);
+        memcpy(side->name, p->name, sizeof side->name);
+        side->profile = profile_of(c, p);
+        side->has_profile = p->has_profile;
+        side->has_token = tokens.n > 0;
+        if (s->policy != POLICY_RELAY) /* then no address is told to anybody */
+            side->tokens = tokens;
+    }
+}
+
+static void drop_relayed_step(struct plan *plan)
+{
+    if (plan->n > 0 && plan->v[plan->n - 1].technique == TECHNIQUE_RELAYED)
+        plan->n--;
+}
+
+static uint32_t order_ms(const struct coordinator *c, const struct coordinator_session *s)
+{
+    int64_t left_ms = (s->until_us - c->now_us) / 1000, least_ms = COORD_SPARE_MS;
+
+    for (unsigned i = 0; i < s->plan.n; i++) {
+        int64_t end_ms = ((int64_t)s->plan.v[i].start_us + s->plan.v[i].span_us) / 1000;
+        if (end_ms + COORD_SPARE_MS > least_ms)
+            least_ms = end_ms + COORD_SPARE_MS;
+    }
+    return (uint32_t)(left_ms > least_ms ? left_ms : least_ms);
+}
+
+/* Choose, and order: both are here, and what could be known of them in time is known. */
+void coordinator_order(struct coordinator *c, struct coordinator_session *s, struct outputs *out)
+{
+    if (coordinator_conn(c, s, 0) == 0 || coordinator_conn(c, s, 1) == 0) {
+        coordinator_refuse(c, s, "peer-not-reachable", VERDICT_peer_away, "a side has left", out);
+        return;
+    }
+    take_stock(c, s);
+    uint32_t rtt_us[2] = {c->peers[s->side[0].peer].rtt_us, c->peers[s->side[1].peer].rtt_us};
+    s->plan = strategy_plan(&s->side[0].profile, &s->side[1].profile,
+                            (bool[2]){s->side[0].has_token, s->side[1].has_token},
+                            (enum policy)s->policy, rtt_us[rtt_us[1] > rtt_us[0]], &s->reason);
+    struct coordinator_relay *relay =
+        s->policy == POLICY_DIRECT ? NULL : coordinator_choose_relay(c);
+    if (relay) {
+        s->relay = relay->addr;
+        s->relay_key = relay->key;
+    } else {
+        drop_relayed_step(&s->plan);
+    }
+    if (s->plan.n == 0 && s->policy == POLICY_DIRECT) {
+        coordinator_refuse(c, s, "punch-failed", s->reason, "nothing direct can work", out);
+        return;
+    }
+    if (s->plan.n == 0) {
+        c->n.no_relay++;
+        coordinator_refuse(c, s, "rendezvous-no-relay", VERDICT_no_relay, "no relay is up", out);
+        return;
+    }
+    s->order_ms = order_ms(c, s);
+    s->attempted = s->plan.v[0].technique != TECHNIQUE_RELAYED;
+    c->n.punches_attempted += s->attempted;
+    c->n.punching_now += s->attempted;
+    coordinator_enter(c, s, COORD_COORDINATING, verdict_name(s->reason), out);
+}

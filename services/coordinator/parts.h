@@ -1,0 +1,103 @@
+/*
+ * parts.h - what the files of the coordinator's core share: who calls whom.
+ *
+ *   coordinator.c  dispatches inputs and deadlines
+ *   peers.c        enrolment, attachments, names, limits
+ *   reflex.c       tokens, reports, profiles
+ *   requests.c     punch requests, until the target is known
+ *   sessions.c     the state table, enter(), refusals, deadlines
+ *   orders.c       plans, and the orders that carry them
+ *   results.c      what executors and relays say of a session, and how it settles
+ *   fleet.c        probers and relays
+ */
+#ifndef COORDINATOR_PARTS_H
+#define COORDINATOR_PARTS_H
+
+#include "services/coordinator/coordinator.h"
+
+enum { OTHER_SIDE_UNKNOWN = 2 };
+
+/* A question to the store: unique, and names the slot that asks. */
+uint64_t coordinator_tag(struct coordinator *c, uint32_t slot);
+uint32_t coordinator_tag_slot(uint64_t tag);
+
+/* peers.c; a slot is an index into c->peers */
+void coordinator_on_enrol(struct coordinator *c, const struct input *in, struct outputs *out);
+void coordinator_on_attach(struct coordinator *c, const struct input *in, struct outputs *out);
+void coordinator_on_row_written(struct coordinator *c, const struct input *in, struct outputs *out);
+void coordinator_on_detach(struct coordinator *c, struct coordinator_peer *p, struct outputs *out);
+void coordinator_peer_due(struct coordinator *c, uint32_t slot, struct outputs *out);
+uint32_t coordinator_peer_slot(struct coordinator *c,
+                               const struct peer_id *id);           /* finds or makes */
+void coordinator_peer_unused(struct coordinator *c, uint32_t slot); /* forget it if it is */
+bool coordinator_peer_present(const struct coordinator_peer *p);
+bool coordinator_limited(struct coordinator *c, struct coordinator_peer *p,
+                         enum coordinator_limit limit); /* counts one, true when it is too many */
+void coordinator_kick(struct coordinator *c,
+                      const struct coordinator_peer *p); /* its sessions look again */
+
+/* reflex.c */
+void coordinator_on_reflex_report(struct coordinator *c, struct coordinator_peer *p,
+                                  const struct msg_reflex_report *m, struct outputs *out);
+void coordinator_on_nat_profile(struct coordinator *c, const struct msg_nat_profile *m,
+                                struct outputs *out);
+void coordinator_take_tokens(struct coordinator *c, struct coordinator_peer *p,
+                             const struct msg_token_list *tokens);
+struct msg_token_list coordinator_fresh_tokens(const struct coordinator *c,
+                                               const struct coordinator_peer *p); /* newest first */
+
+/* requests.c */
+void coordinator_on_punch_request(struct coordinator *c, struct coordinator_peer *p,
+                                  const struct msg_punch_request *m, struct outputs *out);
+void coordinator_on_looked_up(struct coordinator *c, const struct input *in, struct outputs *out);
+
+/* sessions.c */
+struct coordinator_session *coordinator_session_open(struct coordinator *c, uint32_t initiator,
+                                                     struct outputs *out);
+void coordinator_session_link(struct coordinator *c, struct coordinator_session *s, unsigned side,
+                              uint32_t peer);
+void coordinator_enter(struct coordinator *c, struct coordinator_session *s,
+                       enum coordinator_state to, const char *why, struct outputs *out);
+void coordinator_refuse(struct coordinator *c, struct coordinator_session *s, const char *kind,
+                        enum verdict verdict, const char *why, struct outputs *out);
+void coordinator_advance(struct coordinator *c, struct coordinator_session *s, struct outputs *out);
+/* The connection of a side that is here, else 0: then nothing is sent to it. */
+uint32_t coordinator_conn(const struct coordinator *c, const struct coordinator_session *s,
+                          unsigned side);
+
+void coordinator_close(struct coordinator *c, struct coordinator_session *s, unsigned by,
+                       const char *kind, const char *why, struct outputs *out);
+void coordinator_session_due(struct coordinator *c, uint32_t slot, struct outputs *out);
+void coordinator_touch(struct coordinator *c, struct coordinator_session *s);
+struct coordinator_session *coordinator_find(struct coordinator *c, const struct sid *id);
+uint32_t coordinator_session_slot(const struct coordinator *c, const struct coordinator_session *s);
+
+/* orders.c */
+enum { COORD_ADVANCE_OUTPUTS = 8 }; /* what moving one session can emit, at most */
+void coordinator_order(struct coordinator *c, struct coordinator_session *s, struct outputs *out);
+void coordinator_send_order(struct coordinator *c, struct coordinator_session *s, unsigned side,
+                            struct outputs *out);
+
+/* results.c */
+void coordinator_on_punch_ack(struct coordinator *c, const struct coordinator_peer *p,
+                              const struct msg_punch_ack *m, struct outputs *out);
+void coordinator_on_punch_result(struct coordinator *c, const struct coordinator_peer *p,
+                                 const struct msg_punch_result *m, struct outputs *out);
+void coordinator_on_punch_cancel(struct coordinator *c, const struct coordinator_peer *p,
+                                 const struct msg_punch_cancel *m, struct outputs *out);
+void coordinator_on_operator_cancel(struct coordinator *c, const struct msg_punch_cancel *m,
+                                    struct outputs *out);
+void coordinator_on_relay_usage(struct coordinator *c, const struct msg_relay_usage *m);
+void coordinator_silence(struct coordinator *c, struct coordinator_session *s, struct outputs *out);
+
+/* fleet.c */
+void coordinator_on_prober_hello(struct coordinator *c, const struct msg_prober_hello *m);
+void coordinator_on_relay_hello(struct coordinator *c, const struct msg_relay_hello *m,
+                                struct outputs *out);
+bool coordinator_relay_expected(const struct coordinator *c);
+struct prober_list coordinator_live_probers(const struct coordinator *c);
+struct coordinator_relay *coordinator_choose_relay(struct coordinator *c); /* or NULL */
+bool coordinator_token_ok(struct coordinator *c, const struct msg_token *raw,
+                          const struct peer_id *peer, struct coordinator_token *out);
+
+#endif

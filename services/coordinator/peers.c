@@ -1,0 +1,344 @@
+/* peers.c - who is here: enrolment, attachments, names, limits. */
+#include "services/coordinator/parts.h"
+
+#include <sodium.h>
+
+enum { WINDOW_US = 60000000, ENROL_WINDOW_US = 1000000 };
+
+static const uint16_t limits[COORD_LIMITS] = {
+    [COORD_LIMIT_ATTACH] = COORD_ATTACHES_PER_MIN,
+    [COORD_LIMIT_REPORT] = COORD_REPORTS_PER_MIN,
+    [COORD_LIMIT_REQUEST] = COORD_REQUESTS_PER_MIN,
+    [COORD_LIMIT_REJECTED] = COORD_REJECTED_PER_MIN,
+};
+
+/* ---- enrolment ---------------------------------------------------------------------------------- */
+
+static const char *admit(struct coordinator *c, const struct msg_enrol *m)
+{
+    if (c->now_us - c->enrol_window_us >= ENROL_WINDOW_US) {
+        c->enrol_window_us = c->now_us;
+        c->enrols = 0;
+    }
+    if (c->enrols >= COORD_ENROLS_PER_S)
+        return "rate-limited";
+    c->enrols++;
+    if (m->token.len != sizeof c->conf.enrol_token ||
+        sodium_memcmp(m->token.b, c->conf.enrol_token, sizeof c->conf.enrol_token) != 0)
+        return "not-authorized";
+    return "";
+}
+
+void coordinator_on_enrol(struct coordinator *c, const struct input *in, struct outputs *out)
+{
+    const char *kind = admit(c, &in->msg->enrol);
+
+    if (*kind == '\0') {
+        struct output *o = outputs_add(out, OUT_STORE);
+        memset(&o->store, 0, sizeof o->store);
+        o->store.op = STORE_PUT_ENROLLED;
+        o->store.record.peer = in->from.peer;
+        c->n.enrolled++;
+    } else {
+        c->n.enrol_refused++;
+    }
+    struct msg *m = emit_peer(out, in->from.conn, MSG_enrolled);
+    out->v[out->n - 1].enrolling = true;
+    msg_text(m->enrolled.kind, sizeof m->enrolled.kind, kind);
+}
+
+/* ---- the table of peers ------------------------------------------------------------------------- */
+
+static uint32_t slot_of(const struct coordinator *c, const struct coordinator_peer *p)
+{
+    return (uint32_t)(p - c->peers);
+}
+
+static void set_deadline(struct coordinator *c, const struct coordinator_peer *p, int64_t at_us)
+{
+    deadlines_set(&c->deadlines, c->conf.sessions_max + slot_of(c, p), at_us);
+}
+
+uint32_t coordinator_peer_slot(struct coordinator *c, const struct peer_id *id)
+{
+    uint32_t slot = table_find(&c->peers_by_id, id->b);
+
+    if (slot != TABLE_NONE)
+        return slot;
+    slot = table_insert(&c->peers_by_id, id->b);
+    if (slot != TABLE_NONE)
+        c->peers[slot] = (struct coordinator_peer){
+            .id = *id,
+            .window_us = c->now_us,
+            .sessions = {TABLE_NONE, TABLE_NONE},
+            .name_slot = TABLE_NONE,
+        };
+    return slot;
+}
+
+bool coordinator_peer_present(const struct coordinator_peer *p)
+{
+    return p->attached || p->joining;
+}
+
+/* A peer that left is kept while a session names it, and until its minute is over: limits outlive it. */
+void coordinator_peer_unused(struct coordinator *c, uint32_t slot)
+{
+    struct coordinator_peer *p = &c->peers[slot];
+
+    if (coordinator_peer_present(p))
+        return;
+    if (p->n_sessions > 0) {
+        set_deadline(c, p, NEVER);
+        return;
+    }
+    if (c->now_us - p->window_us < WINDOW_US) {
+        set_deadline(c, p, p->window_us + WINDOW_US);
+        return;
+    }
+    set_deadline(c, p, NEVER);
+    table_remove(&c->peers_by_id, slot);
+}
+
+bool coordinator_limited(struct coordinator *c, struct coordinator_peer *p,
+                         enum coordinator_limit limit)
+{
+    if (c->now_us - p->window_us >= WINDOW_US) {
+        p->window_us = c->now_us;
+        memset(p->used, 0, sizeof p->used);
+    }
+    if (p->used[limit] >= limits[limit]) {
+        c->n.rate_limited++;
+        return true;
+    }
+    p->used[limit]++;
+    return false;
+}
+
+/* ---- names -------------------------------------------------------------------------------------- */
+
+static void release_name(struct coordinator *c, struct coordinator_peer *p)
+{
+    if (p->name_slot != TABLE_NONE)
+        table_remove(&c->peers_by_name, p->name_slot);
+    p->name_slot = TABLE_NONE;
+}
+
+/* The store arbitrates names; while it is away, who came first keeps it. */
+static void claim_name(struct coordinator *c, struct coordinator_peer *p, bool arbitrated)
+{
+    uint32_t slot = table_find(&c->peers_by_name, p->name);
+
+    if (p->name[0] == '\0' || p->name_slot != TABLE_NONE)
+        return;
+    if (slot != TABLE_NONE) {
+        if (!arbitrated)
+            return;
+        release_name(c, &c->peers[c->named[slot]]);
+    }
+    p->name_slot = table_insert(&c->peers_by_name, p->name);
+    assert(p->name_slot != TABLE_NONE); /* it has room for all peers, and a peer has one name */
+    c->named[p->name_slot] = slot_of(c, p);
+}
+
+/* ---- attachments -------------------------------------------------------------------------------- */
+
+static void put_row(struct coordinator *c, struct coordinator_peer *p, uint64_t tag,
+                    struct outputs *out)
+{
+    struct output *o = outputs_add(out, OUT_STORE);
+
+    memset(&o->store, 0, sizeof o->store);
+    o->store.op = STORE_PUT;
+    o->store.tag = tag;
+    o->store.record = (struct dir_record){
+        .peer = p->id,
+        .epoch = c->conf.epoch,
+        .seq = p->fence,
+        .attached = coordinator_peer_present(p),
+        .profile = p->profile,
+        .expires_ms = c->wall_ms + COORD_ROW_TTL_MS,
+    };
+    memcpy(o->store.record.name, p->name, sizeof p->name);
+    p->row_us = c->now_us;
+}
+
+/* Sessions that wait for something of this peer look again at the next tick. */
+void coordinator_kick(struct coordinator *c, const struct coordinator_peer *p)
+{
+    for (unsigned side = 0; side < 2; side++)
+        for (uint32_t i = p->sessions[side]; i != TABLE_NONE; i = c->sessions[i].side[side].next)
+            if (c->sessions[i].state <= COORD_INVITING)
+                deadlines_set(&c->deadlines, i, c->now_us);
+}
+
+static void send_attached(struct coordinator *c, uint32_t conn, const char *kind,
+                          const char *verdict, struct outputs *out)
+{
+    struct msg_attached *m = &emit_peer(out, conn, MSG_attached)->attached;
+
+    msg_text(m->kind, sizeof m->kind, kind);
+    msg_text(m->verdict, sizeof m->verdict, verdict);
+    m->epoch = c->conf.epoch;
+    m->refresh_s = COORD_REFRESH_S;
+    if (*kind == '\0')
+        m->probers = coordinator_live_probers(c);
+    else
+        c->n.attach_refused++;
+}
+
+static void send_detached(uint32_t conn, const char *kind, struct outputs *out)
+{
+    struct msg_detached *m = &emit_peer(out, conn, MSG_detached)->detached;
+
+    msg_text(m->kind, sizeof m->kind, kind);
+}
+
+/* The attachment ends; what was learned through it goes with it. */
+static void leave(struct coordinator *c, struct coordinator_peer *p)
+{
+    if (p->attached)
+        c->n.attached_now--;
+    p->attached = p->joining = false;
+    p->join_tag = 0;
+    p->has_profile = false;
+    p->n_tokens = 0;
+    p->rtt_us = 0;
+    release_name(c, p);
+}
+
+static void refresh(struct coordinator *c, struct coordinator_peer *p, const struct msg_attach *m,
+                    struct outputs *out)
+{
+    p->accept = m->accept;
+    p->modes = m->modes;
+    p->expires_us = c->now_us + COORD_ATTACH_TTL_MS * 1000LL;
+    set_deadline(c, p, p->expires_us);
+    if (c->now_us - p->row_us >= COORD_ROW_TTL_MS * 1000LL / 2) {
+        p->join_tag = coordinator_tag(c, slot_of(c, p));
+        put_row(c, p, p->join_tag, out);
+    }
+    send_attached(c, p->conn, "", "", out);
+}
+
+/* A new attachment, or another name or connection: the store has its say before it counts. */
+static void join(struct coordinator *c, struct coordinator_peer *p, const struct input *in,
+                 struct outputs *out)
+{
+    const struct msg_attach *m = &in->msg->attach;
+
+    if (coordinator_peer_present(p) && p->conn != in->from.conn) {
+        send_detached(p->conn, "replaced", out);
+        c->n.replaced++;
+    }
+    if (p->attached)
+        c->n.attached_now--;
+    if (p->seq != m->seq) { /* another run of the executor, with other sockets */
+        p->has_profile = false;
+        p->n_tokens = 0;
+    }
+    if (strcmp(p->name, m->name) != 0)
+        release_name(c, p);
+    memset(p->name, 0, sizeof p->name); /* the whole of it is the key of the index */
+    memcpy(p->name, m->name, strlen(m->name));
+    p->attached = false;
+    p->joining = true;
+    p->join_tag = coordinator_tag(c, slot_of(c, p));
+    p->conn = in->from.conn;
+    p->seq = m->seq;
+    p->fence = ++c->attachments;
+    p->accept = m->accept;
+    p->modes = m->modes;
+    p->expires_us = c->now_us + COORD_ATTACH_TTL_MS * 1000LL;
+    set_deadline(c, p, p->expires_us);
+    put_row(c, p, p->join_tag, out);
+}
+
+/* Connections are numbered as they come: of two with one key the later one is the one to keep. */
+static bool from_earlier(uint32_t conn, uint32_t than) { return (int32_t)(conn - than) < 0; }
+
+void coordinator_on_attach(struct coordinator *c, const struct input *in, struct outputs *out)
+{
+    const struct msg_attach *m = &in->msg->attach;
+
+    if ((m->name[0] != '\0' && !name_valid(m->name)) || m->accept >= ACCEPT_COUNT) {
+        send_attached(c, in->from.conn, "bad-request", "bad-request", out);
+        return;
+    }
+    uint32_t slot = coordinator_peer_slot(c, &in->from.peer);
+    if (slot == TABLE_NONE) {
+        c->n.overloaded++;
+        send_attached(c, in->from.conn, "overloaded", "overloaded", out);
+        return;
+    }
+    struct coordinator_peer *p = &c->peers[slot];
+    if (coordinator_limited(c, p, COORD_LIMIT_ATTACH)) {
+        send_attached(c, in->from.conn, "rate-limited", "rate-limited", out);
+        return;
+    }
+    bool same = coordinator_peer_present(p) && p->conn == in->from.conn && p->seq == m->seq &&
+                strcmp(p->name, m->name) == 0;
+    bool present = coordinator_peer_present(p);
+    if (present && from_earlier(in->from.conn, p->conn))
+        send_detached(in->from.conn, "replaced", out);
+    else if (present && in->from.conn == p->conn && m->seq < p->seq)
+        c->n.ignored++; /* overtaken by a later one */
+    else if (same && p->attached)
+        refresh(c, p, m, out);
+    else if (!same)
+        join(c, p, in, out);
+    coordinator_peer_unused(c, slot);
+}
+
+void coordinator_on_row_written(struct coordinator *c, const struct input *in, struct outputs *out)
+{
+    uint32_t slot = coordinator_tag_slot(in->store.tag);
+
+    if (in->store.tag == 0 || !table_used(&c->peers_by_id, slot) ||
+        c->peers[slot].join_tag != in->store.tag)
+        return;
+    struct coordinator_peer *p = &c->peers[slot];
+    bool joining = p->joining;
+    p->join_tag = 0;
+    if (in->store.status == STORE_STALE) { /* it has attached elsewhere since */
+        send_detached(p->conn, "replaced", out);
+        leave(c, p);
+    } else if (in->store.status == STORE_NAME_TAKEN) {
+        send_attached(c, p->conn, "not-authorized", "name-taken", out);
+        leave(c, p);
+        p->name[0] = '\0';
+    } else if (joining) { /* also when the store is away: local peers are served without it */
+        p->joining = false;
+        p->attached = true;
+        c->n.attached++;
+        c->n.attached_now++;
+        claim_name(c, p, in->store.status == STORE_OK);
+        send_attached(c, p->conn, "", "", out);
+        coordinator_kick(c, p);
+    }
+    coordinator_peer_unused(c, slot);
+}
+
+void coordinator_on_detach(struct coordinator *c, struct coordinator_peer *p, struct outputs *out)
+{
+    for (unsigned side = 0; side < 2; side++)
+        for (uint32_t i = p->sessions[side]; i != TABLE_NONE; i = c->sessions[i].side[side].next) {
+            c->sessions[i].leaving[side] = true;
+            deadlines_set(&c->deadlines, i, c->now_us);
+        }
+    leave(c, p);
+    put_row(c, p, 0, out);
+    coordinator_peer_unused(c, slot_of(c, p));
+}
+
+void coordinator_peer_due(struct coordinator *c, uint32_t slot, struct outputs *out)
+{
+    struct coordinator_peer *p = &c->peers[slot];
+
+    if (coordinator_peer_present(p) && c->now_us >= p->expires_us) {
+        c->n.expired++;
+        leave(c, p);
+        put_row(c, p, 0, out);
+    }
+    coordinator_peer_unused(c, slot);
+}

@@ -1,0 +1,110 @@
+/* reflex.c - what is known of each peer's NAT: verified tokens, reports, profiles. */
+#include "services/coordinator/parts.h"
+
+/* Keep the newest token of each seen address; of too many addresses the newest. */
+static void keep_token(struct coordinator_peer *p, const struct coordinator_token *t)
+{
+    struct coordinator_token *oldest = NULL;
+
+    for (unsigned i = 0; i < p->n_tokens; i++) {
+        struct coordinator_token *have = &p->tokens[i];
+        if (addr_eq(&have->addr, &t->addr)) {
+            if (t->born_us >= have->born_us)
+                *have = *t;
+            return;
+        }
+        if (!oldest || have->born_us < oldest->born_us)
+            oldest = have;
+    }
+    if (p->n_tokens < TOKENS_MAX)
+        p->tokens[p->n_tokens++] = *t;
+    else if (t->born_us > oldest->born_us)
+        *oldest = *t;
+}
+
+static bool token_held(const struct coordinator_peer *p, const struct msg_token *raw)
+{
+    for (unsigned i = 0; i < p->n_tokens; i++)
+        if (p->tokens[i].raw.len == raw->len && memcmp(p->tokens[i].raw.b, raw->b, raw->len) == 0)
+            return true;
+    return false;
+}
+
+void coordinator_take_tokens(struct coordinator *c, struct coordinator_peer *p,
+                             const struct msg_token_list *tokens)
+{
+    struct coordinator_token t;
+
+    for (unsigned i = 0; i < tokens->n && i < TOKENS_MAX; i++) {
+        if (token_held(p, &tokens->v[i])) /* verified before */
+            continue;
+        if (coordinator_token_ok(c, &tokens->v[i], &p->id, &t)) {
+            keep_token(p, &t);
+            c->n.tokens_taken++;
+        } else {
+            c->n.tokens_refused++;
+        }
+    }
+}
+
+struct msg_token_list coordinator_fresh_tokens(const struct coordinator *c,
+                                               const struct coordinator_peer *p)
+{
+    struct msg_token_list list = {0};
+    int64_t born_us[TOKENS_MAX];
+
+    for (unsigned i = 0; i < p->n_tokens; i++) {
+        const struct coordinator_token *t = &p->tokens[i];
+        if (c->now_us - t->born_us > TOKEN_TTL_MS * 1000LL)
+            continue;
+        unsigned at = list.n++;
+        for (; at > 0 && born_us[at - 1] < t->born_us; at--) {
+            list.v[at] = list.v[at - 1];
+            born_us[at] = born_us[at - 1];
+        }
+        list.v[at] = t->raw;
+        born_us[at] = t->born_us;
+    }
+    return list;
+}
+
+void coordinator_on_reflex_report(struct coordinator *c, struct coordinator_peer *p,
+                                  const struct msg_reflex_report *m, struct outputs *out)
+{
+    uint32_t rtt_ms = UINT16_MAX;
+
+    if (coordinator_limited(c, p, COORD_LIMIT_REPORT))
+        return;
+    c->n.reports++;
+    for (unsigned i = 0; i < m->seen.n && i < OBSERVATIONS_MAX; i++)
+        if (m->seen.v[i].rtt_ms < rtt_ms)
+            rtt_ms = m->seen.v[i].rtt_ms;
+    if (rtt_ms < UINT16_MAX)
+        p->rtt_us = rtt_ms * 1000;
+    coordinator_take_tokens(c, p, &m->tokens);
+    struct msg_reflex_report *copy =
+        &emit(out, SERVICE_classifier, MSG_reflex_report)->reflex_report;
+    *copy = *m;
+    copy->peer = p->id;
+    copy->tokens.n = 0; /* the classifier has no use for them */
+    coordinator_kick(c, p);
+}
+
+void coordinator_on_nat_profile(struct coordinator *c, const struct msg_nat_profile *m,
+                                struct outputs *out)
+{
+    uint32_t slot = table_find(&c->peers_by_id, m->peer.b);
+
+    if (slot == TABLE_NONE || !c->peers[slot].attached || !profile_valid(&m->profile)) {
+        c->n.ignored++;
+        return;
+    }
+    struct coordinator_peer *p = &c->peers[slot];
+    c->n.profiles++;
+    p->has_profile = true;
+    p->profile = m->profile;
+    p->profile_us = c->now_us - m->profile.age_s * 1000000LL;
+    p->reflexive = m->reflexive;
+    emit_peer(out, p->conn, MSG_nat_profile)->nat_profile = *m;
+    coordinator_kick(c, p);
+}

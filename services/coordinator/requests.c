@@ -1,0 +1,163 @@
+/* requests.c - punch requests, until it is known whom they are for. */
+#include "services/coordinator/parts.h"
+
+/* A refusal without a session: nothing of the request is kept. */
+static void refuse_early(struct coordinator *c, const struct coordinator_peer *p, uint64_t nonce,
+                         const char *kind, enum verdict verdict, struct outputs *out)
+{
+    struct msg_punch_refused *m = &emit_peer(out, p->conn, MSG_punch_refused)->punch_refused;
+
+    c->n.refused++;
+    m->nonce = nonce;
+    msg_text(m->kind, sizeof m->kind, kind);
+    msg_text(m->verdict, sizeof m->verdict, verdict_name(verdict));
+}
+
+/* Whom a request names: one target, by name or by id, and not the peer itself. */
+static bool read_target(const struct coordinator_peer *p, const struct msg_punch_request *m,
+                        struct peer_id *id)
+{
+    bool by_id = !peer_id_none(&m->target_id);
+
+    *id = m->target_id;
+    if (by_id == (m->target[0] != '\0'))
+        return false;
+    if (by_id)
+        return !peer_id_eq(id, &p->id);
+    if (peer_id_parse(m->target, id))
+        return !peer_id_eq(id, &p->id);
+    return name_valid(m->target) && (p->name_slot == TABLE_NONE || strcmp(m->target, p->name) != 0);
+}
+
+/* The live session that this request is a repetition of, or NULL. */
+static struct coordinator_session *repeated(struct coordinator *c, const struct coordinator_peer *p,
+                                            uint64_t nonce)
+{
+    for (uint32_t i = p->sessions[0]; i != TABLE_NONE; i = c->sessions[i].side[0].next)
+        if (c->sessions[i].nonce == nonce)
+            return &c->sessions[i];
+    return NULL;
+}
+
+static void ask_store(struct coordinator *c, struct coordinator_session *s, enum store_op op,
+                      const struct peer_id *id, struct outputs *out)
+{
+    struct output *o = outputs_add(out, OUT_STORE);
+
+    s->store_tag = coordinator_tag(c, coordinator_session_slot(c, s));
+    memset(&o->store, 0, sizeof o->store);
+    o->store.op = op;
+    o->store.tag = s->store_tag;
+    o->store.record.peer = *id;
+    if (op == STORE_GET_NAME)
+        memcpy(o->store.record.name, s->target, sizeof s->target);
+}
+
+/* Who it is for is known: go on, or wait for it to attach. */
+static void found(struct coordinator *c, struct coordinator_session *s, uint32_t target,
+                  struct outputs *out)
+{
+    coordinator_session_link(c, s, 1, target);
+    coordinator_advance(c, s, out);
+}
+
+/* Find the target among the peers here, else ask the store. */
+static void resolve(struct coordinator *c, struct coordinator_session *s, const struct peer_id *id,
+                    struct outputs *out)
+{
+    uint32_t slot;
+
+    s->side[1].id = *id;
+    if (peer_id_none(id)) {
+        slot = table_find(&c->peers_by_name, s->target);
+        slot = slot == TABLE_NONE ? slot : c->named[slot];
+    } else {
+        slot = table_find(&c->peers_by_id, id->b);
+    }
+    if (slot != TABLE_NONE)
+        found(c, s, slot, out);
+    else
+        ask_store(c, s, peer_id_none(id) ? STORE_GET_NAME : STORE_GET_PEER, id, out);
+}
+
+static uint32_t timeout_ms(uint32_t asked_ms)
+{
+    if (asked_ms == 0)
+        return COORD_TIMEOUT_DEFAULT_MS;
+    return asked_ms < COORD_TIMEOUT_MAX_MS ? asked_ms : COORD_TIMEOUT_MAX_MS;
+}
+
+void coordinator_on_punch_request(struct coordinator *c, struct coordinator_peer *p,
+                                  const struct msg_punch_request *m, struct outputs *out)
+{
+    struct peer_id id = {{0}};
+
+    c->n.requests++;
+    if (coordinator_limited(c, p, COORD_LIMIT_REQUEST)) {
+        refuse_early(c, p, m->nonce, "rate-limited", VERDICT_rate_limited, out);
+        return;
+    }
+    if (m->policy >= POLICY_COUNT || m->mode >= MODE_COUNT || !read_target(p, m, &id)) {
+        refuse_early(c, p, m->nonce, "bad-request", VERDICT_bad_request, out);
+        return;
+    }
+    coordinator_take_tokens(c, p, &m->tokens);
+    struct coordinator_session *s = repeated(c, p, m->nonce);
+    if (s) { /* its answer may have been lost */
+        if ((s->state == COORD_COORDINATING || s->state == COORD_EXECUTING) && !s->side[0].reported)
+            coordinator_send_order(c, s, 0, out);
+        return;
+    }
+    s = coordinator_session_open(c, (uint32_t)(p - c->peers), out);
+    if (!s) {
+        c->n.overloaded++;
+        refuse_early(c, p, m->nonce, "overloaded", VERDICT_overloaded, out);
+        return;
+    }
+    s->nonce = m->nonce;
+    s->mode = m->mode;
+    s->policy = m->policy;
+    s->warm = true; /* until something has to be waited for */
+    s->until_us = c->now_us + timeout_ms(m->timeout_ms) * 1000LL;
+    if (peer_id_none(&id))
+        memcpy(s->target, m->target, strlen(m->target));
+    coordinator_enter(c, s, COORD_REQUESTED, "asked for", out);
+    resolve(c, s, &id, out);
+}
+
+/* The store's answer about a target that is not here. */
+void coordinator_on_looked_up(struct coordinator *c, const struct input *in, struct outputs *out)
+{
+    uint32_t slot = coordinator_tag_slot(in->store.tag);
+
+    if (in->store.tag == 0 || !table_used(&c->sessions_by_id, slot) ||
+        c->sessions[slot].store_tag != in->store.tag)
+        return;
+    struct coordinator_session *s = &c->sessions[slot];
+    const struct peer_id *id = &in->store.record.peer;
+    s->store_tag = 0;
+    s->warm = false;
+    if (in->store.status == STORE_NOT_FOUND) {
+        c->n.not_found++;
+        coordinator_refuse(c, s, "not-found", VERDICT_name_unknown, "nobody has claimed it", out);
+        return;
+    }
+    if (in->store.status != STORE_OK) {
+        coordinator_refuse(c, s, "overloaded", VERDICT_overloaded, "the store is away", out);
+        return;
+    }
+    if (peer_id_eq(id, &s->side[0].id)) {
+        coordinator_refuse(c, s, "bad-request", VERDICT_bad_request, "it is the initiator", out);
+        return;
+    }
+    uint32_t target = coordinator_peer_slot(c, id);
+    if (target == TABLE_NONE) {
+        c->n.overloaded++;
+        coordinator_refuse(c, s, "overloaded", VERDICT_overloaded, "the peer table is full", out);
+        return;
+    }
+    struct coordinator_peer *p = &c->peers[target];
+    if (p->name[0] == '\0' && !coordinator_peer_present(p))
+        memcpy(p->name, in->store.record.name, sizeof p->name);
+    found(c, s, target, out);
+}

@@ -1,0 +1,181 @@
+/* results.c - what executors and relays say of a session, and how it settles. */
+#include "services/coordinator/parts.h"
+
+static const uint8_t state_of_path[PATH_COUNT] = {
+    [PATH_FAILED] = COORD_FAILED,
+    [PATH_RELAYED] = COORD_RELAYED,
+    [PATH_HALF] = COORD_HALF,
+    [PATH_DIRECT] = COORD_DIRECT,
+};
+
+/* The session, when it has an order and this peer takes part in it; *side is the peer's. */
+static struct coordinator_session *own_session(struct coordinator *c,
+                                               const struct coordinator_peer *p,
+                                               const struct sid *id, unsigned *side)
+{
+    struct coordinator_session *s = coordinator_find(c, id);
+
+    if (!s || s->state < COORD_COORDINATING || s->state == COORD_CLOSED)
+        return NULL;
+    for (*side = 0; *side < 2; (*side)++)
+        if (peer_id_eq(&s->side[*side].id, &p->id))
+            return s;
+    return NULL;
+}
+
+/* ---- settling ----------------------------------------------------------------------------------- */
+
+static enum verdict verdict_of(const struct coordinator_session *s,
+                               const struct coordinator_side *worse)
+{
+    enum verdict said = verdict_find(worse->verdict);
+
+    if (said != VERDICT_unknown)
+        return said;
+    switch (worse->path) {
+    case PATH_DIRECT: return s->reason;
+    case PATH_HALF: return VERDICT_one_way;
+    case PATH_RELAYED: return s->attempted ? VERDICT_punch_unanswered : s->reason;
+    default: return VERDICT_punch_unanswered;
+    }
+}
+
+static void settle_as(struct coordinator *c, struct coordinator_session *s,
+                      enum coordinator_state to, enum verdict verdict, const char *why,
+                      struct outputs *out)
+{
+    s->verdict = verdict;
+    if (s->state == to)
+        coordinator_touch(c, s);
+    else
+        coordinator_enter(c, s, to, why, out);
+}
+
+/* Both have reported: the worse of the two paths is the session's, with that side's reason. */
+static void settle_by_both(struct coordinator *c, struct coordinator_session *s,
+                           struct outputs *out)
+{
+    const struct coordinator_side *worse = &s->side[s->side[1].path < s->side[0].path];
+
+    settle_as(c, s, (enum coordinator_state)state_of_path[worse->path], verdict_of(s, worse),
+              "both sides have reported", out);
+}
+
+/*
+ * Only one side has reported, or none, and there is no more time.  Direct is said only after a packet
+ * went both ways, so one side's word is good for it; anything else needs both.
+ */
+void coordinator_silence(struct coordinator *c, struct coordinator_session *s, struct outputs *out)
+{
+    for (unsigned i = 0; i < 2; i++)
+        if (s->side[i].reported && s->side[i].path == PATH_DIRECT) {
+            settle_as(c, s, COORD_DIRECT, verdict_of(s, &s->side[i]), "one side is sure of it",
+                      out);
+            return;
+        }
+    if (s->state < COORD_DIRECT)
+        c->n.timeouts++;
+    settle_as(c, s, COORD_FAILED, VERDICT_peer_silent,
+              s->side[0].reported || s->side[1].reported ? "one side is silent"
+                                                         : "both sides are silent",
+              out);
+}
+
+/* ---- what executors say ------------------------------------------------------------------------- */
+
+void coordinator_on_punch_ack(struct coordinator *c, const struct coordinator_peer *p,
+                              const struct msg_punch_ack *m, struct outputs *out)
+{
+    unsigned i;
+    struct coordinator_session *s = own_session(c, p, &m->session, &i);
+
+    if (!s || m->technique >= TECHNIQUE_COUNT) {
+        c->n.ignored++;
+        return;
+    }
+    if (!s->side[i].acked) {
+        s->side[i].acked = true;
+        s->side[i].ack_technique = m->technique;
+        s->side[i].ack_us = m->after_us;
+        s->side[i].remote = m->remote;
+    }
+    if (s->state == COORD_COORDINATING)
+        coordinator_enter(c, s, COORD_EXECUTING, "first packet", out);
+}
+
+static bool result_valid(const struct msg_punch_result *m)
+{
+    if (m->path >= PATH_COUNT || m->technique >= TECHNIQUE_COUNT || !kind_valid(m->kind))
+        return false;
+    for (unsigned i = 0; i < m->tried.n; i++)
+        if (i >= STEPS_MAX || m->tried.v[i].technique >= TECHNIQUE_COUNT)
+            return false;
+    return true;
+}
+
+void coordinator_on_punch_result(struct coordinator *c, const struct coordinator_peer *p,
+                                 const struct msg_punch_result *m, struct outputs *out)
+{
+    unsigned i;
+    struct coordinator_session *s = own_session(c, p, &m->session, &i);
+
+    if (!s || !result_valid(m)) {
+        c->n.ignored++;
+        return;
+    }
+    struct coordinator_side *side = &s->side[i];
+    side->reported = true;
+    side->path = m->path;
+    side->technique = m->technique;
+    side->local = m->local;
+    side->remote = m->remote;
+    side->tried = m->tried;
+    side->after_us = m->after_us;
+    memcpy(side->kind, m->kind, sizeof side->kind);
+    memcpy(side->verdict, m->verdict, sizeof side->verdict);
+    if (s->state == COORD_COORDINATING)
+        coordinator_enter(c, s, COORD_EXECUTING, "first result", out);
+    if (s->side[!i].reported)
+        settle_by_both(c, s, out);
+    else if (s->state != COORD_EXECUTING) /* it settled without the other side before */
+        coordinator_silence(c, s, out);
+}
+
+void coordinator_on_punch_cancel(struct coordinator *c, const struct coordinator_peer *p,
+                                 const struct msg_punch_cancel *m, struct outputs *out)
+{
+    unsigned i;
+    struct coordinator_session *s = own_session(c, p, &m->session, &i);
+
+    if (!s) {
+        c->n.ignored++;
+        return;
+    }
+    coordinator_close(c, s, i, m->kind[0] != '\0' && kind_valid(m->kind) ? m->kind : "cancelled",
+                      i == 0 ? "the initiator ended it" : "the target ended it", out);
+}
+
+void coordinator_on_operator_cancel(struct coordinator *c, const struct msg_punch_cancel *m,
+                                    struct outputs *out)
+{
+    struct coordinator_session *s = coordinator_find(c, &m->session);
+
+    if (s && s->state != COORD_CLOSED)
+        coordinator_close(c, s, OTHER_SIDE_UNKNOWN, "cancelled", "the operator cancelled it", out);
+}
+
+/* ---- what relays say ---------------------------------------------------------------------------- */
+
+void coordinator_on_relay_usage(struct coordinator *c, const struct msg_relay_usage *m)
+{
+    struct coordinator_session *s = coordinator_find(c, &m->session);
+
+    c->n.relay_packets += m->packets;
+    c->n.relay_bytes += m->bytes;
+    if (!s)
+        return;
+    if (s->relay_packets == 0 && m->packets > 0)
+        c->n.relay_fallbacks++;
+    s->relay_packets += m->packets;
+    s->relay_bytes += m->bytes;
+}

@@ -1,0 +1,17 @@
+/*
+ * store_shell.h - carries out the core's store rows on lib/store.h, and brings back the answers; and
+ * knows which keys are enrolled.
+ */
+#ifndef COORDINATOR_STORE_SHELL_H
+#define COORDINATOR_STORE_SHELL_H
+
+#include "lib/service.h"
+
+/* Open the store and hook it into the service.  Dies with a line on failure; to be called at start-up. */
+void store_shell_open(struct service *svc, const char *path);
+void store_shell_close(void);
+
+/* From memory, else from the store; no when it can't be known. */
+bool store_shell_enrolled(const struct peer_id *peer);
+
+#endif

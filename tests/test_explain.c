@@ -1,0 +1,170 @@
+/* test_explain.c - what the coordinator tells people about a session: the fields, and the story. */
+#include "services/coordinator/admin_shell.h"
+#include "tests/lib/coordinator_bed.h"
+
+#include <criterion/criterion.h>
+#include <stdlib.h>
+
+static struct bed bed, *const b = &bed;
+
+static void setup(void)
+{
+    coordinator_bed_init(b, 0, 0);
+    coordinator_bed_ready(b, 0, "alice");
+    coordinator_bed_ready(b, 1, "bob");
+}
+static void teardown(void) { coordinator_bed_fini(b); }
+
+TestSuite(explain, .init = setup, .fini = teardown, .timeout = 20);
+
+static void request(const char *target, enum policy policy)
+{
+    struct msg m = coordinator_bed_request(target, 7);
+
+    m.punch_request.policy = (uint16_t)policy;
+    coordinator_bed_from_peer(b, 0, &m);
+}
+
+static void results(enum path_kind path, const char *verdict)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        struct msg m = coordinator_bed_result(b, path, TECHNIQUE_SYNCHRONOUS, verdict);
+        m.punch_result.after_us = 85000;
+        m.punch_result.local = addr_v4(198, 51, 100, (uint8_t)(i + 1), 4000);
+        m.punch_result.remote = addr_v4(198, 51, 100, (uint8_t)(2 - i), 4000);
+        m.punch_result.tried.n = 1;
+        m.punch_result.tried.v[0] = (struct tried_one){TECHNIQUE_SYNCHRONOUS, 6, 2};
+        coordinator_bed_from_peer(b, i, &m);
+    }
+}
+
+static json_t *explain(void)
+{
+    const struct coordinator_session *s = coordinator_session(&b->core, &b->last);
+    json_t *o = coordinator_explain_json(&b->core, s, b->now_us);
+
+    cr_assert(o);
+    cr_assert_eq(json_array_size(json_object_get(o, "peers")), 2);
+    return o;
+}
+
+static void expect_story(json_t *o, const char *const *sentences)
+{
+    json_t *story = json_object_get(o, "story");
+    size_t n = 0;
+
+    for (; sentences[n]; n++) {
+        const char *got = json_string_value(json_array_get(story, n));
+        cr_assert(got, "no sentence %zu: %s", n, sentences[n]);
+        cr_assert_str_eq(got, sentences[n]);
+    }
+    cr_assert_eq(json_array_size(story), n, "there is more: %s",
+                 json_string_value(json_array_get(story, n)));
+    json_decref(o);
+}
+
+static void expect_field(json_t *o, const char *key, const char *value)
+{
+    const char *text = json_string_value(json_object_get(o, key));
+
+    cr_assert(json_object_get(o, key), "no %s", key);
+    if (value)
+        cr_assert_str_eq(text ? text : "(null)", value);
+    else
+        cr_assert(json_is_null(json_object_get(o, key)), "%s is not null", key);
+}
+
+Test(explain, tells_how_a_direct_path_came_about)
+{
+    request("bob", POLICY_AUTO);
+    results(PATH_DIRECT, "direct-synchronous");
+    json_t *o = explain();
+    expect_field(o, "path", "direct");
+    expect_field(o, "technique", "synchronous");
+    expect_field(o, "verdict", "direct-synchronous");
+    expect_field(o, "kind", NULL);
+    expect_field(o, "relay", "203.0.113.1:3480");
+    cr_assert_eq(json_array_size(json_object_get(o, "transitions")), 5);
+    cr_assert_eq(json_array_size(json_object_get(o, "plan")), 2);
+    expect_story(o,
+                 (const char *const[]){
+                     "alice asked for a path to bob.",
+                     "alice is behind a router that shows one public address and port for it, the "
+                     "same to everybody.",
+                     "It lets packets in to alice only from the exact address and port that alice "
+                     "has sent to.",
+                     "bob is behind a router that shows one public address and port for it, the "
+                     "same to everybody.",
+                     "It lets packets in to bob only from the exact address and port that bob has "
+                     "sent to.",
+                     "Both were told to send to each other at the same moment, so that each router "
+                     "takes what comes in for an answer.",
+                     "Meanwhile both could talk through the relay at 203.0.113.1:3480, which can't "
+                     "read what it carries.",
+                     "alice sent 6 packets for it and received 2.",
+                     "bob sent 6 packets for it and received 2.",
+                     "After 85 ms they were talking directly: alice at 198.51.100.1:4000, bob at "
+                     "198.51.100.2:4000.",
+                     NULL});
+}
+
+Test(explain, tells_why_it_is_relayed_and_what_would_help)
+{
+    coordinator_bed_profile(b, 0, NAT_APD, NAT_UNKNOWN, ALLOC_RANDOM);
+    coordinator_bed_profile(b, 1, NAT_AD, NAT_UNKNOWN, ALLOC_RANDOM);
+    request("bob", POLICY_AUTO);
+    results(PATH_RELAYED, "both-random");
+    json_t *o = explain();
+    expect_field(o, "path", "relayed");
+    expect_field(o, "technique", NULL);
+    expect_field(o, "verdict", "both-random");
+    json_t *story = json_object_get(o, "story");
+    size_t n = json_array_size(story);
+    cr_assert(
+        strstr(json_string_value(json_array_get(story, n - 2)), "connected through the relay"));
+    cr_assert(
+        strstr(json_string_value(json_array_get(story, n - 1)), "What would help: a port map"));
+    json_decref(o);
+}
+
+Test(explain, tells_why_a_request_was_refused)
+{
+    request("nobody", POLICY_AUTO);
+    json_t *o = explain();
+    expect_field(o, "path", "failed");
+    expect_field(o, "kind", "not-found");
+    expect_field(o, "verdict", "name-unknown");
+    expect_story(o,
+                 (const char *const[]){"alice asked for a path to nobody.",
+                                       "No path was tried: nobody has claimed this name.",
+                                       "What would help: check the spelling; the other side must "
+                                       "have run listen with this name once.",
+                                       NULL});
+}
+
+Test(explain, has_an_answer_in_every_state)
+{
+    static const uint8_t kinds[] = {NAT_UNKNOWN, NAT_NONE, NAT_EI, NAT_AD, NAT_APD};
+
+    for (unsigned i = 0; i < 25 * PATH_COUNT * 4; i++) {
+        coordinator_bed_profile(b, 0, kinds[i % 5], kinds[i / 5 % 5],
+                                (uint8_t)(i % ALLOCATION_COUNT));
+        if (i % COORD_REQUESTS_PER_MIN == 0) {
+            coordinator_bed_pass(b, 59000);
+            for (unsigned p = 0; p < 2; p++)
+                coordinator_bed_ready(b, p, p == 0 ? "alice" : "bob");
+            coordinator_bed_pass(b, 1000);
+            coordinator_bed_ready(b, 0, "alice");
+        }
+        struct msg m = coordinator_bed_request("bob", i + 1000);
+        coordinator_bed_from_peer(b, 0, &m);
+        json_decref(explain());
+        results((enum path_kind)(i / 25 % PATH_COUNT), "");
+        json_decref(explain());
+        m = (struct msg){.type = MSG_punch_cancel};
+        m.punch_cancel.session = b->last;
+        coordinator_bed_from_peer(b, i % 2, &m);
+        json_decref(explain());
+    }
+    cr_assert_gt(b->core.n.punches_direct + b->core.n.punches_half, 50);
+}
