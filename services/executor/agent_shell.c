@@ -1,0 +1,344 @@
+/* agent_shell.c - see agent_shell.h. */
+#include "services/executor/agent_shell.h"
+#include "lib/log.h"
+#include "lib/udp.h"
+
+#include <errno.h>
+#include <sodium.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+    HEARTBEAT_MS = 5000,
+    HEARTBEAT_TIMEOUT_MS = 15000,
+    RECONNECT_MS = 100, /* a restarted coordinator is found again within that */
+    RECONNECT_MAX_MS = 1000,
+    HANDSHAKE_MS = 10000,
+    PAIR_BUFFER = 1 << 20,
+    CURVE_BYTES = 64, /* the limit is held against the sealed frame, which is longer */
+};
+
+static void step(struct agent *g, const struct input *in);
+
+static struct input input_now(enum input_kind kind)
+{
+    return (struct input){.kind = kind, .now_us = service_now_us(), .wall_ms = service_wall_ms()};
+}
+
+/* ---- the connection to the coordinator ------------------------------------------------------------------ */
+
+static bool receive_coordinator(struct service *s, void *arg, struct input *in)
+{
+    zsock_t *sock = arg;
+    struct agent *g = s->arg;
+    zmsg_t *raw = zmsg_recv_nowait(sock);
+    bool ok = false;
+
+    if (raw && zmsg_size(raw) == 2) {
+        zframe_t *type = zmsg_first(raw), *body = zmsg_next(raw);
+        ok = service_decode(s, SERVICE_coordinator, (const char *)zframe_data(type),
+                            zframe_size(type), zframe_data(body), zframe_size(body), &s->msg);
+        in->kind = IN_MSG;
+        in->msg = &s->msg;
+        in->from = (struct sender){.service = SERVICE_coordinator, .enrolling = sock == g->enrol};
+    } else if (raw) {
+        s->n.messages_refused++;
+    }
+    zmsg_destroy(&raw);
+    return ok;
+}
+
+/* An event of libzmq's monitor: the connection is usable, or not any more. */
+static bool receive_monitor(struct service *s, void *arg, struct input *in)
+{
+    struct agent *g = s->arg;
+    bool enrolling = arg != NULL;
+    zmq_msg_t msg;
+    uint16_t event = 0;
+
+    zmq_msg_init(&msg);
+    if (zmq_msg_recv(&msg, g->monitor[enrolling], ZMQ_DONTWAIT) >= (int)sizeof event)
+        memcpy(&event, zmq_msg_data(&msg), sizeof event);
+    while (zmq_msg_more(&msg)) /* the endpoint */
+        if (zmq_msg_recv(&msg, g->monitor[enrolling], ZMQ_DONTWAIT) < 0)
+            break;
+    zmq_msg_close(&msg);
+    in->kind = IN_LINK;
+    in->link.enrolling = enrolling;
+    in->link.up = event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED;
+    return event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED ||
+           (event == ZMQ_EVENT_DISCONNECTED && (enrolling || g->core.link_up));
+}
+
+static zsock_t *open_link(struct agent *g, const struct addr *to, bool enrolling)
+{
+    char text[ADDR_TEXT_MAX], where[ADDR_TEXT_MAX + 8], monitor[64];
+    zsock_t *sock = zsock_new(ZMQ_DEALER);
+
+    zsock_set_curve_serverkey_bin(sock, g->conf.join.coordinator_key);
+    zsock_set_curve_publickey_bin(sock, g->conf.id.b);
+    zsock_set_curve_secretkey_bin(sock, g->conf.secret);
+    zsock_set_linger(sock, 200);
+    zsock_set_sndtimeo(sock, 0);
+    zsock_set_immediate(sock, 1); /* nothing waits for a connection that isn't there */
+    zsock_set_reconnect_ivl(sock, RECONNECT_MS);
+    zsock_set_reconnect_ivl_max(sock, RECONNECT_MAX_MS);
+    zsock_set_handshake_ivl(sock, HANDSHAKE_MS);
+    zsock_set_heartbeat_ivl(sock, HEARTBEAT_MS);
+    zsock_set_heartbeat_timeout(sock, HEARTBEAT_TIMEOUT_MS);
+    zsock_set_maxmsgsize(sock, MSG_SIZE_MAX + CURVE_BYTES);
+
+    snprintf(monitor, sizeof monitor, "inproc://agent-%p-%d", (void *)g, enrolling);
+    if (zmq_socket_monitor(zsock_resolve(sock), monitor,
+                           ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED) != 0)
+        die("event=no_monitor why=\"%s\"", zmq_strerror(errno));
+    g->monitor[enrolling] = zmq_socket(zsys_init(), ZMQ_PAIR);
+    if (!g->monitor[enrolling] || zmq_connect(g->monitor[enrolling], monitor) != 0)
+        die("event=no_monitor why=\"%s\"", zmq_strerror(errno));
+    service_watch_zmq(&g->svc, g->monitor[enrolling], receive_monitor, enrolling ? g : NULL);
+    service_watch_zmq(&g->svc, sock, receive_coordinator, sock);
+
+    snprintf(where, sizeof where, "tcp://%s", addr_format(to, text, sizeof text));
+    if (zsock_connect(sock, "%s", where) != 0)
+        die("event=no_coordinator where=%s why=\"%s\"", where, zmq_strerror(errno));
+    return sock;
+}
+
+static void close_link(struct agent *g, zsock_t **sock, bool enrolling)
+{
+    if (!*sock)
+        return;
+    service_unwatch_zmq(&g->svc, *sock);
+    service_unwatch_zmq(&g->svc, g->monitor[enrolling]);
+    zmq_socket_monitor(zsock_resolve(*sock), NULL, 0);
+    zmq_close(g->monitor[enrolling]);
+    g->monitor[enrolling] = NULL;
+    zsock_destroy(sock);
+}
+
+static void send_peer(struct service *s, const struct output *o)
+{
+    struct agent *g = s->arg;
+    zsock_t *sock = o->enrolling ? g->enrol : g->front;
+    char body[MSG_SIZE_MAX];
+    size_t len = msg_encode(&o->msg, body);
+
+    if (sock && zsock_send(sock, "sb", msg_name[o->msg.type], body, len) == 0)
+        s->n.messages_out++;
+    else
+        s->n.messages_dropped++; /* the core sends again when the link is up */
+}
+
+/* ---- the application ------------------------------------------------------------------------------------- */
+
+static void close_fd(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
+
+/* A datagram that the application wrote; nothing more means that it closed its end. */
+static bool receive_pair(struct service *s, void *arg, struct input *in)
+{
+    struct agent *g = s->arg;
+    uint32_t path = (uint32_t)(uintptr_t)arg;
+    ssize_t n = recv(g->pair[path], s->dgram, sizeof s->dgram, MSG_DONTWAIT);
+
+    if (n < 0)
+        return false;
+    if (n == 0) {
+        service_unwatch_fd(s, g->pair[path]);
+        close_fd(&g->pair[path]);
+    }
+    in->kind = IN_APP;
+    in->app.op = n == 0 ? APP_CLOSE : APP_SEND;
+    in->app.path = path;
+    in->app.args = s->dgram;
+    in->app.len = (size_t)n;
+    return true;
+}
+
+/* The largest datagram is bounded by the pair itself: what is larger never gets into its buffer. */
+static void open_pair(struct agent *g, uint32_t path)
+{
+    int fd[2], size = PAIR_BUFFER;
+
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fd) != 0) {
+        log_warn("event=no_socketpair why=\"%s\"", strerror(errno));
+        return;
+    }
+    for (size_t i = 0; i < 2; i++)
+        setsockopt(fd[i], SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
+    g->pair[path] = fd[0];
+    g->app[path] = fd[1];
+    service_watch_fd(&g->svc, fd[0], ZMQ_POLLIN, receive_pair, (void *)(uintptr_t)path);
+}
+
+static void close_pair(struct agent *g, uint32_t path)
+{
+    if (g->pair[path] >= 0)
+        service_unwatch_fd(&g->svc, g->pair[path]);
+    close_fd(&g->pair[path]);
+    close_fd(&g->app[path]);
+}
+
+static void on_app(struct service *s, const struct output *o)
+{
+    struct agent *g = s->arg;
+
+    if (o->app.event == APP_DATA) {
+        if (g->pair[o->app.path] < 0 ||
+            send(g->pair[o->app.path], o->app.data, o->app.len, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+            g->dropped++;
+        return;
+    }
+    if (o->app.event == APP_OPENED)
+        open_pair(g, o->app.path);
+    assert(g->n_events < AGENT_EVENTS_MAX); /* one step makes at most OUTPUTS_MAX */
+    g->events[g->n_events].event = o->app.event;
+    g->events[g->n_events++].path = o->app.path;
+}
+
+/* Callbacks run after the step is carried out, since they may cause further steps. */
+static void tell(struct agent *g)
+{
+    for (size_t i = 0; i < g->n_events; i++) {
+        uint32_t path = g->events[i].path;
+        enum app_event event = g->events[i].event;
+        if (event == APP_ENROLLED && !g->front) {
+            close_link(g, &g->enrol, true);
+            g->front = open_link(g, &g->conf.join.front[0], false);
+        }
+        if (g->conf.on_event)
+            g->conf.on_event(g, event, path < ATTEMPTS_MAX ? &g->core.attempts[path] : NULL);
+        if (event == APP_CLOSED && path < ATTEMPTS_MAX)
+            close_pair(g, path);
+    }
+    g->n_events = 0;
+}
+
+static void step(struct agent *g, const struct input *in)
+{
+    bool nested = g->n_events > 0;
+
+    executor_step(&g->core, in, &g->out);
+    service_emit(&g->svc, &g->out);
+    if (!nested) /* the outer one tells, in order */
+        tell(g);
+}
+
+uint64_t agent_connect(struct agent *g, const struct connect_args *args)
+{
+    struct input in = input_now(IN_APP);
+
+    in.app.op = APP_CONNECT;
+    in.app.nonce = ++g->next_nonce;
+    in.app.args = args;
+    in.app.len = sizeof *args;
+    step(g, &in);
+    return in.app.nonce;
+}
+
+void agent_close_path(struct agent *g, const struct attempt *a, enum app_op op)
+{
+    struct input in = input_now(IN_APP);
+
+    in.app.op = op;
+    in.app.path = (uint32_t)(a - g->core.attempts);
+    step(g, &in);
+}
+
+int agent_take_socket(struct agent *g, const struct attempt *a)
+{
+    int *fd = &g->app[a - g->core.attempts], taken = *fd;
+
+    *fd = -1;
+    return taken;
+}
+
+/* ---- life -------------------------------------------------------------------------------------------------- */
+
+/* The local address that packets to the coordinator leave by: the one to probe and punch from. */
+static struct addr local_address(const struct addr *towards)
+{
+    struct sockaddr_storage sa, own = {0};
+    socklen_t len = addr_to_sockaddr(towards, &sa), own_len = sizeof own;
+    int fd = socket(sa.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    if (fd < 0 || connect(fd, (struct sockaddr *)&sa, len) != 0 ||
+        getsockname(fd, (struct sockaddr *)&own, &own_len) != 0)
+        die("event=no_route to the coordinator why=\"%s\"", strerror(errno));
+    close(fd);
+    struct addr local = addr_from_sockaddr(&own);
+    local.port = 0;
+    return local;
+}
+
+void agent_open(struct agent *g, const struct agent_conf *conf)
+{
+    uint8_t key[32];
+    struct executor_conf core = {.id = conf->id, .accept = conf->accept};
+
+    memset(g, 0, offsetof(struct agent, svc));
+    g->conf = *conf;
+    g->n_events = 0;
+    g->enrol = g->front = NULL;
+    g->dropped = g->next_nonce = 0;
+    for (size_t i = 0; i < ATTEMPTS_MAX; i++)
+        g->pair[i] = g->app[i] = -1;
+    service_open(&g->svc, SERVICE_executor, NULL);
+    g->svc.arg = g;
+    g->svc.send_peer = send_peer;
+    g->svc.app = on_app;
+
+    struct addr local = local_address(&conf->join.front[0]);
+    for (size_t i = 0; i <= SAMPLES_MAX; i++) {
+        int sock = service_udp(&g->svc, &local);
+        if (sock < 0)
+            die("event=no_udp why=\"%s\"", strerror(errno));
+        struct addr bound = service_udp_local(&g->svc, (uint8_t)sock);
+        if (i == 0)
+            core.local = bound;
+        else
+            core.sample_ports[core.n_samples++] = bound.port;
+    }
+    memcpy(core.secret, conf->secret, sizeof core.secret);
+    memcpy(core.authority, conf->join.authority, sizeof core.authority);
+    memcpy(core.token, conf->join.token, sizeof core.token);
+    msg_text(core.name, sizeof core.name, conf->name);
+    service_random_key(key);
+    executor_init(&g->core, &core, key);
+    sodium_memzero(key, sizeof key);
+    sodium_memzero(&core, sizeof core);
+    g->enrol = open_link(g, &conf->join.enrol[0], true);
+}
+
+void agent_run(struct agent *g, int64_t deadline_us, bool (*stop)(void *arg), void *arg)
+{
+    struct input in;
+
+    while (!stop(arg) && service_now_us() < deadline_us) {
+        int64_t due = executor_deadline(&g->core);
+        if (!service_wait(&g->svc, due < deadline_us ? due : deadline_us, &in))
+            break;
+        step(g, &in);
+    }
+}
+
+void agent_close(struct agent *g)
+{
+    if (g->front && g->core.attached) {
+        struct output *o = &g->out.v[0];
+        g->out.n = 0;
+        emit(&g->out, SERVICE_coordinator, MSG_detach);
+        send_peer(&g->svc, o);
+    }
+    for (uint32_t i = 0; i < ATTEMPTS_MAX; i++)
+        close_pair(g, i);
+    close_link(g, &g->enrol, true);
+    close_link(g, &g->front, false);
+    service_close(&g->svc);
+    sodium_memzero(&g->core, sizeof g->core);
+    sodium_memzero(&g->conf, sizeof g->conf);
+}

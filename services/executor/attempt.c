@@ -1,0 +1,234 @@
+/* attempt.c - an attempt's state machine: the states as data, what entering one does, how one settles. */
+#include "services/executor/internal.h"
+
+#include <string.h>
+
+#define BIT(state) (1u << (state))
+
+const char *const attempt_state_name[ATTEMPT_STATES] = {
+    [ATTEMPT_FREE] = "free",           [ATTEMPT_REQUESTED] = "requested",
+    [ATTEMPT_EXECUTING] = "executing", [ATTEMPT_DIRECT] = "direct",
+    [ATTEMPT_RELAYED] = "relayed",     [ATTEMPT_FAILED] = "failed",
+    [ATTEMPT_CLOSED] = "closed",
+};
+
+/* Where each state may go.  Requested and executing expire by the caller's deadline, direct and relayed
+ * by consent, failed at once into closed, closed after LINGER_CLOSED_US into free. */
+static const unsigned next_states[ATTEMPT_STATES] = {
+    [ATTEMPT_FREE] = BIT(ATTEMPT_REQUESTED) | BIT(ATTEMPT_EXECUTING),
+    [ATTEMPT_REQUESTED] = BIT(ATTEMPT_EXECUTING) | BIT(ATTEMPT_FAILED),
+    [ATTEMPT_EXECUTING] = BIT(ATTEMPT_DIRECT) | BIT(ATTEMPT_RELAYED) | BIT(ATTEMPT_FAILED),
+    [ATTEMPT_DIRECT] = BIT(ATTEMPT_RELAYED) | BIT(ATTEMPT_CLOSED),
+    [ATTEMPT_RELAYED] = BIT(ATTEMPT_DIRECT) | BIT(ATTEMPT_CLOSED),
+    [ATTEMPT_FAILED] = BIT(ATTEMPT_CLOSED),
+    [ATTEMPT_CLOSED] = BIT(ATTEMPT_FREE),
+};
+
+enum path_kind executor_path(const struct attempt *a)
+{
+    return a->state == ATTEMPT_DIRECT    ? PATH_DIRECT
+           : a->state == ATTEMPT_RELAYED ? PATH_RELAYED
+                                         : PATH_FAILED;
+}
+
+void executor_report(struct executor *x, struct attempt *a, struct outputs *out)
+{
+    struct msg_punch_result *m = &emit(out, SERVICE_coordinator, MSG_punch_result)->punch_result;
+    const struct way_state *direct = &a->way[WAY_DIRECT];
+
+    m->session = a->session;
+    m->path = (uint16_t)executor_path(a);
+    m->technique = a->state == ATTEMPT_DIRECT ? a->technique : TECHNIQUE_NONE;
+    m->local = a->own_seen.len ? a->own_seen : x->reflexive;
+    m->remote = a->state == ATTEMPT_DIRECT ? direct->remote : a->relay.addr;
+    if (a->policy == POLICY_RELAY)
+        m->local = (struct addr){0};
+    msg_text(m->kind, sizeof m->kind, a->kind);
+    msg_text(m->verdict, sizeof m->verdict, verdict_name(a->verdict));
+    for (size_t i = 0; i < a->plan.n; i++) {
+        uint8_t technique = a->plan.v[i].technique;
+        const struct way_state *w =
+            &a->way[technique == TECHNIQUE_RELAYED ? WAY_RELAY : WAY_DIRECT];
+        bool mine = technique == TECHNIQUE_RELAYED || technique == a->technique;
+        m->tried.v[m->tried.n++] =
+            (struct tried_one){technique, mine ? (uint32_t)w->punches_sent : 0,
+                               mine ? (uint32_t)w->punches_received : 0};
+    }
+    m->after_us = (uint32_t)(x->now_us - a->asked_us);
+    a->result_us = x->now_us + RESULT_EVERY_US;
+}
+
+/* The only place an attempt changes state; what a state does on entry is done here. */
+void executor_enter(struct executor *x, struct attempt *a, enum attempt_state to, const char *why,
+                    struct outputs *out)
+{
+    assert(next_states[a->state] & BIT(to));
+    emit_note(out, &a->session, attempt_state_name[a->state], attempt_state_name[to], why);
+
+    bool settling = a->state == ATTEMPT_REQUESTED || a->state == ATTEMPT_EXECUTING;
+    a->state = to;
+    a->deadline_us = NEVER;
+    switch (to) {
+    case ATTEMPT_DIRECT:
+    case ATTEMPT_RELAYED:
+    case ATTEMPT_FAILED:
+        a->give_up_us = NEVER;
+        if (settling) {
+            a->settled_us = x->now_us;
+            executor_app(x, a, APP_SETTLED, out);
+        }
+        if (a->attempts > 0)
+            executor_report(x, a, out);
+        if (to == ATTEMPT_FAILED)
+            a->deadline_us = x->now_us;
+        break;
+    case ATTEMPT_CLOSED:
+        executor_app(x, a, APP_CLOSED, out);
+        a->deadline_us = x->now_us + LINGER_CLOSED_US;
+        memset(a->send_key, 0, sizeof a->send_key);
+        memset(a->recv_key, 0, sizeof a->recv_key);
+        memset(a->punch_key, 0, sizeof a->punch_key);
+        break;
+    default: break;
+    }
+}
+
+void executor_fail(struct executor *x, struct attempt *a, const char *kind, enum verdict verdict,
+                   struct outputs *out)
+{
+    msg_text(a->kind, sizeof a->kind, kind);
+    a->verdict = verdict;
+    executor_enter(x, a, ATTEMPT_FAILED, verdict_name(verdict), out);
+}
+
+struct attempt *executor_new_attempt(struct executor *x)
+{
+    for (size_t i = 0; i < ATTEMPTS_MAX; i++) {
+        struct attempt *a = &x->attempts[i];
+        if (a->state != ATTEMPT_FREE)
+            continue;
+        memset(a, 0, sizeof *a);
+        a->deadline_us = a->give_up_us = a->result_us = a->relay.next_us = NEVER;
+        for (size_t w = 0; w < WAYS; w++)
+            a->way[w].next_punch_us = a->way[w].next_ping_us = NEVER;
+        a->asked_us = x->now_us;
+        return a;
+    }
+    return NULL;
+}
+
+/* Send the request once all is known that it says; who waits for less is asked again when it comes. */
+void executor_ask(struct executor *x, struct attempt *a, struct outputs *out)
+{
+    bool ready = a->policy == POLICY_RELAY ? x->attached : executor_ready(x);
+
+    if (a->asked || !ready)
+        return;
+    struct msg_punch_request *m = &emit(out, SERVICE_coordinator, MSG_punch_request)->punch_request;
+    m->nonce = a->nonce;
+    memcpy(m->target, a->target, sizeof m->target);
+    m->target_id = a->peer;
+    m->mode = a->mode;
+    m->policy = a->policy;
+    if (a->policy != POLICY_RELAY)
+        m->tokens = x->tokens;
+    int64_t left_ms = (a->deadline_us - x->now_us) / 1000;
+    m->timeout_ms = (uint32_t)(left_ms < 1 ? 1 : left_ms < UINT32_MAX ? left_ms : UINT32_MAX);
+    a->asked = true;
+    a->asked_us = x->now_us;
+}
+
+/* ---- settling ------------------------------------------------------------------------------------------ */
+
+static enum verdict direct_verdict(const struct attempt *a)
+{
+    return a->technique == TECHNIQUE_REVERSAL ? VERDICT_direct_reversal
+                                              : VERDICT_direct_synchronous;
+}
+
+static enum verdict relayed_verdict(const struct attempt *a)
+{
+    if (a->policy == POLICY_RELAY)
+        return VERDICT_relay_policy;
+    if (a->technique == TECHNIQUE_NONE)
+        return a->reason;
+    if (!a->direct_over)
+        return VERDICT_timed_out;
+    return a->way[WAY_DIRECT].heard ? VERDICT_one_way : VERDICT_punch_unanswered;
+}
+
+/* Why there is not even a relayed path. */
+static void fail_unconnected(struct executor *x, struct attempt *a, struct outputs *out)
+{
+    if (a->policy == POLICY_DIRECT)
+        executor_fail(x, a, "punch-failed",
+                      a->technique == TECHNIQUE_NONE ? a->reason : VERDICT_direct_only, out);
+    else if (x->probed_once && x->tokens.n == 0 && !a->relay.bound)
+        executor_fail(x, a, "unreachable", VERDICT_udp_blocked, out);
+    else if (a->relay.addr.len == 0)
+        executor_fail(x, a, "rendezvous-no-relay", VERDICT_no_relay, out);
+    else if (!a->relay.bound)
+        executor_fail(x, a, "unreachable", VERDICT_relay_unreachable, out);
+    else
+        executor_fail(x, a, "unreachable", VERDICT_peer_silent, out);
+}
+
+/* Is there an outcome?  To be asked after whatever may have brought one. */
+void executor_settle(struct executor *x, struct attempt *a, struct outputs *out)
+{
+    bool direct = a->way[WAY_DIRECT].confirmed && a->has_keys;
+    bool relayed = a->way[WAY_RELAY].confirmed && a->has_keys && a->policy != POLICY_DIRECT;
+    bool late = x->now_us >= a->deadline_us;
+
+    if (a->technique == TECHNIQUE_NONE || x->now_us >= a->give_up_us)
+        a->direct_over = true, a->give_up_us = NEVER;
+    bool over = a->direct_over;
+
+    if (direct && (a->state == ATTEMPT_EXECUTING || a->state == ATTEMPT_RELAYED)) {
+        a->verdict = direct_verdict(a);
+        executor_enter(x, a, ATTEMPT_DIRECT, "both directions are proven", out);
+    } else if (a->state == ATTEMPT_EXECUTING && relayed && (over || late)) {
+        a->verdict = relayed_verdict(a);
+        executor_enter(x, a, ATTEMPT_RELAYED, verdict_name(a->verdict), out);
+    } else if (a->state == ATTEMPT_EXECUTING &&
+               (late || (over && (a->relay.addr.len == 0 || a->relay.refused ||
+                                  a->policy == POLICY_DIRECT)))) {
+        fail_unconnected(x, a, out);
+        return;
+    }
+    if (a->state >= ATTEMPT_EXECUTING && a->state < ATTEMPT_FAILED)
+        executor_choose_flow(x, a, out);
+}
+
+static void expire(struct executor *x, struct attempt *a, struct outputs *out)
+{
+    switch (a->state) {
+    case ATTEMPT_REQUESTED:
+        executor_fail(x, a, "timeout",
+                      x->attached ? VERDICT_timed_out : VERDICT_coordinator_unreachable, out);
+        break;
+    case ATTEMPT_FAILED: executor_enter(x, a, ATTEMPT_CLOSED, "failed", out); break;
+    case ATTEMPT_CLOSED: executor_enter(x, a, ATTEMPT_FREE, "forgotten", out); break;
+    default: executor_settle(x, a, out);
+    }
+}
+
+void executor_attempt_tick(struct executor *x, struct attempt *a, struct outputs *out)
+{
+    if (a->deadline_us <= x->now_us) {
+        expire(x, a, out);
+        return;
+    }
+    if (a->state < ATTEMPT_EXECUTING || a->state >= ATTEMPT_FAILED)
+        return;
+    for (enum way w = 0; w < WAYS; w++)
+        if (a->way[w].next_punch_us <= x->now_us)
+            executor_punch(x, a, w, out);
+    if (a->relay.next_us <= x->now_us)
+        executor_relay_tick(x, a, out);
+    executor_flow_tick(x, a, out);
+    if (a->give_up_us <= x->now_us)
+        executor_settle(x, a, out);
+    if (a->result_us <= x->now_us && a->state < ATTEMPT_FAILED)
+        executor_report(x, a, out);
+}

@@ -1,0 +1,345 @@
+/* executor.c - the pure core's door: who gets which input; overview in executor.h. */
+#include "lib/token.h"
+#include "services/executor/internal.h"
+
+#include <string.h>
+
+static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
+
+struct attempt *executor_find_path(struct executor *x, const struct path_id *own)
+{
+    for (size_t i = 0; i < ATTEMPTS_MAX; i++) {
+        struct attempt *a = &x->attempts[i];
+        if (a->state > ATTEMPT_REQUESTED && a->state < ATTEMPT_FAILED &&
+            memcmp(&a->own_path, own, sizeof *own) == 0)
+            return a;
+    }
+    return NULL;
+}
+
+void executor_app(struct executor *x, const struct attempt *a, enum app_event event,
+                  struct outputs *out)
+{
+    struct output *o = outputs_add(out, OUT_APP);
+
+    o->app.event = event;
+    o->app.path = a ? executor_number(x, a) : UINT32_MAX;
+    o->app.len = 0;
+}
+
+struct output *executor_datagram(struct outputs *out, uint8_t sock, const struct addr *dst)
+{
+    struct output *o = outputs_add(out, OUT_DATAGRAM);
+
+    o->dgram.sock = sock;
+    o->dgram.ttl = 0;
+    o->dgram.dst = *dst;
+    o->dgram.len = 0;
+    return o;
+}
+
+/* ---- attachment ------------------------------------------------------------------------------------- */
+
+static void send_attach(struct executor *x, struct outputs *out)
+{
+    struct msg_attach *m = &emit(out, SERVICE_coordinator, MSG_attach)->attach;
+
+    msg_text(m->name, sizeof m->name, x->conf.name);
+    m->accept = x->conf.accept;
+    m->modes = 1u << MODE_MANAGED;
+    m->seq = x->attach_seq;
+    x->next_attach_us = x->now_us + ATTACH_EVERY_US;
+}
+
+static void refuse(struct executor *x, const char *kind, enum verdict verdict, struct outputs *out)
+{
+    x->refused = true;
+    msg_text(x->refused_kind, sizeof x->refused_kind, kind);
+    x->refused_verdict = verdict;
+    executor_app(x, NULL, APP_REFUSED, out);
+    for (size_t i = 0; i < ATTEMPTS_MAX; i++)
+        if (x->attempts[i].state == ATTEMPT_REQUESTED)
+            executor_fail(x, &x->attempts[i], kind, verdict, out);
+}
+
+static void on_link(struct executor *x, bool up, bool enrolling, struct outputs *out)
+{
+    if (enrolling) {
+        if (!up)
+            return;
+        struct msg_enrol *m = &emit(out, SERVICE_coordinator, MSG_enrol)->enrol;
+        out->v[out->n - 1].enrolling = true;
+        m->token.len = sizeof x->conf.token;
+        memcpy(m->token.b, x->conf.token, sizeof x->conf.token);
+        return;
+    }
+    x->link_up = up;
+    x->attached = x->told = false;
+    for (size_t i = 0; i < ATTEMPTS_MAX; i++)
+        x->attempts[i].asked = false; /* what left may have died with that coordinator */
+    if (!up || x->refused)
+        return;
+    x->attach_seq++;
+    send_attach(x, out);
+}
+
+static void on_enrolled(struct executor *x, const struct msg_enrolled *m, struct outputs *out)
+{
+    if (m->kind[0] == '\0')
+        executor_app(x, NULL, APP_ENROLLED, out);
+    else
+        refuse(x, kind_valid(m->kind) ? m->kind : "not-authorized", VERDICT_not_enrolled, out);
+}
+
+/* Only probers whose key the pinned authority certified count. */
+static void take_probers(struct executor *x, const struct prober_list *probers)
+{
+    struct prober_list good = {0};
+
+    for (size_t i = 0; i < probers->n; i++)
+        if (cert_verify('p', probers->v[i].key, x->conf.authority, probers->v[i].cert))
+            good.v[good.n++] = probers->v[i];
+    if (good.n > 0)
+        x->probers = good;
+}
+
+static void on_attached(struct executor *x, const struct msg_attached *m, struct outputs *out)
+{
+    if (m->kind[0] != '\0') {
+        refuse(x, kind_valid(m->kind) ? m->kind : "rendezvous-rejected", verdict_find(m->verdict),
+               out);
+        return;
+    }
+    bool first = !x->attached;
+    x->attached = true;
+    take_probers(x, &m->probers);
+    if (first)
+        executor_app(x, NULL, APP_ATTACHED, out);
+    if (m->probers.n == 0) {
+        x->next_attach_us = x->now_us + ATTACH_AGAIN_US;
+    } else if (!x->told) { /* new, or restarted: it must learn the tokens (again) */
+        x->told = true;
+        if (!x->probing) {
+            executor_probe_start(x);
+            executor_probe_tick(x, out);
+        }
+    }
+    for (size_t i = 0; i < ATTEMPTS_MAX; i++)
+        if (x->attempts[i].state == ATTEMPT_REQUESTED)
+            executor_ask(x, &x->attempts[i], out);
+}
+
+static void on_detached(struct executor *x, const struct msg_detached *m, struct outputs *out)
+{
+    if (strcmp(m->kind, "replaced") == 0) {
+        refuse(x, "cancelled", VERDICT_cancelled, out);
+        return;
+    }
+    if (!x->attached) /* its answer to what left before the attach arrived there */
+        return;
+    x->attached = x->told = false;
+    x->attach_seq++;
+    send_attach(x, out);
+}
+
+/* ---- what the coordinator says about sessions ---------------------------------------------------------- */
+
+static void on_profile(struct executor *x, const struct msg_nat_profile *m, struct outputs *out)
+{
+    if (m->serial != x->probe_serial)
+        return;
+    x->profile = m->profile;
+    x->reflexive = m->reflexive;
+    x->profile_by_us = NEVER;
+    if (!x->profile_known) {
+        x->profile_known = true;
+        executor_app(x, NULL, APP_PROFILE, out);
+    }
+    for (size_t i = 0; i < ATTEMPTS_MAX; i++)
+        if (x->attempts[i].state == ATTEMPT_REQUESTED)
+            executor_ask(x, &x->attempts[i], out);
+}
+
+static void on_refused(struct executor *x, const struct msg_punch_refused *m, struct outputs *out)
+{
+    for (size_t i = 0; i < ATTEMPTS_MAX; i++) {
+        struct attempt *a = &x->attempts[i];
+        if (a->state == ATTEMPT_REQUESTED && a->asked && a->nonce == m->nonce) {
+            a->session = m->session;
+            executor_fail(x, a, kind_valid(m->kind) && m->kind[0] ? m->kind : "rendezvous-rejected",
+                          verdict_find(m->verdict), out);
+            return;
+        }
+    }
+}
+
+static void on_cancel(struct executor *x, const struct msg_punch_cancel *m, struct outputs *out)
+{
+    for (size_t i = 0; i < ATTEMPTS_MAX; i++) {
+        struct attempt *a = &x->attempts[i];
+        if (a->state <= ATTEMPT_REQUESTED || a->state >= ATTEMPT_FAILED ||
+            !sid_eq(&a->session, &m->session))
+            continue;
+        if (a->state == ATTEMPT_EXECUTING)
+            executor_fail(x, a, kind_valid(m->kind) && m->kind[0] ? m->kind : "cancelled",
+                          VERDICT_cancelled, out);
+        else
+            executor_enter(x, a, ATTEMPT_CLOSED, "cancelled by the coordinator", out);
+        return;
+    }
+}
+
+static void on_msg(struct executor *x, const struct input *in, struct outputs *out)
+{
+    const struct msg *m = in->msg;
+
+    if (in->from.enrolling && m->type != MSG_enrolled) {
+        x->n.refused_messages++;
+        return;
+    }
+    switch ((unsigned)m->type) {
+    case MSG_enrolled: on_enrolled(x, &m->enrolled, out); break;
+    case MSG_attached: on_attached(x, &m->attached, out); break;
+    case MSG_detached: on_detached(x, &m->detached, out); break;
+    case MSG_nat_profile: on_profile(x, &m->nat_profile, out); break;
+    case MSG_punch_coordinate: executor_on_order(x, &m->punch_coordinate, out); break;
+    case MSG_punch_refused: on_refused(x, &m->punch_refused, out); break;
+    case MSG_punch_cancel: on_cancel(x, &m->punch_cancel, out); break;
+    default: x->n.refused_messages++;
+    }
+}
+
+/* ---- datagrams, the application, time ------------------------------------------------------------------- */
+
+static void on_datagram(struct executor *x, const struct input *in, struct outputs *out)
+{
+    if (in->dgram.len == 0 || in->dgram.len > DATAGRAM_MAX) {
+        x->n.refused_datagrams++;
+        return;
+    }
+    switch (in->dgram.data[0]) {
+    case PACKET_RELAY: executor_on_relay(x, in, out); break;
+    case PACKET_PUNCH:
+    case PACKET_PONG: executor_on_punch(x, in, out); break;
+    case PACKET_DATA: executor_on_data(x, in, out); break;
+    default:
+        if (!executor_probe_datagram(x, in, out))
+            x->n.refused_datagrams++;
+    }
+}
+
+static void on_connect(struct executor *x, const struct input *in, struct outputs *out)
+{
+    const struct connect_args *args = in->app.args;
+    struct attempt *a = executor_new_attempt(x);
+
+    assert(in->app.len == sizeof *args);
+    if (!a) { /* the shell bounds what it asks for below this */
+        executor_app(x, NULL, APP_CLOSED, out);
+        return;
+    }
+    memcpy(a->target, args->target, sizeof a->target);
+    a->peer = args->target_id;
+    a->mode = args->mode;
+    a->policy = args->policy;
+    a->nonce = in->app.nonce;
+    executor_enter(x, a, ATTEMPT_REQUESTED, "the application asks", out);
+    a->deadline_us = args->deadline_us;
+    if (x->refused)
+        executor_fail(x, a, x->refused_kind, x->refused_verdict, out);
+    else
+        executor_ask(x, a, out);
+}
+
+static void on_close(struct executor *x, struct attempt *a, enum app_op op, struct outputs *out)
+{
+    if (a->state > ATTEMPT_REQUESTED && a->state < ATTEMPT_FAILED) {
+        if (a->opened)
+            executor_send(x, a, DATA_CLOSE, a->flow, NULL, 0, out);
+        struct msg_punch_cancel *m =
+            &emit(out, SERVICE_coordinator, MSG_punch_cancel)->punch_cancel;
+        m->session = a->session;
+        msg_text(m->kind, sizeof m->kind, "cancelled");
+    }
+    if (a->state == ATTEMPT_REQUESTED || a->state == ATTEMPT_EXECUTING)
+        executor_fail(x, a, "cancelled", VERDICT_cancelled, out);
+    if (a->state != ATTEMPT_CLOSED)
+        executor_enter(x, a, ATTEMPT_CLOSED, op == APP_CANCEL ? "cancelled" : "closed", out);
+}
+
+static void on_app(struct executor *x, const struct input *in, struct outputs *out)
+{
+    if (in->app.op == APP_CONNECT) {
+        on_connect(x, in, out);
+        return;
+    }
+    if (in->app.path >= ATTEMPTS_MAX)
+        return;
+    struct attempt *a = &x->attempts[in->app.path];
+    if (a->state == ATTEMPT_FREE || a->state == ATTEMPT_CLOSED)
+        return;
+    if (in->app.op != APP_SEND)
+        on_close(x, a, in->app.op, out);
+    else if (a->opened && in->app.len > 0 && in->app.len <= PAYLOAD_MAX)
+        executor_send(x, a, DATA_APP, a->flow, in->app.args, in->app.len, out);
+    else
+        a->data_dropped++;
+}
+
+/* Outputs of one attempt's tick: punches on two ways to every candidate, a ping, a relay message, a result. */
+enum { TICK_OUTPUTS = CANDIDATES_MAX + 10 };
+
+static void on_tick(struct executor *x, struct outputs *out)
+{
+    if (x->link_up && !x->refused && x->next_attach_us <= x->now_us)
+        send_attach(x, out);
+    executor_probe_tick(x, out);
+    for (size_t i = 0; i < ATTEMPTS_MAX && out->n + TICK_OUTPUTS <= OUTPUTS_MAX; i++)
+        if (x->attempts[i].state != ATTEMPT_FREE)
+            executor_attempt_tick(x, &x->attempts[i], out);
+}
+
+void executor_init(struct executor *x, const struct executor_conf *conf,
+                   const uint8_t rng_key[static 32])
+{
+    memset(x, 0, sizeof *x);
+    x->conf = *conf;
+    rng_init(&x->rng, rng_key);
+    x->next_probe_us = x->profile_by_us = x->next_attach_us = NEVER;
+}
+
+void executor_step(struct executor *x, const struct input *in, struct outputs *out)
+{
+    assert(in->now_us >= x->now_us);
+    x->now_us = in->now_us;
+    out->n = 0;
+    switch (in->kind) {
+    case IN_TICK: on_tick(x, out); break;
+    case IN_MSG: on_msg(x, in, out); break;
+    case IN_DATAGRAM: on_datagram(x, in, out); break;
+    case IN_LINK: on_link(x, in->link.up, in->link.enrolling, out); break;
+    case IN_APP: on_app(x, in, out); break;
+    case IN_STORE: break;
+    }
+}
+
+int64_t executor_deadline(const struct executor *x)
+{
+    int64_t next = executor_probe_deadline(x);
+
+    if (x->link_up && !x->refused)
+        next = min64(next, x->next_attach_us);
+    for (size_t i = 0; i < ATTEMPTS_MAX; i++) {
+        const struct attempt *a = &x->attempts[i];
+        if (a->state == ATTEMPT_FREE)
+            continue;
+        next = min64(next, a->deadline_us);
+        if (a->state < ATTEMPT_EXECUTING || a->state >= ATTEMPT_FAILED)
+            continue;
+        next = min64(next, min64(a->relay.next_us, a->result_us));
+        next = min64(next, a->give_up_us);
+        for (size_t w = 0; w < WAYS; w++)
+            next = min64(next, min64(a->way[w].next_punch_us, a->way[w].next_ping_us));
+    }
+    return next;
+}

@@ -1,0 +1,201 @@
+/*
+ * executor - runs at the peer: probes, punches, keeps the path alive, hands datagrams to the application.
+ *
+ *   in:    enrolled, attached, detached, nat_profile, punch_coordinate, punch_refused, punch_cancel;
+ *          datagrams of probers, relays and peers; APP_CONNECT, APP_SEND, APP_CLOSE; link up and down
+ *   state: what is known of the own NAT; one slot per attempt,
+ *          requested -> executing -> direct | relayed | failed -> closed
+ *   out:   enrol, attach, reflex_report, punch_request, punch_ack, punch_result, punch_cancel;
+ *          probes, punches, pongs, relay control and data; APP_ events
+ *
+ * Socket 0 carries all sessions and is the one that probers vouch for; sockets 1.. are samples that
+ * show how the NAT allocates ports.  It talks to its own coordinator only; that one may be lying, so
+ * addresses count by the probers' signatures alone and everything else by the peer's seal.
+ */
+#ifndef EXECUTOR_H
+#define EXECUTOR_H
+
+#include "lib/core.h"
+#include "lib/noise.h"
+#include "lib/packet.h"
+#include "lib/relaywire.h"
+#include "lib/rng.h"
+#include "lib/strategy.h"
+
+enum {
+    ATTEMPTS_MAX = 128,
+    SAMPLES_MAX = 3,    /* sockets beside the main one */
+    TARGETS_MAX = 8,    /* prober addresses probed in one round */
+    CANDIDATES_MAX = 5, /* the peer's vouched addresses, and one it was seen at */
+    PUNCHES_MAX = 40,   /* to one address in one attempt */
+};
+
+enum executor_times {
+    PROBE_EVERY_US = 25 * 1000000,  /* under the 30 s mappings that exist, and the 50 s of tokens */
+    PROBE_TRIES = 5,                /* at 0, 100, 250, 500 and 1,000 ms */
+    PROBE_GIVE_UP_US = 1500 * 1000, /* a round is over: what hasn't answered won't */
+    PROFILE_WAIT_US = 1000 * 1000,  /* for the classifier, after the report */
+    ATTACH_EVERY_US = 20 * 1000000,
+    ATTACH_AGAIN_US =
+        500 * 1000, /* when the coordinator knows no prober yet, as after its restart */
+    PING_EVERY_US = 5 * 1000000, /* consent, RFC 7675 section 5.1 */
+    PING_RETRY_US = 500 * 1000,
+    PING_TRIES = 4,                  /* unanswered: the direct path is dead */
+    CONSENT_US = 30 * 1000000,       /* nothing authentic on any path: the peer is gone */
+    RELAY_KEEP_BUSY_US = 500 * 1000, /* while data flows over it, to notice a restarted relay */
+    RELAY_KEEP_IDLE_US = 15 * 1000000,
+    RELAY_BUSY_US = 10 * 1000000,   /* how long after a datagram a path counts as busy */
+    RESULT_EVERY_US = 60 * 1000000, /* tells the coordinator that the session still lives */
+    LINGER_CLOSED_US = 2 * 1000000, /* answers stragglers of a closed session with nothing */
+};
+
+struct executor_conf {
+    uint8_t secret[32];
+    struct peer_id id; /* the public key of secret */
+    uint8_t authority[32];
+    uint8_t token[16]; /* enrolment */
+    char name[NAME_MAX_BYTES + 1];
+    uint16_t accept;   /* enum accept */
+    struct addr local; /* of socket 0; a concrete address */
+    uint16_t sample_ports[SAMPLES_MAX];
+    uint8_t n_samples;
+};
+
+/* What APP_CONNECT asks for. */
+struct connect_args {
+    char target[NAME_MAX_BYTES + 1]; /* "" when target_id is given */
+    struct peer_id target_id;
+    uint16_t mode, policy;
+    int64_t deadline_us; /* monotonic: settled by then, one way or another */
+};
+
+enum attempt_state {
+    ATTEMPT_FREE,
+    ATTEMPT_REQUESTED, /* waits for the order (side 0 only) */
+    ATTEMPT_EXECUTING, /* ordered: binding, punching */
+    ATTEMPT_DIRECT,
+    ATTEMPT_RELAYED,
+    ATTEMPT_FAILED,
+    ATTEMPT_CLOSED,
+    ATTEMPT_STATES
+};
+
+/* One way to the peer: 0 the relay, 1 direct. */
+enum way { WAY_RELAY, WAY_DIRECT, WAYS };
+
+struct way_state {
+    struct addr remote;    /* where the peer is heard on this way */
+    bool heard, confirmed; /* an authentic packet came; and both directions are proven */
+    bool peer_confirmed;   /* the peer said that it has both directions */
+    uint8_t burst;         /* punches sent so far in the schedule */
+    int64_t next_punch_us; /* NEVER when the schedule is over or not begun */
+    int64_t first_heard_us, confirmed_us, last_heard_us;
+    int64_t next_ping_us;
+    uint8_t pings_unanswered;
+    uint64_t punches_sent, punches_received;
+};
+
+struct attempt {
+    enum attempt_state state;
+    bool asked;  /* the request has left (side 0) */
+    bool opened; /* the application knows of it */
+    bool warm;
+    bool direct_over; /* the direct techniques have had their time, or there are none */
+    uint8_t side;
+    uint16_t mode, policy;
+    uint64_t nonce;
+    char target[NAME_MAX_BYTES + 1];
+    struct peer_id peer;
+    char peer_name[NAME_MAX_BYTES + 1];
+    struct sid session;
+    struct path_id own_path, peer_path;
+    struct profile own_profile, their_profile;
+    struct plan plan;
+    enum verdict reason;  /* the coordinator's, for the plan */
+    enum verdict verdict; /* of the outcome */
+    char kind[32];        /* of a failure */
+    uint8_t technique;    /* the direct one in force, or TECHNIQUE_NONE */
+    uint32_t attempts;    /* orders received */
+    int64_t deadline_us;  /* of the state */
+    int64_t give_up_us;   /* of direct techniques: start and span */
+    int64_t asked_us, settled_us, result_us;
+    struct addr candidates[CANDIDATES_MAX];
+    uint8_t candidate_punches[CANDIDATES_MAX];
+    uint8_t n_candidates;
+    struct addr own_seen; /* where the peer saw us */
+    /* seals */
+    uint8_t punch_key[2][32]; /* by side */
+    uint64_t punch_counter, data_counter;
+    struct replay punch_replay, data_replay;
+    struct noise noise;
+    bool has_noise_out, has_keys;
+    uint8_t noise_out[NOISE_MSG];
+    uint8_t send_key[32], recv_key[32];
+    /* ways */
+    struct way_state way[WAYS];
+    enum way flow; /* where data goes; meaningful when opened */
+    struct {
+        struct addr addr;
+        uint8_t ticket[TICKET_BYTES];
+        uint8_t nonce[RELAY_NONCE];
+        bool bound, ready, refused;
+        uint8_t tries;
+        int64_t next_us;
+    } relay;
+    int64_t last_data_us; /* either way, for the relay's keepalive */
+    uint64_t data_sent, data_received, data_dropped;
+};
+
+/* One prober address in the round of probing. */
+struct probe_target {
+    struct addr addr;
+    uint8_t sock;
+    uint8_t txid[12];
+    uint8_t cookie[16];
+    bool has_cookie, answered, done;
+    uint8_t tries;
+    int64_t sent_us, next_us;
+    uint16_t rtt_ms;
+    struct addr seen;
+    struct msg_token token;
+};
+
+struct executor_counters {
+    uint64_t refused_datagrams, refused_messages, punches_sent, replays, forged, orders_refused;
+};
+
+struct executor {
+    int64_t now_us; /* of the step in progress */
+    struct executor_conf conf;
+    struct rng rng;
+    bool link_up, attached, refused;
+    bool told; /* a report to this coordinator can count: it has named probers since the attach */
+    char refused_kind[32];
+    enum verdict refused_verdict;
+    uint64_t attach_seq;
+    int64_t next_attach_us;
+    struct prober_list probers;
+    /* probing */
+    struct probe_target targets[TARGETS_MAX + SAMPLES_MAX];
+    uint8_t n_targets;
+    uint32_t probe_serial;
+    bool probing, reported, profile_known, probed_once;
+    int64_t probe_began_us, next_probe_us, profile_by_us;
+    struct msg_token_list tokens;       /* the newest good ones */
+    int64_t token_time_ms, token_at_us; /* of the newest: a prober's clock, and ours then */
+    struct profile profile;
+    struct addr reflexive;
+    struct attempt attempts[ATTEMPTS_MAX];
+    struct executor_counters n;
+};
+
+void executor_init(struct executor *x, const struct executor_conf *conf,
+                   const uint8_t rng_key[static 32]);
+void executor_step(struct executor *x, const struct input *in, struct outputs *out);
+int64_t executor_deadline(const struct executor *x);
+
+/* Why and how an attempt ended, for reports: enum path_kind as DESIGN section 1 counts it. */
+enum path_kind executor_path(const struct attempt *a);
+extern const char *const attempt_state_name[ATTEMPT_STATES];
+
+#endif

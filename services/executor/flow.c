@@ -1,0 +1,182 @@
+/*
+ * flow.c - sealed datagrams once there are keys: sending, consent (RFC 7675), and which way they go.
+ *
+ * Both ways are always listened to, so a switch loses nothing; the seal's one counter orders and
+ * protects both.
+ */
+#include "services/executor/internal.h"
+
+#include <string.h>
+
+enum { PING_BYTES = 8 };
+
+void executor_send(struct executor *x, struct attempt *a, enum data_kind kind, enum way way,
+                   const void *payload, size_t len, struct outputs *out)
+{
+    struct way_state *w = &a->way[way];
+
+    if (!a->has_keys || !w->confirmed) {
+        a->data_dropped += kind == DATA_APP;
+        return;
+    }
+    struct output *o = executor_datagram(out, 0, way == WAY_RELAY ? &a->relay.addr : &w->remote);
+    o->dgram.len = (uint16_t)data_seal(kind, payload, len, ++a->data_counter, &a->peer_path,
+                                       a->send_key, o->dgram.data);
+    if (kind == DATA_APP) {
+        a->data_sent++;
+        a->last_data_us = x->now_us;
+        if (way == WAY_RELAY)
+            executor_relay_busy(x, a);
+    }
+}
+
+/* Data goes directly when that is proven both ways, else over the relay. */
+void executor_choose_flow(struct executor *x, struct attempt *a, struct outputs *out)
+{
+    bool direct = a->way[WAY_DIRECT].confirmed && a->has_keys;
+    bool relay = a->way[WAY_RELAY].confirmed && a->has_keys && a->policy != POLICY_DIRECT;
+    enum way to = direct ? WAY_DIRECT : WAY_RELAY;
+
+    if (!direct && !relay)
+        return;
+    if (!a->opened) {
+        a->opened = true;
+        a->flow = to;
+        executor_app(x, a, APP_OPENED, out);
+    } else if (a->flow != to) {
+        a->flow = to;
+        executor_app(x, a, APP_PATH, out);
+    }
+    for (enum way w = 0; w < WAYS; w++)
+        if (a->way[w].confirmed && a->way[w].next_ping_us == NEVER)
+            a->way[w].next_ping_us = x->now_us + PING_EVERY_US;
+}
+
+/* ---- consent -------------------------------------------------------------------------------------------- */
+
+static void lost_direct(struct executor *x, struct attempt *a, struct outputs *out)
+{
+    struct way_state *w = &a->way[WAY_DIRECT];
+
+    w->confirmed = w->heard = w->peer_confirmed = false;
+    w->next_ping_us = NEVER;
+    w->pings_unanswered = 0;
+    if (a->state == ATTEMPT_DIRECT && a->way[WAY_RELAY].confirmed) {
+        a->verdict = VERDICT_punch_unanswered;
+        executor_enter(x, a, ATTEMPT_RELAYED, "the direct path went silent", out);
+    }
+    executor_choose_flow(x, a, out);
+}
+
+static void ping(struct executor *x, struct attempt *a, enum way way, struct outputs *out)
+{
+    struct way_state *w = &a->way[way];
+    uint8_t nonce[PING_BYTES] = {(uint8_t)way};
+
+    if (way == WAY_DIRECT && w->pings_unanswered == PING_TRIES && a->way[WAY_RELAY].confirmed) {
+        lost_direct(x, a, out);
+        return;
+    }
+    executor_send(x, a, DATA_PING, way, nonce, sizeof nonce, out);
+    if (w->pings_unanswered < PING_TRIES)
+        w->pings_unanswered++;
+    w->next_ping_us = x->now_us + PING_RETRY_US;
+}
+
+void executor_flow_tick(struct executor *x, struct attempt *a, struct outputs *out)
+{
+    int64_t heard = 0;
+
+    for (enum way w = 0; w < WAYS; w++) {
+        if (a->way[w].next_ping_us <= x->now_us)
+            ping(x, a, w, out);
+        if (a->way[w].last_heard_us > heard)
+            heard = a->way[w].last_heard_us;
+    }
+    if (a->opened && a->state != ATTEMPT_EXECUTING && x->now_us - heard >= CONSENT_US)
+        executor_enter(x, a, ATTEMPT_CLOSED, "nothing heard from the peer", out);
+}
+
+/* ---- receiving -------------------------------------------------------------------------------------------- */
+
+static void heard(struct executor *x, struct attempt *a, enum way way, const struct input *in,
+                  struct outputs *out)
+{
+    struct way_state *w = &a->way[way];
+
+    w->last_heard_us = x->now_us;
+    if (way == WAY_DIRECT && !w->confirmed && a->technique != TECHNIQUE_NONE) {
+        /* The peer sends data only where it has proof of both directions; so have we now. */
+        w->heard = w->confirmed = true;
+        w->first_heard_us = w->first_heard_us ? w->first_heard_us : x->now_us;
+        w->confirmed_us = x->now_us;
+        w->remote = in->dgram.src;
+        executor_settle(x, a, out);
+    } else if (way == WAY_RELAY && !w->confirmed) {
+        w->heard = w->confirmed = true;
+        w->first_heard_us = w->first_heard_us ? w->first_heard_us : x->now_us;
+        w->confirmed_us = x->now_us;
+        executor_settle(x, a, out);
+    }
+}
+
+static void deliver(struct executor *x, struct attempt *a, const uint8_t *payload, size_t len,
+                    struct outputs *out)
+{
+    a->data_received++;
+    a->last_data_us = x->now_us;
+    if (a->flow == WAY_RELAY)
+        executor_relay_busy(x, a);
+    executor_app(x, a, APP_DATA, out);
+    struct output *o = &out->v[out->n - 1];
+    o->app.len = (uint16_t)len;
+    memcpy(o->app.data, payload, len);
+}
+
+void executor_on_data(struct executor *x, const struct input *in, struct outputs *out)
+{
+    struct packet_head head;
+    struct attempt *a = NULL;
+    uint8_t kind, payload[PAYLOAD_MAX];
+
+    if (in->dgram.sock == 0 && packet_head(in->dgram.data, in->dgram.len, &head))
+        a = executor_find_path(x, &head.path);
+    if (!a || !a->has_keys) {
+        x->n.refused_datagrams++;
+        return;
+    }
+    enum way way = addr_eq(&in->dgram.src, &a->relay.addr) ? WAY_RELAY : WAY_DIRECT;
+    if (way == WAY_DIRECT && a->technique == TECHNIQUE_NONE) {
+        x->n.refused_datagrams++;
+        return;
+    }
+    int n = data_open(in->dgram.data, in->dgram.len, a->recv_key, &kind, payload);
+    if (n < 0) {
+        x->n.forged++;
+        return;
+    }
+    if (!replay_accept(&a->data_replay, head.counter)) {
+        x->n.replays++;
+        return;
+    }
+    heard(x, a, way, in, out);
+    switch (kind) {
+    case DATA_APP:
+        if (n > 0 && a->opened)
+            deliver(x, a, payload, (size_t)n, out);
+        break;
+    case DATA_PING: executor_send(x, a, DATA_PONG, way, payload, (size_t)n, out); break;
+    case DATA_PONG: /* jittered, so that the pings of many sessions spread (RFC 7675 section 5.1) */
+        a->way[way].pings_unanswered = 0;
+        a->way[way].next_ping_us =
+            x->now_us + PING_EVERY_US * 4 / 5 + (int64_t)rng_below(&x->rng, PING_EVERY_US * 2 / 5);
+        break;
+    case DATA_CLOSE:
+        if (a->state == ATTEMPT_EXECUTING)
+            executor_fail(x, a, "cancelled", VERDICT_cancelled, out);
+        else
+            executor_enter(x, a, ATTEMPT_CLOSED, "closed by the peer", out);
+        break;
+    default: break; /* of a later version */
+    }
+}

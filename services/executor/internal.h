@@ -1,0 +1,56 @@
+/* internal.h - what the executor core's files share; not for others. */
+#ifndef EXECUTOR_INTERNAL_H
+#define EXECUTOR_INTERNAL_H
+
+#include "services/executor/executor.h"
+
+/* attempt.c: the attempt's state machine. */
+void executor_enter(struct executor *x, struct attempt *a, enum attempt_state to, const char *why,
+                    struct outputs *out);
+void executor_fail(struct executor *x, struct attempt *a, const char *kind, enum verdict verdict,
+                   struct outputs *out);
+struct attempt *executor_new_attempt(struct executor *x);
+void executor_ask(struct executor *x, struct attempt *a, struct outputs *out);
+void executor_settle(struct executor *x, struct attempt *a, struct outputs *out);
+void executor_report(struct executor *x, struct attempt *a, struct outputs *out);
+void executor_attempt_tick(struct executor *x, struct attempt *a, struct outputs *out);
+
+/* order.c: a punch_coordinate becomes keys, candidates and deadlines. */
+void executor_on_order(struct executor *x, const struct msg_punch_coordinate *m,
+                       struct outputs *out);
+
+/* probe.c: the own NAT. */
+void executor_probe_start(struct executor *x);
+void executor_probe_tick(struct executor *x, struct outputs *out);
+bool executor_probe_datagram(struct executor *x, const struct input *in, struct outputs *out);
+int64_t executor_probe_deadline(const struct executor *x);
+bool executor_ready(const struct executor *x); /* a request can say all that is to be known */
+
+/* punch.c: punch and pong on both ways. */
+void executor_punch(struct executor *x, struct attempt *a, enum way way, struct outputs *out);
+void executor_on_punch(struct executor *x, const struct input *in, struct outputs *out);
+
+/* relayed.c: the relay's client. */
+void executor_relay_start(struct executor *x, struct attempt *a);
+void executor_relay_tick(struct executor *x, struct attempt *a, struct outputs *out);
+void executor_relay_busy(struct executor *x, struct attempt *a);
+void executor_on_relay(struct executor *x, const struct input *in, struct outputs *out);
+
+/* flow.c: data, consent, switching. */
+void executor_on_data(struct executor *x, const struct input *in, struct outputs *out);
+void executor_send(struct executor *x, struct attempt *a, enum data_kind kind, enum way way,
+                   const void *payload, size_t len, struct outputs *out);
+void executor_flow_tick(struct executor *x, struct attempt *a, struct outputs *out);
+void executor_choose_flow(struct executor *x, struct attempt *a, struct outputs *out);
+
+/* executor.c */
+struct attempt *executor_find_path(struct executor *x, const struct path_id *own);
+void executor_app(struct executor *x, const struct attempt *a, enum app_event event,
+                  struct outputs *out);
+struct output *executor_datagram(struct outputs *out, uint8_t sock, const struct addr *dst);
+static inline uint32_t executor_number(const struct executor *x, const struct attempt *a)
+{
+    return (uint32_t)(a - x->attempts);
+}
+
+#endif

@@ -1,0 +1,182 @@
+/* order.c - a punch_coordinate, checked and turned into keys, candidates and deadlines. */
+#include "lib/token.h"
+#include "services/executor/internal.h"
+
+#include <sodium.h>
+#include <string.h>
+
+/* What a coordinator may say of when to begin, so that a wrong one can't park an attempt. */
+enum { FIRE_IN_MAX_US = 5 * 1000000, SPAN_MAX_US = 60 * 1000000, ORDER_DEADLINE_MAX_MS = 120000 };
+
+/* Worth a packet at all: a unicast address and a port.  (IPv4 now; sockets are.) */
+static bool sendable(const struct executor *x, const struct addr *a)
+{
+    if (a->len != 4 || a->len != x->conf.local.len || a->port == 0)
+        return false;
+    return a->ip[0] != 0 && a->ip[0] < 224;
+}
+
+/*
+ * The addresses that a prober of the pinned authority vouched for in the last two minutes.  Age is
+ * judged on the probers' clock, as the own newest token and the time since show it.
+ */
+static void take_candidates(struct executor *x, struct attempt *a, const struct msg_token_list *l)
+{
+    struct token t;
+
+    if (x->token_time_ms == 0)
+        return;
+    int64_t probers_ms = x->token_time_ms + (x->now_us - x->token_at_us) / 1000;
+    for (size_t i = 0; i < l->n && a->n_candidates < CANDIDATES_MAX - 1; i++) {
+        bool known = false;
+        if (!token_verify(&l->v[i], &x->probers, &t) || !peer_id_eq(&t.peer, &a->peer) ||
+            t.time_ms < probers_ms - TOKEN_TTL_MS || !sendable(x, &t.addr))
+            continue;
+        for (size_t j = 0; j < a->n_candidates; j++)
+            known = known || addr_eq(&a->candidates[j], &t.addr);
+        if (!known)
+            a->candidates[a->n_candidates++] = t.addr;
+    }
+}
+
+/* Both sides must have been told the same: it goes into the Noise prologue. */
+static void prologue(const struct msg_punch_coordinate *m, uint8_t hash[static 64])
+{
+    static const char label[] = "natterjack-session-1";
+    crypto_generichash_blake2b_state st;
+    const struct msg_token_list *by_side[2] = {m->side == 0 ? &m->own : &m->theirs,
+                                               m->side == 0 ? &m->theirs : &m->own};
+    uint8_t fixed[2] = {(uint8_t)m->mode, (uint8_t)m->policy};
+
+    crypto_generichash_blake2b_init(&st, NULL, 0, 64);
+    crypto_generichash_blake2b_update(&st, (const uint8_t *)label, sizeof label);
+    crypto_generichash_blake2b_update(&st, m->session.b, sizeof m->session.b);
+    crypto_generichash_blake2b_update(&st, fixed, sizeof fixed);
+    for (size_t s = 0; s < 2; s++) {
+        crypto_generichash_blake2b_update(&st, &by_side[s]->n, 1);
+        for (size_t i = 0; i < by_side[s]->n; i++) {
+            crypto_generichash_blake2b_update(&st, &by_side[s]->v[i].len, 1);
+            crypto_generichash_blake2b_update(&st, by_side[s]->v[i].b, by_side[s]->v[i].len);
+        }
+    }
+    crypto_generichash_blake2b_final(&st, hash, 64);
+}
+
+static bool set_keys(struct executor *x, struct attempt *a, const struct msg_punch_coordinate *m)
+{
+    uint8_t ephemeral[32], hash[64];
+
+    if (!punch_keys(x->conf.secret, &a->peer, &a->session, a->punch_key[0], a->punch_key[1]))
+        return false;
+    prologue(m, hash);
+    rng_bytes(&x->rng, ephemeral, sizeof ephemeral);
+    noise_init(&a->noise, a->side == 0, hash, sizeof hash, x->conf.secret, a->peer.b, ephemeral);
+    sodium_memzero(ephemeral, sizeof ephemeral);
+    if (a->side == 0)
+        a->has_noise_out = noise_write(&a->noise, NULL, 0, a->noise_out) == NOISE_MSG;
+    return a->side == 1 || a->has_noise_out;
+}
+
+static bool plausible(const struct executor *x, const struct msg_punch_coordinate *m)
+{
+    if (m->side > 1 || m->mode != MODE_MANAGED || m->policy >= POLICY_COUNT ||
+        peer_id_none(&m->peer) || peer_id_eq(&m->peer, &x->conf.id) ||
+        m->fire_in_us > FIRE_IN_MAX_US || m->deadline_ms > ORDER_DEADLINE_MAX_MS)
+        return false;
+    for (size_t i = 0; i < m->plan.n; i++)
+        if (m->plan.v[i].technique == TECHNIQUE_NONE || m->plan.v[i].technique >= TECHNIQUE_COUNT ||
+            m->plan.v[i].start_us > FIRE_IN_MAX_US || m->plan.v[i].span_us > SPAN_MAX_US)
+            return false;
+    return m->ticket.len == 0 || m->ticket.len == TICKET_BYTES;
+}
+
+/* The attempt that this order is for; NULL when there is none and there shall be none. */
+static struct attempt *attempt_for(struct executor *x, const struct msg_punch_coordinate *m)
+{
+    if (m->side == 1)
+        return executor_new_attempt(x);
+    for (size_t i = 0; i < ATTEMPTS_MAX; i++) {
+        struct attempt *a = &x->attempts[i];
+        if (a->state == ATTEMPT_REQUESTED && a->asked && a->nonce == m->nonce &&
+            a->policy == m->policy && (peer_id_none(&a->peer) || peer_id_eq(&a->peer, &m->peer)))
+            return a;
+    }
+    return NULL;
+}
+
+static bool known_session(const struct executor *x, const struct sid *session)
+{
+    for (size_t i = 0; i < ATTEMPTS_MAX; i++)
+        if (x->attempts[i].state > ATTEMPT_REQUESTED && sid_eq(&x->attempts[i].session, session))
+            return true;
+    return false;
+}
+
+/* Arm the direct techniques.  Reversal and synchronous send the same packets, so one schedule serves. */
+static void arm_direct(struct executor *x, struct attempt *a, const struct msg_punch_coordinate *m)
+{
+    a->direct_over = true;
+    if (a->policy == POLICY_RELAY)
+        return;
+    take_candidates(x, a, &m->theirs);
+    for (size_t i = 0; i < m->plan.n; i++) {
+        const struct step *s = &m->plan.v[i];
+        if (s->technique != TECHNIQUE_REVERSAL && s->technique != TECHNIQUE_SYNCHRONOUS)
+            continue;
+        int64_t start = x->now_us + m->fire_in_us + s->start_us;
+        a->technique = s->technique;
+        a->direct_over = false;
+        a->way[WAY_DIRECT].next_punch_us = start;
+        a->give_up_us = start + s->span_us;
+        return;
+    }
+}
+
+void executor_on_order(struct executor *x, const struct msg_punch_coordinate *m,
+                       struct outputs *out)
+{
+    if (known_session(x, &m->session)) /* delivered twice */
+        return;
+    struct attempt *a = plausible(x, m) ? attempt_for(x, m) : NULL;
+    if (!a) {
+        x->n.orders_refused++;
+        struct msg_punch_cancel *c =
+            &emit(out, SERVICE_coordinator, MSG_punch_cancel)->punch_cancel;
+        c->session = m->session;
+        msg_text(c->kind, sizeof c->kind, "bad-request");
+        return;
+    }
+    int64_t deadline_us = x->now_us + (int64_t)m->deadline_ms * 1000;
+    if (m->side == 0 && a->deadline_us < deadline_us)
+        deadline_us = a->deadline_us;
+    a->session = m->session;
+    a->side = (uint8_t)m->side;
+    a->mode = m->mode;
+    a->policy = m->policy;
+    a->peer = m->peer;
+    msg_text(a->peer_name, sizeof a->peer_name, name_valid(m->name) ? m->name : "");
+    a->own_profile = m->own_profile;
+    a->their_profile = m->their_profile;
+    a->plan = m->plan;
+    a->reason = verdict_find(m->reason);
+    a->warm = m->warm;
+    a->own_path = path_id(&a->session, a->side);
+    a->peer_path = path_id(&a->session, !a->side);
+    a->attempts++;
+    executor_enter(x, a, ATTEMPT_EXECUTING, "ordered", out);
+    a->deadline_us = deadline_us;
+    if (!set_keys(x, a, m)) {
+        executor_fail(x, a, "bad-request", VERDICT_bad_request, out);
+        return;
+    }
+    arm_direct(x, a, m);
+    if (a->policy != POLICY_DIRECT && m->relay.len == x->conf.local.len && m->relay.port != 0 &&
+        m->ticket.len == TICKET_BYTES) {
+        a->relay.addr = m->relay;
+        memcpy(a->relay.ticket, m->ticket.b, TICKET_BYTES);
+        executor_relay_start(x, a);
+    }
+    executor_attempt_tick(x, a, out); /* what is due at once leaves at once */
+    if (a->state == ATTEMPT_EXECUTING)
+        executor_settle(x, a, out);
+}

@@ -1,0 +1,233 @@
+/*
+ * probe.c - what the own NAT does to the socket that will punch: rounds of STUN with signed tokens.
+ *
+ * Each prober address is asked twice from socket 0 (a cookie, then the token made out against it; RFC
+ * 8489, lib/stun.h), and once from each sample socket, in a fixed order, so that the classifier can
+ * see how ports are allocated.  A round is repeated before mappings and tokens age: the refresh is
+ * the keepalive.
+ */
+#include "lib/stun.h"
+#include "lib/token.h"
+#include "services/executor/internal.h"
+
+#include <string.h>
+
+static const uint32_t retry_us[PROBE_TRIES] = {100000, 150000, 250000, 500000, 500000};
+
+static void add_target(struct executor *x, const struct addr *addr, uint8_t sock)
+{
+    struct probe_target *t = &x->targets[x->n_targets++];
+
+    *t = (struct probe_target){.addr = *addr, .sock = sock};
+    rng_bytes(&x->rng, t->txid, sizeof t->txid);
+    t->next_us = x->now_us;
+}
+
+void executor_probe_start(struct executor *x)
+{
+    x->n_targets = 0;
+    for (size_t i = 0; i < x->probers.n; i++)
+        for (size_t j = 0; j < x->probers.v[i].n_addrs && x->n_targets < TARGETS_MAX; j++)
+            if (x->probers.v[i].addrs[j].len == x->conf.local.len)
+                add_target(x, &x->probers.v[i].addrs[j], 0);
+    /* Samples only until the NAT is known: a refresh needs the tokens alone. */
+    for (uint8_t s = 0; s < x->conf.n_samples && x->n_targets > 0 && !x->profile_known; s++)
+        add_target(x, &x->targets[0].addr, (uint8_t)(s + 1));
+    x->probing = x->n_targets > 0;
+    x->reported = false;
+    x->probe_serial++;
+    x->probe_began_us = x->now_us;
+    x->next_probe_us = x->now_us + PROBE_EVERY_US;
+}
+
+static void send_probe(struct executor *x, struct probe_target *t, struct outputs *out)
+{
+    struct stun m = stun_request(t->txid);
+    struct output *o = executor_datagram(out, t->sock, &t->addr);
+
+    if (t->sock == 0) {
+        m.has_peer = m.has_cookie = true; /* a cookie of zeroes asks for one */
+        m.peer = x->conf.id;
+        memcpy(m.cookie, t->cookie, sizeof m.cookie);
+    }
+    o->dgram.len = (uint16_t)stun_encode(&m, o->dgram.data);
+    t->sent_us = x->now_us;
+    t->next_us = t->tries < PROBE_TRIES ? x->now_us + retry_us[t->tries] : NEVER;
+    t->tries++;
+}
+
+static void keep_token(struct executor *x, const struct msg_token *raw, const struct token *t)
+{
+    struct msg_token_list *l = &x->tokens;
+    struct token old;
+    size_t i, oldest = 0;
+    int64_t oldest_ms = INT64_MAX;
+
+    for (i = 0; i < l->n; i++) {
+        if (!token_read(&l->v[i], &old) || addr_eq(&old.addr, &t->addr))
+            break; /* the same address again: newer */
+        if (old.time_ms < oldest_ms)
+            oldest_ms = old.time_ms, oldest = i;
+    }
+    if (i == TOKENS_MAX)
+        i = oldest;
+    else if (i == l->n)
+        l->n++;
+    l->v[i] = *raw;
+    if (t->time_ms > x->token_time_ms) {
+        x->token_time_ms = t->time_ms;
+        x->token_at_us = x->now_us;
+    }
+}
+
+/* Tokens of mappings that a later round no longer saw are of no use to anybody. */
+static void drop_old_tokens(struct executor *x)
+{
+    struct token t;
+    size_t kept = 0;
+
+    for (size_t i = 0; i < x->tokens.n; i++)
+        if (token_read(&x->tokens.v[i], &t) && t.time_ms > x->token_time_ms - PROBE_EVERY_US / 1000)
+            x->tokens.v[kept++] = x->tokens.v[i];
+    x->tokens.n = (uint8_t)kept;
+}
+
+static void report(struct executor *x, struct outputs *out)
+{
+    struct msg_reflex_report *m = &emit(out, SERVICE_coordinator, MSG_reflex_report)->reflex_report;
+
+    drop_old_tokens(x);
+    m->serial = x->probe_serial;
+    m->local = x->conf.local;
+    m->tokens = x->tokens;
+    for (size_t i = 0; i < x->n_targets && m->seen.n < OBSERVATIONS_MAX; i++) {
+        const struct probe_target *t = &x->targets[i];
+        if (!t->answered)
+            continue;
+        m->seen.v[m->seen.n++] = (struct observation){
+            .sock = t->sock,
+            .local_port = t->sock ? x->conf.sample_ports[t->sock - 1] : x->conf.local.port,
+            .rtt_ms = t->rtt_ms,
+            .prober = t->addr,
+            .seen = t->seen,
+        };
+    }
+    x->reported = true;
+    if (!x->profile_known)
+        x->profile_by_us = x->now_us + PROFILE_WAIT_US;
+}
+
+static void ask_all(struct executor *x, struct outputs *out)
+{
+    for (size_t i = 0; i < ATTEMPTS_MAX; i++)
+        if (x->attempts[i].state == ATTEMPT_REQUESTED)
+            executor_ask(x, &x->attempts[i], out);
+}
+
+static void finish(struct executor *x, struct outputs *out)
+{
+    x->probing = false;
+    x->probed_once = true;
+    if (x->told) /* else the next attached begins another round */
+        report(x, out);
+    ask_all(x, out);
+}
+
+void executor_probe_tick(struct executor *x, struct outputs *out)
+{
+    if (!x->probing && x->next_probe_us <= x->now_us && x->told)
+        executor_probe_start(x);
+    if (x->profile_by_us <= x->now_us) { /* no word from the classifier: go on without */
+        x->profile_by_us = NEVER;
+        if (!x->profile_known)
+            executor_app(x, NULL, APP_PROFILE, out);
+        ask_all(x, out);
+    }
+    if (!x->probing)
+        return;
+    if (x->now_us >= x->probe_began_us + PROBE_GIVE_UP_US) {
+        finish(x, out);
+        return;
+    }
+    for (size_t i = 0; i < x->n_targets; i++)
+        if (!x->targets[i].done && x->targets[i].next_us <= x->now_us)
+            send_probe(x, &x->targets[i], out);
+}
+
+static bool is_zero(const uint8_t *p, size_t n)
+{
+    uint8_t any = 0;
+
+    for (size_t i = 0; i < n; i++)
+        any |= p[i];
+    return any == 0;
+}
+
+/* An answer to the request with this target's transaction id, from the address that was asked. */
+static void on_answer(struct executor *x, struct probe_target *t, const struct stun *m,
+                      struct outputs *out)
+{
+    struct token token;
+    int64_t rtt_ms = (x->now_us - t->sent_us + 500) / 1000;
+
+    t->answered = true;
+    t->seen = m->mapped;
+    t->rtt_ms = (uint16_t)(rtt_ms < UINT16_MAX ? rtt_ms : UINT16_MAX);
+    if (t->sock != 0) {
+        t->done = true;
+    } else if (m->token.len > 0) {
+        t->done =
+            token_verify(&m->token, &x->probers, &token) && peer_id_eq(&token.peer, &x->conf.id);
+        if (t->done)
+            keep_token(x, &m->token, &token);
+    } else if (m->has_cookie && !is_zero(m->cookie, sizeof m->cookie)) {
+        memcpy(t->cookie, m->cookie, sizeof t->cookie);
+        t->has_cookie = true;
+        t->tries = 0;
+        rng_bytes(&x->rng, t->txid, sizeof t->txid);
+        send_probe(x, t, out);
+    } else { /* a STUN server that is no prober of ours: an address, but no token */
+        t->done = true;
+    }
+}
+
+bool executor_probe_datagram(struct executor *x, const struct input *in, struct outputs *out)
+{
+    struct stun m;
+
+    if (!stun_is(in->dgram.data, in->dgram.len) || !stun_parse(in->dgram.data, in->dgram.len, &m) ||
+        m.type != STUN_BINDING_RESPONSE || m.mapped.len == 0)
+        return false;
+    bool all = x->probing, found = false;
+    for (size_t i = 0; i < x->n_targets; i++) {
+        struct probe_target *t = &x->targets[i];
+        if (!found && !t->done && x->probing && t->sock == in->dgram.sock && t->tries > 0 &&
+            memcmp(t->txid, m.txid, sizeof t->txid) == 0 && addr_eq(&t->addr, &in->dgram.src)) {
+            on_answer(x, t, &m, out);
+            found = true;
+        }
+        all = all && t->done;
+    }
+    if (all)
+        finish(x, out);
+    return found;
+}
+
+int64_t executor_probe_deadline(const struct executor *x)
+{
+    int64_t next = x->profile_by_us;
+
+    if (!x->probing)
+        return x->told && x->next_probe_us < next ? x->next_probe_us : next;
+    if (x->probe_began_us + PROBE_GIVE_UP_US < next)
+        next = x->probe_began_us + PROBE_GIVE_UP_US;
+    for (size_t i = 0; i < x->n_targets; i++)
+        if (!x->targets[i].done && x->targets[i].next_us < next)
+            next = x->targets[i].next_us;
+    return next;
+}
+
+bool executor_ready(const struct executor *x)
+{
+    return x->attached && (x->profile_known || (x->probed_once && x->profile_by_us == NEVER));
+}

@@ -1,0 +1,170 @@
+/*
+ * punch.c - punch and pong, directly and through the relay: what opens a path and proves both directions.
+ *
+ * A punch that comes in authentic proves their direction; a pong that answers one of ours proves both,
+ * and so does a packet in which the peer says that it had such a pong.  The Noise handshake rides in the
+ * same packets, so data keys cost no round trip of their own.
+ */
+#include "services/executor/internal.h"
+
+#include <string.h>
+
+static void send_punch(struct executor *x, struct attempt *a, enum way way, uint8_t type,
+                       uint64_t echo, const struct addr *to, struct outputs *out)
+{
+    struct way_state *w = &a->way[way];
+    struct punch p = {
+        .type = type,
+        .counter = ++a->punch_counter,
+        .echo = echo,
+        .technique = way == WAY_RELAY ? TECHNIQUE_RELAYED : a->technique,
+        .flags = (uint8_t)((a->has_noise_out ? PUNCH_HAS_NOISE : 0) |
+                           (w->confirmed ? PUNCH_CONFIRMED : 0)),
+    };
+    struct output *o = executor_datagram(out, 0, to);
+
+    if (a->has_noise_out)
+        memcpy(p.noise, a->noise_out, sizeof p.noise);
+    if (type == PACKET_PONG)
+        p.seen = *to;
+    punch_seal(&p, &a->peer_path, a->punch_key[a->side], o->dgram.data);
+    o->dgram.len = PUNCH_BYTES;
+    w->punches_sent++;
+    x->n.punches_sent++;
+}
+
+static void schedule(struct way_state *w)
+{
+    uint32_t gap = PUNCH_EVERY_US;
+
+    if (w->burst + 1 < PUNCH_BURST)
+        gap = punch_offset_us[w->burst + 1] - punch_offset_us[w->burst];
+    w->next_punch_us += gap;
+    if (w->burst < UINT8_MAX)
+        w->burst++;
+}
+
+/* One punch to every candidate, or through the relay, and the next one's time. */
+void executor_punch(struct executor *x, struct attempt *a, enum way way, struct outputs *out)
+{
+    struct way_state *w = &a->way[way];
+    bool over = way == WAY_DIRECT ? a->direct_over || w->confirmed
+                                  : w->confirmed || !a->relay.ready || w->burst == UINT8_MAX;
+
+    if (over) {
+        w->next_punch_us = NEVER;
+        return;
+    }
+    schedule(w);
+    if (way == WAY_RELAY) {
+        send_punch(x, a, way, PACKET_PUNCH, 0, &a->relay.addr, out);
+        return;
+    }
+    for (size_t i = 0; i < a->n_candidates; i++)
+        if (a->candidate_punches[i] < PUNCHES_MAX) {
+            a->candidate_punches[i]++;
+            send_punch(x, a, way, PACKET_PUNCH, 0, &a->candidates[i], out);
+        }
+}
+
+static void on_noise(struct attempt *a, const uint8_t in[static NOISE_MSG])
+{
+    struct noise_keys keys;
+    uint8_t none[1];
+
+    if (a->has_keys || noise_read(&a->noise, in, NOISE_MSG, none) != 0)
+        return;
+    if (a->side == 1) {
+        if (noise_write(&a->noise, NULL, 0, a->noise_out) != NOISE_MSG)
+            return;
+        a->has_noise_out = true;
+    }
+    noise_split(&a->noise, &keys);
+    memcpy(a->send_key, a->side == 0 ? keys.i2r : keys.r2i, sizeof a->send_key);
+    memcpy(a->recv_key, a->side == 0 ? keys.r2i : keys.i2r, sizeof a->recv_key);
+    memset(&keys, 0, sizeof keys);
+    a->has_keys = true;
+}
+
+/*
+ * The peer is heard at an address that no prober told: its NAT drew another port for us.  What was sent
+ * so far went elsewhere, so ask there at once (as RFC 8445 section 7.3.1.4 does).
+ */
+static void add_candidate(struct executor *x, struct attempt *a, const struct addr *src,
+                          struct outputs *out)
+{
+    for (size_t i = 0; i < a->n_candidates; i++)
+        if (addr_eq(&a->candidates[i], src))
+            return;
+    if (a->n_candidates == CANDIDATES_MAX)
+        return;
+    a->candidate_punches[a->n_candidates] = 1;
+    a->candidates[a->n_candidates++] = *src;
+    send_punch(x, a, WAY_DIRECT, PACKET_PUNCH, 0, src, out);
+}
+
+static void on_first(struct executor *x, struct attempt *a, enum way way, const struct addr *src,
+                     struct outputs *out)
+{
+    struct way_state *w = &a->way[way];
+
+    w->heard = true;
+    w->first_heard_us = x->now_us;
+    w->remote = *src;
+    if (way == WAY_DIRECT)
+        add_candidate(x, a, src, out);
+    struct msg_punch_ack *m = &emit(out, SERVICE_coordinator, MSG_punch_ack)->punch_ack;
+    m->session = a->session;
+    m->technique = way == WAY_DIRECT ? a->technique : TECHNIQUE_RELAYED;
+    m->remote = *src;
+    m->after_us = (uint32_t)(x->now_us - a->asked_us);
+}
+
+void executor_on_punch(struct executor *x, const struct input *in, struct outputs *out)
+{
+    struct packet_head head;
+    struct punch p;
+    struct attempt *a = NULL;
+
+    if (in->dgram.sock == 0 && packet_head(in->dgram.data, in->dgram.len, &head))
+        a = executor_find_path(x, &head.path);
+    if (!a) { /* unknown session: silence */
+        x->n.refused_datagrams++;
+        return;
+    }
+    enum way way = addr_eq(&in->dgram.src, &a->relay.addr) ? WAY_RELAY : WAY_DIRECT;
+    struct way_state *w = &a->way[way];
+    if (way == WAY_DIRECT && a->technique == TECHNIQUE_NONE) { /* and no address is disclosed */
+        x->n.refused_datagrams++;
+        return;
+    }
+    if (!punch_open(in->dgram.data, in->dgram.len, a->punch_key[!a->side], &p)) {
+        x->n.forged++;
+        return;
+    }
+    if (!replay_accept(&a->punch_replay, p.counter)) {
+        x->n.replays++;
+        return;
+    }
+    w->punches_received++;
+    w->last_heard_us = x->now_us;
+    if (p.flags & PUNCH_HAS_NOISE)
+        on_noise(a, p.noise);
+    if (!w->heard)
+        on_first(x, a, way, &in->dgram.src, out);
+    bool answers_ours = p.type == PACKET_PONG && p.echo > 0 && p.echo <= a->punch_counter;
+    if (answers_ours || (p.flags & PUNCH_CONFIRMED)) {
+        if (!w->confirmed) {
+            w->confirmed = true;
+            w->confirmed_us = x->now_us;
+            w->remote = in->dgram.src; /* the address that is proven both ways */
+            w->next_punch_us = NEVER;
+        }
+        w->peer_confirmed = w->peer_confirmed || (p.flags & PUNCH_CONFIRMED);
+        if (answers_ours && way == WAY_DIRECT)
+            a->own_seen = p.seen;
+    }
+    if (p.type == PACKET_PUNCH)
+        send_punch(x, a, way, PACKET_PONG, p.counter, &in->dgram.src, out);
+    executor_settle(x, a, out);
+}

@@ -1,0 +1,154 @@
+/* relayed.c - the relay's client: bind with the ticket, keep it, bind again when the relay forgot. */
+#include "services/executor/internal.h"
+
+#include <string.h>
+
+static const int64_t retry_us[] = {100000, 150000, 250000, 500000, 1000000};
+enum { RETRIES = sizeof retry_us / sizeof retry_us[0], READY_POLL_US = 200 * 1000 };
+
+static void send_control(struct attempt *a, const struct relay_control *c, struct outputs *out)
+{
+    struct output *o = executor_datagram(out, 0, &a->relay.addr);
+
+    o->dgram.len = (uint16_t)relay_encode(c, o->dgram.data);
+}
+
+void executor_relay_start(struct executor *x, struct attempt *a)
+{
+    rng_bytes(&x->rng, a->relay.nonce, sizeof a->relay.nonce);
+    a->relay.bound = false;
+    a->relay.tries = 0;
+    a->relay.next_us = x->now_us;
+}
+
+static void bind(struct attempt *a, enum relay_op op, const uint8_t *cookie, struct outputs *out)
+{
+    struct relay_control c = {.op = (uint8_t)op};
+
+    memcpy(c.nonce, a->relay.nonce, sizeof c.nonce);
+    memcpy(c.ticket, a->relay.ticket, sizeof c.ticket);
+    if (cookie)
+        memcpy(c.cookie, cookie, sizeof c.cookie);
+    send_control(a, &c, out);
+}
+
+/* How often a bound side says that it is there: often while a restarted relay would be missed. */
+static int64_t keep_gap(const struct executor *x, const struct attempt *a)
+{
+    bool busy = a->flow == WAY_RELAY && a->opened && x->now_us - a->last_data_us < RELAY_BUSY_US;
+
+    if (!a->relay.ready)
+        return READY_POLL_US;
+    return busy ? RELAY_KEEP_BUSY_US : RELAY_KEEP_IDLE_US;
+}
+
+/* Data wants to flow over the relay: look at it sooner than an idle one would be. */
+void executor_relay_busy(struct executor *x, struct attempt *a)
+{
+    if (a->relay.bound && a->relay.next_us > x->now_us + RELAY_KEEP_BUSY_US)
+        a->relay.next_us = x->now_us + RELAY_KEEP_BUSY_US;
+}
+
+void executor_relay_tick(struct executor *x, struct attempt *a, struct outputs *out)
+{
+    if (a->relay.bound && a->relay.tries < RETRIES) {
+        struct relay_control c = {.op = RELAY_KEEP, .path = a->own_path};
+        send_control(a, &c, out);
+        if (a->relay.ready)
+            a->relay.tries++; /* KEPT clears it; unanswered ones mean that the relay is gone */
+        a->relay.next_us = x->now_us + (a->relay.tries > 1 ? RELAY_KEEP_BUSY_US : keep_gap(x, a));
+        return;
+    }
+    if (a->relay.bound) {
+        executor_relay_start(x, a);
+    }
+    bind(a, RELAY_BIND, NULL, out);
+    size_t i = a->relay.tries < RETRIES ? a->relay.tries : RETRIES - 1;
+    a->relay.next_us = x->now_us + retry_us[i];
+    if (a->relay.tries < UINT8_MAX)
+        a->relay.tries++;
+}
+
+static void on_ready(struct executor *x, struct attempt *a)
+{
+    if (a->relay.ready)
+        return;
+    a->relay.ready = true;
+    if (!a->way[WAY_RELAY].confirmed) { /* both are bound: the handshake can ride here too */
+        a->way[WAY_RELAY].burst = 0;
+        a->way[WAY_RELAY].next_punch_us = x->now_us;
+    }
+}
+
+static void on_bound(struct executor *x, struct attempt *a, uint8_t status, struct outputs *out)
+{
+    if (status > RELAY_READY) {
+        if (a->way[WAY_RELAY].confirmed) { /* it worked before: keep asking */
+            return;
+        }
+        a->relay.refused = true;
+        a->relay.next_us = NEVER;
+        executor_settle(x, a, out);
+        return;
+    }
+    a->relay.bound = true;
+    a->relay.tries = 0;
+    if (status == RELAY_READY)
+        on_ready(x, a);
+    a->relay.next_us = x->now_us + keep_gap(x, a);
+    if (a->way[WAY_RELAY].next_punch_us <= x->now_us)
+        executor_punch(x, a, WAY_RELAY, out);
+}
+
+static struct attempt *find_nonce(struct executor *x, const struct relay_control *c)
+{
+    for (size_t i = 0; i < ATTEMPTS_MAX; i++) {
+        struct attempt *a = &x->attempts[i];
+        if (a->state >= ATTEMPT_EXECUTING && a->state < ATTEMPT_FAILED &&
+            memcmp(a->relay.nonce, c->nonce, sizeof c->nonce) == 0)
+            return a;
+    }
+    return NULL;
+}
+
+void executor_on_relay(struct executor *x, const struct input *in, struct outputs *out)
+{
+    struct relay_control c;
+    struct attempt *a = NULL;
+
+    if (in->dgram.sock == 0 && relay_parse(in->dgram.data, in->dgram.len, &c))
+        a = c.op == RELAY_KEPT || c.op == RELAY_UNKNOWN ? NULL : find_nonce(x, &c);
+    else
+        c.op = 0;
+    if (c.op == RELAY_KEPT)
+        a = executor_find_path(x, &c.path);
+    if (c.op ==
+        RELAY_UNKNOWN) /* names the path as it stood in our packet: ours in a KEEP, else theirs */
+        for (size_t i = 0; i < ATTEMPTS_MAX && !a; i++) {
+            struct attempt *t = &x->attempts[i];
+            if (t->state >= ATTEMPT_EXECUTING && t->state < ATTEMPT_FAILED &&
+                (memcmp(&t->own_path, &c.path, sizeof c.path) == 0 ||
+                 memcmp(&t->peer_path, &c.path, sizeof c.path) == 0))
+                a = t;
+        }
+    if (!a || !addr_eq(&in->dgram.src, &a->relay.addr)) {
+        x->n.refused_datagrams++;
+        return;
+    }
+    switch (c.op) {
+    case RELAY_CHALLENGE: bind(a, RELAY_PROVE, c.cookie, out); break;
+    case RELAY_BOUND: on_bound(x, a, c.status, out); break;
+    case RELAY_KEPT:
+        if (c.status <= RELAY_READY)
+            on_bound(x, a, c.status, out);
+        break;
+    case RELAY_UNKNOWN:
+        if (a->relay
+                .bound) { /* a forged one costs this much and no more, since bound is false now */
+            executor_relay_start(x, a);
+            executor_relay_tick(x, a, out);
+        }
+        break;
+    default: x->n.refused_datagrams++;
+    }
+}

@@ -1,0 +1,249 @@
+/* ask.c - the verbs that ask a running suite: one admin request each, shown as JSON or as text. */
+#include "lib/admin.h"
+#include "lib/id.h"
+#include "lib/params.h"
+#include "services/natterjack/command.h"
+#include "services/natterjack/state_dir.h"
+#include "services/natterjack/view.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { ASK_TIMEOUT_MS = 3000 };
+
+static const char *const processes[] = {"coordinator", "classifier", "prober", "relay"};
+enum { PROCESSES = sizeof processes / sizeof *processes };
+
+enum argument { NO_ARGUMENT, SESSION, PEER, PROCESS };
+
+/* What a verb was called with. */
+struct question {
+    const char *dir, *socket, *o;
+    bool json, pending, live, ready;
+    const char *argument; /* "" when the verb takes none */
+};
+
+static bool process_known(const char *name)
+{
+    for (size_t i = 0; i < PROCESSES; i++)
+        if (strcmp(name, processes[i]) == 0)
+            return true;
+    return false;
+}
+
+static int check_argument(const char *verb, enum argument kind, const char *given)
+{
+    struct sid sid;
+    struct peer_id id;
+
+    switch (kind) {
+    case NO_ARGUMENT: return EXIT_OK;
+    case SESSION:
+        return sid_parse(given, &sid) ? EXIT_OK
+                                      : usage_error("%s: a session id has 32 hex digits", verb);
+    case PEER:
+        return peer_id_parse(given, &id) || name_valid(given)
+                   ? EXIT_OK
+                   : usage_error("%s: %s is neither a peer's name nor a peer id", verb, given);
+    case PROCESS:
+        return process_known(given) ? EXIT_OK
+                                    : usage_error("%s: the processes are coordinator, classifier, "
+                                                  "prober and relay",
+                                                  verb);
+    }
+    return EXIT_USAGE;
+}
+
+/* Read the command line; extra are the flags that only this verb has, at most two. */
+static int parse(struct question *q, enum argument kind, const struct param *extra, size_t n_extra,
+                 int argc, char **argv)
+{
+    static const char *const shown[] = {"", " SID", " NAME|PEER-ID", " PROCESS"};
+    struct param flags[5] = {
+        {"state",  PARAM_TEXT, &q->dir,    "DIR     the suite's directory",    false},
+        {"socket", PARAM_TEXT, &q->socket, "PATH    a process's admin socket", false},
+        {"o",      PARAM_TEXT, &q->o,      "json|text",                        false},
+    };
+    char usage[128];
+
+    for (size_t i = 0; i < n_extra; i++)
+        flags[3 + i] = extra[i];
+    snprintf(usage, sizeof usage, "natterjack %s%s --state DIR | --socket PATH", argv[0],
+             shown[kind]);
+    q->o = "text";
+    argc = params_parse(usage, flags, 3 + n_extra, argc, argv);
+    q->json = output_json(q->o);
+    if (!q->dir == !q->socket)
+        return usage_error("%s: give --state DIR or --socket PATH", argv[0]);
+    if (argc != (kind == NO_ARGUMENT ? 1 : 2))
+        return usage_error("usage: %s", usage);
+    q->argument = kind == NO_ARGUMENT ? "" : argv[1];
+    return check_argument(argv[0], kind, q->argument);
+}
+
+static json_t *ask(const struct question *q, const char *process, const char *request, char *err,
+                   size_t err_cap)
+{
+    char path[PATH_MAX];
+
+    if (q->socket)
+        return admin_ask(q->socket, request, ASK_TIMEOUT_MS, err, err_cap);
+    if (snprintf(path, sizeof path, "%s/admin/%s", q->dir, process) >= (int)sizeof path) {
+        snprintf(err, err_cap, "the directory's name is too long");
+        return NULL;
+    }
+    return admin_ask(path, request, ASK_TIMEOUT_MS, err, err_cap);
+}
+
+static void print_json(json_t *value)
+{
+    json_dumpf(value, stdout, JSON_COMPACT | JSON_ENCODE_ANY);
+    putchar('\n');
+}
+
+/* Ask, print the answer with show (as text) or as it is (as JSON); EXIT_FAILED when it is a refusal. */
+static int ask_and_show(const struct question *q, const char *process, const char *request,
+                        void (*show)(FILE *f, json_t *value))
+{
+    char err[256];
+    json_t *answer = ask(q, process, request, err, sizeof err);
+
+    if (!answer)
+        return failure("%s", err);
+    const char *refused = json_string_value(json_object_get(answer, "error"));
+    int status = refused ? EXIT_FAILED : EXIT_OK;
+    if (q->json)
+        print_json(answer);
+    else if (refused)
+        failure("%s", refused);
+    else
+        show(stdout, answer);
+    json_decref(answer);
+    return fflush(stdout) == 0 ? status : EXIT_FAILED;
+}
+
+/* A verb that is the request of the same name to the coordinator. */
+static int simple(enum argument kind, void (*show)(FILE *f, json_t *value), int argc, char **argv)
+{
+    struct question q = {0};
+    char request[128];
+
+    int status = parse(&q, kind, NULL, 0, argc, argv);
+    if (status != EXIT_OK)
+        return status;
+    snprintf(request, sizeof request, "%s%s%s", argv[0], *q.argument ? " " : "", q.argument);
+    return ask_and_show(&q, "coordinator", request, show);
+}
+
+int cmd_session(int argc, char **argv) { return simple(SESSION, view_print, argc, argv); }
+int cmd_explain(int argc, char **argv) { return simple(SESSION, view_story, argc, argv); }
+int cmd_cancel(int argc, char **argv) { return simple(SESSION, view_print, argc, argv); }
+int cmd_peers(int argc, char **argv) { return simple(NO_ARGUMENT, view_print, argc, argv); }
+int cmd_peer(int argc, char **argv) { return simple(PEER, view_print, argc, argv); }
+int cmd_relays(int argc, char **argv) { return simple(NO_ARGUMENT, view_print, argc, argv); }
+int cmd_stats(int argc, char **argv) { return simple(NO_ARGUMENT, view_print, argc, argv); }
+
+int cmd_sessions(int argc, char **argv)
+{
+    struct question q = {0};
+    const struct param extra[] = {
+        {"pending", PARAM_FLAG, &q.pending, "only those that are not settled", false}
+    };
+
+    int status = parse(&q, NO_ARGUMENT, extra, 1, argc, argv);
+    if (status != EXIT_OK)
+        return status;
+    return ask_and_show(&q, "coordinator", q.pending ? "sessions pending" : "sessions", view_print);
+}
+
+int cmd_state(int argc, char **argv)
+{
+    struct question q = {0};
+
+    int status = parse(&q, PROCESS, NULL, 0, argc, argv);
+    return status == EXIT_OK ? ask_and_show(&q, q.argument, "state", view_print) : status;
+}
+
+/* ---- health --------------------------------------------------------------------------------- */
+
+/* Ask one process for its state: does it answer?  Adds what was found to all. */
+static bool healthy(const struct question *q, const char *process, json_t *all)
+{
+    char err[256] = "";
+    json_t *answer = ask(q, process, "state", err, sizeof err);
+    bool ok = answer && !json_object_get(answer, "error");
+
+    if (ok)
+        json_object_set_new(all, process, json_pack("{s:b}", "ok", 1));
+    else
+        json_object_set_new(
+            all, process,
+            json_pack("{s:b, s:s}", "ok", 0, "why", *err ? err : "it refused to tell its state"));
+    json_decref(answer);
+    return ok;
+}
+
+/* Is its supervisor there? */
+static bool suite_live(const struct question *q, json_t *all)
+{
+    bool up = state_locked(q->dir);
+
+    json_object_set_new(all, "up",
+                        up ? json_pack("{s:b}", "ok", 1)
+                           : json_pack("{s:b, s:s}", "ok", 0, "why", "it is not running"));
+    return up;
+}
+
+/* Everything that a ready suite has: its supervisor, its join string and an answer of each process. */
+static bool suite_ready(const struct question *q, json_t *all)
+{
+    char path[PATH_MAX];
+    bool ok = suite_live(q, all);
+
+    ok = ok && state_path(q->dir, "join", path) && access(path, R_OK) == 0;
+    for (size_t i = 0; i < PROCESSES; i++)
+        ok = healthy(q, processes[i], all) && ok;
+    return ok;
+}
+
+static void show_health(bool ok, json_t *all)
+{
+    const char *name;
+    json_t *v;
+
+    printf("%s\n", ok ? "ok" : "not ready");
+    json_object_foreach(all, name, v)
+    {
+        const char *why = json_string_value(json_object_get(v, "why"));
+        printf("  %-12s %s%s\n", name, why ? "down: " : "ok", why ? why : "");
+    }
+}
+
+int cmd_health(int argc, char **argv)
+{
+    struct question q = {0};
+    const struct param extra[] = {
+        {"live",  PARAM_FLAG, &q.live,  "is the suite up at all?",              false},
+        {"ready", PARAM_FLAG, &q.ready, "does all of it answer? (the default)", false}
+    };
+
+    int status = parse(&q, NO_ARGUMENT, extra, 2, argc, argv);
+    if (status != EXIT_OK)
+        return status;
+    if (q.live && q.ready)
+        return usage_error("health: --live or --ready, not both");
+    json_t *all = json_object();
+    bool ok = q.socket ? healthy(&q, "process", all)
+              : q.live ? suite_live(&q, all)
+                       : suite_ready(&q, all);
+    if (q.json) {
+        json_t *answer = json_pack("{s:b, s:O}", "ok", ok, "processes", all);
+        print_json(answer);
+        json_decref(answer);
+    } else {
+        show_health(ok, all);
+    }
+    json_decref(all);
+    return fflush(stdout) == 0 && ok ? EXIT_OK : EXIT_FAILED;
+}

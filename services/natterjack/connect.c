@@ -1,0 +1,290 @@
+/* connect.c - `natterjack connect`: a path to a peer, pings over it, and one line that says what came of it. */
+#include "lib/params.h"
+#include "services/natterjack/peer.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { PING_BYTES = 64, PING_EVERY_MS = 100, PING_WAIT_MS = 1000, PINGS_MAX = 100000 };
+
+static struct {
+    bool json;
+    uint32_t pings;
+    int64_t began_us, attached_us, profiled_us;
+    const struct attempt *a; /* ours, from its first event on */
+    struct attempt settled;  /* as it was then */
+    bool is_settled, closed;
+    int fd; /* the application's end of the path */
+    uint32_t sent, received;
+    int64_t next_ping_us, last_ping_us;
+    int64_t *rtt_us;
+    bool *answered;
+} self = {.fd = -1};
+
+/* ---- pings ------------------------------------------------------------------------------------------------ */
+
+static void send_ping(void)
+{
+    uint8_t data[PING_BYTES] = {0};
+    int64_t now = service_now_us();
+    uint32_t seq = self.sent;
+
+    memcpy(data, &seq, sizeof seq);
+    memcpy(data + 8, &now, sizeof now);
+    send(self.fd, data, sizeof data, MSG_DONTWAIT | MSG_NOSIGNAL);
+    self.sent++;
+    self.last_ping_us = now;
+    self.next_ping_us = now + PING_EVERY_MS * 1000;
+}
+
+static bool receive_app(struct service *s, void *arg, struct input *in)
+{
+    uint8_t data[PAYLOAD_MAX];
+    uint32_t seq;
+    int64_t then;
+    ssize_t n = recv(self.fd, data, sizeof data, MSG_DONTWAIT);
+
+    (void)arg, (void)in;
+    if (n == 0)
+        service_unwatch_fd(s, self.fd);
+    if (n != PING_BYTES)
+        return false;
+    memcpy(&seq, data, sizeof seq);
+    memcpy(&then, data + 8, sizeof then);
+    int64_t rtt = service_now_us() - then;
+    if (seq >= self.sent || self.answered[seq] || rtt < 0 || rtt > PING_WAIT_MS * 1000)
+        return false;
+    self.answered[seq] = true;
+    self.rtt_us[self.received++] = rtt;
+    return false;
+}
+
+static int by_size(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+    return (x > y) - (x < y);
+}
+
+static bool all_answered(void *arg)
+{
+    (void)arg;
+    return self.closed || self.received == self.pings;
+}
+
+static void ping(struct agent *g)
+{
+    self.rtt_us = calloc(self.pings, sizeof *self.rtt_us);
+    self.answered = calloc(self.pings, sizeof *self.answered);
+    if (!self.rtt_us || !self.answered || self.fd < 0)
+        return;
+    service_watch_fd(&g->svc, self.fd, ZMQ_POLLIN, receive_app, NULL);
+    self.next_ping_us = service_now_us();
+    while (!g->svc.stop && !self.closed && self.received < self.pings) {
+        bool all = self.sent == self.pings;
+        int64_t until = all ? self.last_ping_us + PING_WAIT_MS * 1000 : self.next_ping_us;
+        agent_run(g, until, all_answered, NULL);
+        if (all && service_now_us() >= until)
+            break;
+        if (!all && service_now_us() >= self.next_ping_us)
+            send_ping();
+    }
+    qsort(self.rtt_us, self.received, sizeof *self.rtt_us, by_size);
+}
+
+/* ---- the result -------------------------------------------------------------------------------------------- */
+
+static json_t *median_ms(void)
+{
+    if (self.received == 0)
+        return json_null();
+    int64_t mid = self.rtt_us[self.received / 2];
+    if (self.received % 2 == 0)
+        mid = (mid + self.rtt_us[self.received / 2 - 1]) / 2;
+    return json_real((double)mid / 1000.0);
+}
+
+static json_t *result(const struct agent *g)
+{
+    const struct attempt *a = &self.settled;
+    enum path_kind path = executor_path(a);
+    const struct way_state *w = &a->way[path == PATH_DIRECT ? WAY_DIRECT : WAY_RELAY];
+    json_t *line = json_attempt(a);
+    struct addr local = a->own_seen.len ? a->own_seen : g->core.reflexive;
+    bool up = path != PATH_FAILED;
+
+    json_object_set_new(line, "event", json_string("result"));
+    json_object_set_new(line, "local", json_addr(&local));
+    json_object_set_new(line, "warm", json_boolean(a->warm));
+    json_object_set_new(line, "attach_ms", json_ms(self.attached_us, self.began_us));
+    json_object_set_new(line, "probe_ms", json_ms(self.profiled_us, self.attached_us));
+    json_object_set_new(line, "connect_ms", json_ms(up ? w->first_heard_us : 0, a->asked_us));
+    json_object_set_new(line, "confirmed_ms", json_ms(up ? w->confirmed_us : 0, a->asked_us));
+    json_object_set_new(line, "total_ms", json_ms(a->settled_us, self.began_us));
+    json_object_set_new(line, "rtt_ms", median_ms());
+    json_object_set_new(line, "attempts", json_integer(a->attempts));
+    json_object_set_new(line, "punch_sent",
+                        json_integer((json_int_t)a->way[WAY_DIRECT].punches_sent));
+    json_object_set_new(line, "punch_received",
+                        json_integer((json_int_t)a->way[WAY_DIRECT].punches_received));
+    json_object_set_new(line, "sent", json_integer(self.sent));
+    json_object_set_new(line, "received", json_integer(self.received));
+    return line;
+}
+
+static const char *text_of(const json_t *line, const char *key)
+{
+    const char *text = json_string_value(json_object_get(line, key));
+
+    return text ? text : "-";
+}
+
+static void print_result(const struct agent *g)
+{
+    json_t *line = result(g);
+
+    if (self.json) {
+        print_line(line);
+        return;
+    }
+    printf("%s", text_of(line, "path"));
+    if (executor_path(&self.settled) == PATH_DIRECT)
+        printf(" by %s", text_of(line, "technique"));
+    if (executor_path(&self.settled) != PATH_FAILED)
+        printf(", to %s, settled after %.0f ms", text_of(line, "remote"),
+               json_real_value(json_object_get(line, "total_ms")));
+    printf("\n  why: %s\n", verdict_cause(self.settled.verdict));
+    if (executor_path(&self.settled) != PATH_DIRECT)
+        printf("  what would help: %s\n", verdict_remedy(self.settled.verdict));
+    if (self.sent > 0)
+        printf("  pings: %u sent, %u answered, median %.1f ms\n", self.sent, self.received,
+               json_real_value(json_object_get(line, "rtt_ms")));
+    printf("  session: %s\n", text_of(line, "session"));
+    json_decref(line);
+}
+
+/* ---- events ------------------------------------------------------------------------------------------------- */
+
+static void on_event(struct agent *g, enum app_event event, const struct attempt *a)
+{
+    int64_t now = service_now_us();
+
+    switch (event) {
+    case APP_ATTACHED:
+        if (!self.attached_us)
+            self.attached_us = now;
+        break;
+    case APP_PROFILE: self.profiled_us = now; break;
+    case APP_OPENED:
+        if (a->side == 0)
+            self.fd = agent_take_socket(g, a);
+        break;
+    case APP_SETTLED:
+        if (a->side == 0 && !self.is_settled) {
+            self.a = a;
+            self.settled = *a;
+            self.is_settled = true;
+        }
+        break;
+    case APP_CLOSED: self.closed = self.closed || a == self.a; break;
+    default: break;
+    }
+}
+
+static bool settled(void *arg)
+{
+    (void)arg;
+    return self.is_settled;
+}
+
+static int exit_status(void)
+{
+    static const int by_path[PATH_COUNT] = {
+        [PATH_FAILED] = EXIT_FAILED,
+        [PATH_RELAYED] = EXIT_RELAYED,
+        [PATH_HALF] = EXIT_HALF,
+        [PATH_DIRECT] = EXIT_OK,
+    };
+
+    if (self.pings > 0 && self.received == 0)
+        return EXIT_FAILED;
+    return by_path[executor_path(&self.settled)];
+}
+
+static bool find_text(const char *text, const char *const *names, size_t n, uint16_t *out)
+{
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(text, names[i]) == 0) {
+            *out = (uint16_t)i;
+            return true;
+        }
+    return false;
+}
+
+int cmd_connect(int argc, char **argv)
+{
+    static struct agent agent;
+    struct peer_flags f = {.o = "text"};
+    struct agent_conf conf = {.on_event = on_event, .accept = ACCEPT_NOBODY};
+    struct connect_args args = {.mode = MODE_MANAGED};
+    const char *policy = "auto", *mode = "managed";
+    int64_t timeout_us = 15 * 1000000;
+    const struct param params[] = {
+        PEER_PARAMS(f),
+        {"name",    PARAM_TEXT,    &f.name,     "N  the own name, claimed by this key",      false},
+        {"key",     PARAM_TEXT,    &f.key,      "FILE  this peer's key, made if absent",     false},
+        {"ping",    PARAM_U32,     &self.pings, "N  exchange N pings over the path",         false},
+        {"policy",  PARAM_TEXT,    &policy,     "auto|direct|relay  which paths are wanted", false},
+        {"mode",    PARAM_TEXT,    &mode,       "managed  the hand-over",                    false},
+        {"timeout", PARAM_SECONDS, &timeout_us, "S  settle within S seconds (default 15)",   false},
+    };
+
+    self.began_us = service_now_us();
+    int n = params_parse("natterjack connect --join J --key FILE NAME|PEER-ID [--ping N]", params,
+                         sizeof params / sizeof *params, argc, argv);
+    if (n != 2)
+        return usage_error(n < 2 ? "whom to connect to?" : "unexpected argument: %s", argv[n - 1]);
+    self.json = output_json(f.o);
+    if (!peer_id_parse(argv[1], &args.target_id)) {
+        if (!name_valid(argv[1]))
+            return usage_error("\"%s\" is neither a name nor a peer id", argv[1]);
+        msg_text(args.target, sizeof args.target, argv[1]);
+    }
+    if (!find_text(policy, policy_name, POLICY_COUNT, &args.policy))
+        return usage_error("--policy takes auto, direct or relay, not \"%s\"", policy);
+    if (strcmp(mode, mode_name[MODE_MANAGED]) != 0)
+        return usage_error("--mode takes managed, not \"%s\"", mode);
+    if (self.pings > PINGS_MAX)
+        return usage_error("--ping takes at most %d", PINGS_MAX);
+    int status = peer_conf(&f, &conf);
+    if (status != EXIT_OK)
+        return status;
+
+    args.deadline_us = self.began_us + timeout_us;
+    agent_open(&agent, &conf);
+    agent_connect(&agent, &args);
+    agent_run(&agent, NEVER, settled, NULL);
+    if (self.is_settled && executor_path(&self.settled) != PATH_FAILED && self.pings > 0)
+        ping(&agent);
+    bool interrupted = agent.svc.stop_signal == SIGINT;
+    if (self.is_settled)
+        print_result(&agent);
+    for (size_t i = 0; i < ATTEMPTS_MAX; i++) /* one of them is ours, at most */
+        if (agent.core.attempts[i].state != ATTEMPT_FREE &&
+            agent.core.attempts[i].state != ATTEMPT_CLOSED)
+            agent_close_path(&agent, &agent.core.attempts[i], interrupted ? APP_CANCEL : APP_CLOSE);
+    if (!self.is_settled && !interrupted)
+        failure("stopped before the path was settled");
+    agent_close(&agent);
+    if (self.fd >= 0)
+        close(self.fd);
+    free(self.rtt_us);
+    free(self.answered);
+    if (interrupted)
+        return EXIT_INTERRUPTED;
+    return self.is_settled ? exit_status() : EXIT_FAILED;
+}

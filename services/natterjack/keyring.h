@@ -1,0 +1,27 @@
+/*
+ * keyring.h - the keys of a suite that runs on one host, as files in one directory (lib/keys.h).
+ *
+ *   authority     Ed25519 secret 64      certifies; no server process gets to see it
+ *   coordinator   X25519 secret 32       CURVE's server key, and what seals tickets
+ *   prober        Ed25519 secret 64      signs tokens
+ *   relay         X25519 secret 32       tickets are sealed to it
+ *   token         16                     admits peers to the enrolment socket
+ *   authority.pub, coordinator.pub 32, prober.cert, relay.cert 64    derived, not secret
+ */
+#ifndef KEYRING_H
+#define KEYRING_H
+
+#include "lib/join.h"
+
+struct keyring {
+    uint8_t authority[32], coordinator[32], prober[32], relay[32]; /* public keys */
+    uint8_t token[JOIN_TOKEN_BYTES];
+};
+
+/*
+ * Load what is in dir (which is created, mode 0700) and make what is missing.  False, after a sentence
+ * on stderr, when a file is unusable: it is never replaced, since peers may pin what it was.
+ */
+bool keyring_open(const char *dir, struct keyring *out);
+
+#endif

@@ -1,0 +1,158 @@
+/* listen.c - `natterjack listen`: be reachable under a name, and answer. */
+#include "lib/params.h"
+#include "services/natterjack/peer.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static struct {
+    bool json, echo, said, over;
+    int app[ATTEMPTS_MAX]; /* the application's end of each path */
+    int status;
+} self;
+
+/* The application: send back what comes, or only read it. */
+static bool receive_app(struct service *s, void *arg, struct input *in)
+{
+    uint8_t data[PAYLOAD_MAX];
+    int fd = self.app[(uintptr_t)arg];
+    ssize_t n = recv(fd, data, sizeof data, MSG_DONTWAIT);
+
+    (void)in;
+    if (n > 0 && self.echo)
+        send(fd, data, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (n == 0)
+        service_unwatch_fd(s, fd); /* closed by the session's end, told by its event */
+    return false;
+}
+
+static void say_listening(struct agent *g)
+{
+    char id[PEER_ID_TEXT];
+
+    if (self.said || !g->core.attached)
+        return;
+    self.said = true;
+    peer_id_format(&g->core.conf.id, id);
+    if (self.json) {
+        print_line(json_pack("{s:s, s:s?, s:s, s:o, s:o}", "event", "listening", "name",
+                             g->conf.name[0] ? g->conf.name : NULL, "peer", id, "profile",
+                             json_profile(&g->core.profile), "reflexive",
+                             json_addr(&g->core.reflexive)));
+        return;
+    }
+    printf("listening as %s%s%s\n", g->conf.name[0] ? g->conf.name : id,
+           g->conf.name[0] ? ", key " : "", g->conf.name[0] ? id : "");
+    fflush(stdout);
+}
+
+static void say_session(const struct attempt *a, const char *event)
+{
+    json_t *line = json_attempt(a);
+
+    if (self.json) {
+        json_object_set_new(line, "event", json_string(event));
+        print_line(line);
+        return;
+    }
+    printf("%s %s with %s: %s (%s)\n", event, json_string_value(json_object_get(line, "session")),
+           a->peer_name[0] ? a->peer_name : "a peer", path_name[executor_path(a)],
+           verdict_cause(a->verdict));
+    fflush(stdout);
+    json_decref(line);
+}
+
+static void on_opened(struct agent *g, const struct attempt *a)
+{
+    size_t path = (size_t)(a - g->core.attempts);
+
+    self.app[path] = agent_take_socket(g, a);
+    if (self.app[path] >= 0)
+        service_watch_fd(&g->svc, self.app[path], ZMQ_POLLIN, receive_app, (void *)(uintptr_t)path);
+}
+
+static void on_closed(struct agent *g, const struct attempt *a)
+{
+    size_t path = (size_t)(a - g->core.attempts);
+
+    if (self.app[path] < 0)
+        return;
+    service_unwatch_fd(&g->svc, self.app[path]);
+    close(self.app[path]);
+    self.app[path] = -1;
+}
+
+static void on_event(struct agent *g, enum app_event event, const struct attempt *a)
+{
+    switch (event) {
+    case APP_PROFILE:
+    case APP_ATTACHED:
+        if (event == APP_PROFILE || g->core.profile_known)
+            say_listening(g);
+        break;
+    case APP_REFUSED:
+        self.status = failure("%s; %s", verdict_cause(g->core.refused_verdict),
+                              verdict_remedy(g->core.refused_verdict));
+        self.over = true;
+        break;
+    case APP_OPENED: on_opened(g, a); break;
+    case APP_SETTLED: say_session(a, "session"); break;
+    case APP_PATH:
+        if (a->state == ATTEMPT_DIRECT || a->state == ATTEMPT_RELAYED)
+            say_session(a, "path");
+        break;
+    case APP_CLOSED:
+        say_session(a, "closed");
+        on_closed(g, a);
+        break;
+    default: break;
+    }
+}
+
+static bool is_over(void *arg)
+{
+    (void)arg;
+    return self.over;
+}
+
+int cmd_listen(int argc, char **argv)
+{
+    static struct agent agent;
+    struct peer_flags f = {.o = "text"};
+    struct agent_conf conf = {.on_event = on_event, .accept = ACCEPT_ANYONE};
+    const char *accept = "anyone", *mode = "managed";
+    const struct param params[] = {
+        PEER_PARAMS(f),
+        {"name",   PARAM_TEXT, &f.name,    "N  be called N; the first key to claim it keeps it", false},
+        {"key",    PARAM_TEXT, &f.key,     "FILE  this peer's key, made if absent",              false},
+        {"echo",   PARAM_FLAG, &self.echo, "   send every datagram back",                        false},
+        {"accept", PARAM_TEXT, &accept,    "anyone|nobody  who may connect",                     false},
+        {"mode",   PARAM_TEXT, &mode,      "managed  the hand-over",                             false},
+    };
+    int n = params_parse("natterjack listen --join J --name NAME --key FILE [--echo]", params,
+                         sizeof params / sizeof *params, argc, argv);
+
+    if (n != 1)
+        return usage_error("unexpected argument: %s", argv[1]);
+    self.json = output_json(f.o);
+    if (strcmp(accept, accept_name[ACCEPT_NOBODY]) == 0)
+        conf.accept = ACCEPT_NOBODY;
+    else if (strcmp(accept, accept_name[ACCEPT_ANYONE]) != 0)
+        return usage_error("--accept takes anyone or nobody, not \"%s\"", accept);
+    if (strcmp(mode, mode_name[MODE_MANAGED]) != 0)
+        return usage_error("--mode takes managed, not \"%s\"", mode);
+    int status = peer_conf(&f, &conf);
+    if (status != EXIT_OK)
+        return status;
+    for (size_t i = 0; i < ATTEMPTS_MAX; i++)
+        self.app[i] = -1;
+    agent_open(&agent, &conf);
+    agent_run(&agent, NEVER, is_over, NULL);
+    int signal = agent.svc.stop_signal;
+    agent_close(&agent);
+    return signal == SIGINT ? EXIT_INTERRUPTED : self.status;
+}

@@ -1,0 +1,56 @@
+/* main.c - the command `natterjack`: its verbs, and which function carries each out. */
+#include "services/natterjack/command.h"
+
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+/* clang-format off */
+static const struct {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    const char *help; /* arguments and purpose; each verb's --help lists its flags */
+} verbs[] = {
+    {"up",          cmd_up,          "--state DIR [--public-ip A[,B]]     run a whole suite here; prints its join string"},
+    {"join-string", cmd_join_string, "--state DIR                         print the join string of the suite that runs on DIR"},
+    {"netcheck",    cmd_netcheck,    "--join J [--key FILE]               what this host's NAT does, and what that means"},
+    {"listen",      cmd_listen,      "--join J --name N --key FILE        be reachable as N"},
+    {"connect",     cmd_connect,     "--join J --key FILE NAME|PEER-ID    open a path to a peer"},
+    {"keygen",      cmd_keygen,      "FILE                                make a peer key and print its peer id"},
+    {"sessions",    cmd_sessions,    "[--pending]                         sessions"},
+    {"session",     cmd_session,     "SID                                 one session"},
+    {"explain",     cmd_explain,     "SID                                 why a session went as it did"},
+    {"cancel",      cmd_cancel,      "SID                                 end a session"},
+    {"peers",       cmd_peers,       "                                    peers that are attached"},
+    {"peer",        cmd_peer,        "NAME|PEER-ID                        one peer"},
+    {"relays",      cmd_relays,      "                                    relays and their load"},
+    {"stats",       cmd_stats,       "                                    counters of every outcome"},
+    {"state",       cmd_state,       "PROCESS                             what coordinator, classifier, prober or relay holds"},
+    {"health",      cmd_health,      "[--live|--ready]                    exit status 0 when the suite is well, else 1"},
+};
+/* clang-format on */
+
+static int usage(FILE *f)
+{
+    fprintf(f, "usage: natterjack VERB ...   (natterjack VERB --help lists a verb's flags)\n\n");
+    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
+        fprintf(f, "  %-12s %s\n", verbs[i].name, verbs[i].help);
+    fprintf(f, "\nVerbs about a running suite take --state DIR or --socket PATH; all that print "
+               "take -o json.\n");
+    return f == stdout ? EXIT_OK : EXIT_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+    signal(SIGPIPE,
+           SIG_IGN); /* a process that goes away while it is asked is an error, not our end */
+    if (argc < 2)
+        return usage(stderr);
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0)
+        return usage(stdout);
+    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
+        if (strcmp(argv[1], verbs[i].name) == 0)
+            return verbs[i].run(argc - 1, argv + 1);
+    return usage_error("no such verb: %s (natterjack --help lists them)", argv[1]);
+}

@@ -1,0 +1,147 @@
+/* netcheck.c - `natterjack netcheck`: what this host's NAT does, and what that means for reaching others. */
+#include "lib/params.h"
+#include "services/natterjack/peer.h"
+
+#include <signal.h>
+#include <stdio.h>
+
+static bool done, refused;
+static int64_t deadline_us;
+
+static void on_event(struct agent *g, enum app_event event, const struct attempt *a)
+{
+    (void)g, (void)a;
+    done = done || event == APP_PROFILE;
+    refused = refused || event == APP_REFUSED;
+}
+
+static bool is_done(void *arg)
+{
+    (void)arg;
+    return done || refused;
+}
+
+/* The kinds of far side that people meet, in their words. */
+static const struct kind {
+    const char *name, *text;
+    struct profile profile;
+} kinds[] = {
+    {"open",
+     "a host with a public address and no firewall",                          {.mapping = NAT_NONE, .filtering = NAT_NONE}                           },
+    {"cone",
+     "a host behind an ordinary home router",                                 {.mapping = NAT_EI, .filtering = NAT_APD, .allocation = ALLOC_PRESERVE}},
+    {"symmetric",
+     "a host behind a NAT that draws a new random port for each destination", {.mapping = NAT_APD, .filtering = NAT_APD, .allocation = ALLOC_RANDOM} },
+};
+
+static bool direct_to(const struct profile *own, bool token, const struct kind *k)
+{
+    const bool tokens[2] = {token, true};
+    enum verdict reason;
+    struct plan plan = strategy_plan(own, &k->profile, tokens, POLICY_AUTO, 0, &reason);
+
+    return plan.n > 0 && plan.v[0].technique != TECHNIQUE_RELAYED;
+}
+
+static const char *mapping_text(const struct profile *p)
+{
+    switch (p->mapping) {
+    case NAT_NONE: return "no NAT: packets leave with the host's own address";
+    case NAT_EI: return "one public port towards everybody (endpoint-independent mapping)";
+    case NAT_AD: return "a new public port for each remote address (address-dependent mapping)";
+    case NAT_APD:
+        return "a new public port for each remote address and port (address- and port-dependent "
+               "mapping)";
+    default: return "not known: too few probes were answered";
+    }
+}
+
+static const char *allocation_text(const struct profile *p)
+{
+    switch (p->allocation) {
+    case ALLOC_PRESERVE: return "the public port is the local one where possible";
+    case ALLOC_CONTIGUOUS: return "public ports follow one another";
+    case ALLOC_RANDOM: return "public ports are drawn at random";
+    default: return "not known";
+    }
+}
+
+static int print_text(const struct agent *g, bool udp)
+{
+    const struct profile *p = &g->core.profile;
+    char local[ADDR_TEXT_MAX], seen[ADDR_TEXT_MAX];
+
+    if (!udp) {
+        printf("UDP: blocked - %s\n  what would help: %s\n", verdict_cause(VERDICT_udp_blocked),
+               verdict_remedy(VERDICT_udp_blocked));
+        return EXIT_FAILED;
+    }
+    printf("this host:    %s, seen from outside as %s\n",
+           addr_format(&g->core.conf.local, local, sizeof local),
+           addr_format(&g->core.reflexive, seen, sizeof seen));
+    printf("mapping:      %s\n", mapping_text(p));
+    printf("allocation:   %s\n", allocation_text(p));
+    printf("filtering:    %s\n", p->filtering == NAT_UNKNOWN
+                                     ? "not measured; assumed to let in only what was sent to"
+                                     : behaviour_name[p->filtering]);
+    printf("also called:  %s\n", profile_display(p));
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        printf("to %s: %s\n", kinds[i].text,
+               direct_to(p, true, &kinds[i]) ? "a direct path" : "over the relay");
+    return EXIT_OK;
+}
+
+static int print_json(const struct agent *g, bool udp)
+{
+    char id[PEER_ID_TEXT];
+    json_t *reach = json_object();
+
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        json_object_set_new(reach, kinds[i].name,
+                            json_string(udp && direct_to(&g->core.profile, true, &kinds[i])
+                                            ? "direct"
+                                            : "relayed"));
+    print_line(json_pack("{s:s, s:s, s:b, s:o, s:o, s:o, s:o, s:s?, s:s?}", "event", "netcheck",
+                         "peer", peer_id_format(&g->core.conf.id, id), "udp", udp, "local",
+                         json_addr(&g->core.conf.local), "reflexive", json_addr(&g->core.reflexive),
+                         "profile", json_profile(&g->core.profile), "reach", reach, "verdict",
+                         udp ? NULL : verdict_name(VERDICT_udp_blocked), "remedy",
+                         udp ? NULL : verdict_remedy(VERDICT_udp_blocked)));
+    return udp ? EXIT_OK : EXIT_FAILED;
+}
+
+int cmd_netcheck(int argc, char **argv)
+{
+    static struct agent agent;
+    struct peer_flags f = {.o = "text"};
+    struct agent_conf conf = {.on_event = on_event, .accept = ACCEPT_NOBODY};
+    int64_t timeout_us = 15 * 1000000;
+    const struct param params[] = {
+        PEER_PARAMS(f),
+        {"key",     PARAM_TEXT,    &f.key,      "FILE  this peer's key, made if absent",   false},
+        {"timeout", PARAM_SECONDS, &timeout_us, "S  give up after S seconds (default 15)", false},
+    };
+
+    deadline_us = service_now_us() + timeout_us;
+    if (params_parse("natterjack netcheck --join J [--key FILE]", params,
+                     sizeof params / sizeof *params, argc, argv) != 1)
+        return usage_error("unexpected argument: %s", argv[1]);
+    bool json = output_json(f.o);
+    int status = peer_conf(&f, &conf);
+    if (status != EXIT_OK)
+        return status;
+    agent_open(&agent, &conf);
+    agent_run(&agent, deadline_us, is_done, NULL);
+    int stopped = agent.svc.stop_signal;
+    if (done)
+        status = json ? print_json(&agent, agent.core.tokens.n > 0)
+                      : print_text(&agent, agent.core.tokens.n > 0);
+    else if (stopped)
+        status = stopped == SIGINT ? EXIT_INTERRUPTED : EXIT_FAILED;
+    else {
+        enum verdict why = refused ? agent.core.refused_verdict : VERDICT_coordinator_unreachable;
+        status = failure("%s; %s", verdict_cause(why), verdict_remedy(why));
+    }
+    agent_close(&agent);
+    return status;
+}

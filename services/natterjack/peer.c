@@ -1,0 +1,111 @@
+/* peer.c - see peer.h. */
+#include "services/natterjack/peer.h"
+#include "lib/keys.h"
+#include "lib/log.h"
+
+#include <errno.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int read_join(const char *arg, struct join *out)
+{
+    char text[JOIN_PASTE_MAX + 1], err[JOIN_ERROR_MAX];
+
+    if (!arg)
+        arg = getenv("NATTERJACK_JOIN");
+    if (!arg)
+        return usage_error("--join is required (or $NATTERJACK_JOIN)");
+    if (arg[0] == '@') {
+        FILE *f = fopen(arg + 1, "re");
+        if (!f)
+            return failure("cannot read %s: %s", arg + 1, strerror(errno));
+        size_t n = fread(text, 1, JOIN_PASTE_MAX, f);
+        fclose(f);
+        text[n] = '\0';
+        arg = text;
+    }
+    if (!join_parse(arg, out, err))
+        return usage_error("the join string %s", err);
+    return EXIT_OK;
+}
+
+int peer_conf(const struct peer_flags *f, struct agent_conf *conf)
+{
+    log_init("executor");
+    if (!f->verbose)
+        log_quiet();
+    if (sodium_init() < 0)
+        return failure("libsodium does not start");
+    int status = read_join(f->join, &conf->join);
+    if (status != EXIT_OK)
+        return status;
+    conf->name = f->name ? f->name : "";
+    if (f->name && !name_valid(f->name))
+        return usage_error("\"%s\" is no name: 1 to 63 of a-z 0-9 . _ -", f->name);
+    if (f->key) {
+        if (!key_create_x25519(f->key, conf->secret, conf->id.b))
+            return failure("cannot use the key file %s: %s", f->key,
+                           errno == EACCES   ? "it must be readable by its owner alone (mode 0600)"
+                           : errno == EINVAL ? "it does not hold a key"
+                                             : strerror(errno));
+    } else {
+        randombytes_buf(conf->secret, sizeof conf->secret);
+        crypto_scalarmult_base(conf->id.b, conf->secret);
+    }
+    return EXIT_OK;
+}
+
+void print_line(json_t *line)
+{
+    json_dumpf(line, stdout, JSON_COMPACT | JSON_REAL_PRECISION(9));
+    fputc('\n', stdout);
+    fflush(stdout);
+    json_decref(line);
+}
+
+json_t *json_ms(int64_t at_us, int64_t since_us)
+{
+    if (at_us <= 0)
+        return json_null();
+    return json_real((double)(at_us - since_us) / 1000.0);
+}
+
+json_t *json_addr(const struct addr *a)
+{
+    char text[ADDR_TEXT_MAX];
+
+    return a->len ? json_string(addr_format(a, text, sizeof text)) : json_null();
+}
+
+json_t *json_profile(const struct profile *p)
+{
+    return json_pack("{s:s, s:s, s:s, s:i, s:s}", "mapping", behaviour_name[p->mapping],
+                     "allocation", allocation_name[p->allocation], "filtering",
+                     behaviour_name[p->filtering], "confidence", p->confidence, "display",
+                     profile_display(p));
+}
+
+const char *attempt_technique(const struct attempt *a)
+{
+    return executor_path(a) == PATH_DIRECT ? technique_name[a->technique] : NULL;
+}
+
+json_t *json_attempt(const struct attempt *a)
+{
+    static const struct sid none;
+    char sid[SID_TEXT], peer[PEER_ID_TEXT];
+    const struct addr *remote = executor_path(a) == PATH_DIRECT    ? &a->way[WAY_DIRECT].remote
+                                : executor_path(a) == PATH_RELAYED ? &a->relay.addr
+                                                                   : &(const struct addr){0};
+    bool known = !sid_eq(&a->session, &none);
+
+    return json_pack("{s:s?, s:s?, s:s?, s:s, s:s?, s:o, s:s?, s:s, s:s}", "session",
+                     known ? sid_format(&a->session, sid) : NULL, "peer",
+                     peer_id_none(&a->peer) ? NULL : peer_id_format(&a->peer, peer), "name",
+                     a->peer_name[0] ? a->peer_name : NULL, "path", path_name[executor_path(a)],
+                     "technique", attempt_technique(a), "remote", json_addr(remote), "kind",
+                     a->kind[0] ? a->kind : NULL, "verdict", verdict_name(a->verdict), "remedy",
+                     verdict_remedy(a->verdict));
+}

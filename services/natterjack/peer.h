@@ -1,0 +1,45 @@
+/* peer.h - what connect, listen and netcheck share: their flags, the agent, and events as JSON lines. */
+#ifndef PEER_H
+#define PEER_H
+
+#include "services/executor/agent_shell.h"
+#include "services/natterjack/command.h"
+
+#include <jansson.h>
+
+/* The flags that every peer verb takes; see PEER_PARAMS. */
+struct peer_flags {
+    const char *join, *key, *name, *o;
+    bool verbose;
+};
+
+#define PEER_PARAMS(f)                                                                         \
+    {"join", PARAM_TEXT, &(f).join, "J  the join string, or @FILE (default $NATTERJACK_JOIN)", \
+     false},                                                                                   \
+        {"o", PARAM_TEXT, &(f).o, "json|text  how to print", false},                           \
+    {                                                                                          \
+        "verbose", PARAM_FLAG, &(f).verbose, "   log what happens on stderr", false            \
+    }
+
+/*
+ * Fill in conf's join string, key and name.  Without a key file the key lives as long as the process.
+ * Returns EXIT_OK, or another status after a sentence on stderr.
+ */
+int peer_conf(const struct peer_flags *f, struct agent_conf *conf);
+
+/* Print one JSON line on stdout at once, and release it. */
+void print_line(json_t *line);
+
+/* A time in ms since another, or null when it has not come (0 or less). */
+json_t *json_ms(int64_t at_us, int64_t since_us);
+
+json_t *json_addr(const struct addr *a); /* text, or null */
+json_t *json_profile(const struct profile *p);
+
+/* "session", "peer", "name", "path", "technique", "remote", "kind", "verdict", "remedy" of an attempt. */
+json_t *json_attempt(const struct attempt *a);
+
+/* The technique that counts in reports: the name, or NULL unless the path is direct. */
+const char *attempt_technique(const struct attempt *a);
+
+#endif

@@ -1,0 +1,45 @@
+/*
+ * supervisor.h - keep a few child processes running until told to stop.
+ *
+ * A child says that it is ready by a line on the descriptor in NATTERJACK_READY_FD.  One that dies is
+ * started again: at once, and with a growing pause when it keeps dying young.  SIGTERM, SIGINT and
+ * SIGHUP end all; and when the supervisor itself is killed, the kernel kills its children.
+ */
+#ifndef SUPERVISOR_H
+#define SUPERVISOR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+enum {
+    CHILDREN_MAX = 8,
+    CHILD_ARGS_MAX = 24,
+    READY_LIMIT_MS = 10000, /* from a start until ready */
+    START_TRIES = 3,        /* of each child, until all have been ready once */
+    BACKOFF_MIN_MS = 100,   /* the second restart; doubled after each further early death */
+    BACKOFF_MAX_MS = 10000,
+    STABLE_MS = 2000,     /* ready for so long: its next death is a first one again */
+    STOP_LIMIT_MS = 3000, /* from SIGTERM to SIGKILL */
+};
+
+struct child {
+    const char *name;                     /* in the log */
+    const char *path;                     /* the program */
+    const char *argv[CHILD_ARGS_MAX + 1]; /* NULL at the end; borrowed, like all text here */
+    /* the rest is the supervisor's */
+    pid_t pid; /* 0: not running */
+    int ready_fd;
+    bool ready;
+    unsigned tries;
+    int64_t started_us, ready_us, restart_us, backoff_us;
+};
+
+/*
+ * Start the children; when all have become ready call on_ready(arg) once, and then keep them running.
+ * Returns the exit status: 0 after a signal to stop, 1 when the start failed or on_ready said so.
+ */
+int supervise(struct child *children, size_t n, bool (*on_ready)(void *arg), void *arg);
+
+#endif
