@@ -1,0 +1,263 @@
+/* ground.c - see ground.h. */
+#include "tests/lib/ground.h"
+
+#include <criterion/criterion.h>
+#include <ctype.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { ARGS_MAX = 64 };
+
+static const char pub[] = "pub=open,ip=203.0.113.10+203.0.113.11";
+
+static int64_t now_ms(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static size_t append(const char **argv, size_t n, const char *const *more)
+{
+    for (; *more && n < ARGS_MAX - 1; more++)
+        argv[n++] = *more;
+    argv[n] = NULL;
+    return n;
+}
+
+static struct ground_run spawn(struct ground *g, const char *host, const char *const *argv)
+{
+    int fd[2];
+    struct ground_run r = {0};
+
+    cr_assert_eq(pipe(fd), 0);
+    fcntl(fd[0], F_SETFD, FD_CLOEXEC);
+    r.pid = lab_spawn(&g->lab, host, fd[1], argv);
+    r.out = fd[0];
+    close(fd[1]);
+    cr_assert_gt(r.pid, 0);
+    return r;
+}
+
+/* One line of text within ms; false at the end of it all. */
+static bool text_line(struct ground_run *r, char *line, size_t cap, int ms)
+{
+    int64_t end = now_ms() + ms;
+
+    for (;;) {
+        char *eol = memchr(r->line, '\n', r->n);
+        if (eol || r->n == sizeof r->line) {
+            size_t len = eol ? (size_t)(eol - r->line) : r->n;
+            snprintf(line, cap, "%.*s", (int)len, r->line);
+            len += eol != NULL;
+            memmove(r->line, r->line + len, r->n - len);
+            r->n -= len;
+            return true;
+        }
+        struct pollfd p = {.fd = r->out, .events = POLLIN};
+        int64_t left = end - now_ms();
+        if (left <= 0 || poll(&p, 1, (int)left) != 1)
+            return false;
+        ssize_t got = read(r->out, r->line + r->n, sizeof r->line - r->n);
+        if (got <= 0)
+            return false;
+        r->n += (size_t)got;
+    }
+}
+
+json_t *ground_line(struct ground_run *r, int ms)
+{
+    char line[4096];
+    int64_t end = now_ms() + ms;
+
+    while (now_ms() < end && text_line(r, line, sizeof line, (int)(end - now_ms()))) {
+        json_error_t why;
+        json_t *value = line[0] == '{' ? json_loads(line, 0, &why) : NULL;
+        if (value)
+            return value;
+        fprintf(stderr, "%s\n", line); /* a log line: the reader of a failure wants it */
+    }
+    return NULL;
+}
+
+static void end(struct ground_run *r, int *status)
+{
+    int s = -1;
+
+    cr_assert_eq(waitpid(r->pid, &s, 0), r->pid);
+    close(r->out);
+    *status = WIFEXITED(s) ? WEXITSTATUS(s) : 128 + WTERMSIG(s);
+}
+
+json_t *ground_result(struct ground_run *r, int *status)
+{
+    json_t *last = NULL, *next;
+
+    while ((next = ground_line(r, 2 * GROUND_WAIT_MS))) {
+        json_decref(last);
+        last = next;
+    }
+    kill(r->pid, SIGKILL); /* it has closed its output: it has ended, or hangs */
+    int killed;
+    end(r, &killed);
+    cr_assert_not_null(last, "the program printed no result");
+    *status = killed;
+    return last;
+}
+
+struct ground_run ground_start(struct ground *g, const char *host, const char *verb,
+                               const char *const *more)
+{
+    char key[128];
+    const char *argv[ARGS_MAX];
+
+    snprintf(key, sizeof key, "%s/%s.key", g->dir, host);
+    size_t n = append(argv, 0,
+                      (const char *const[]){BIN_DIR "/natterjack", verb, "-o", "json", "--join",
+                                            g->join, "--key", key, NULL});
+    append(argv, n, more);
+    return spawn(g, host, argv);
+}
+
+struct ground_run ground_listen(struct ground *g, const char *host)
+{
+    struct ground_run r =
+        ground_start(g, host, "listen", (const char *const[]){"--name", host, "--echo", NULL});
+    json_t *line = ground_line(&r, GROUND_WAIT_MS);
+
+    cr_assert(line && strcmp(ground_text(line, "event"), "listening") == 0, "%s does not listen",
+              host);
+    json_decref(line);
+    return r;
+}
+
+json_t *ground_connect(struct ground *g, const char *host, const char *to, const char *const *more,
+                       int *status)
+{
+    const char *argv[ARGS_MAX];
+
+    append(argv, append(argv, 0, (const char *const[]){to, NULL}), more);
+    struct ground_run r = ground_start(g, host, "connect", argv);
+    return ground_result(&r, status);
+}
+
+json_t *ground_admin(struct ground *g, const char *verb, const char *argument)
+{
+    char state[96];
+    int status;
+
+    snprintf(state, sizeof state, "%s/suite", g->dir);
+    struct ground_run r = spawn(g, "pub",
+                                (const char *const[]){BIN_DIR "/natterjack", verb, "-o", "json",
+                                                      "--state", state, argument, NULL});
+    char text[65536];
+    size_t n = 0;
+    ssize_t got;
+    while (n < sizeof text && (got = read(r.out, text + n, sizeof text - n)) > 0)
+        n += (size_t)got;
+    end(&r, &status);
+    json_error_t why;
+    return json_loadb(text, n, JSON_DECODE_ANY, &why);
+}
+
+void ground_open(struct ground *g, const char *const *lab_args)
+{
+    const char *argv[ARGS_MAX];
+    char state[96];
+
+    *g = (struct ground){.delay_us = 20000};
+    snprintf(g->dir, sizeof g->dir, "/tmp/natterjack-test.XXXXXX");
+    cr_assert_not_null(mkdtemp(g->dir));
+    size_t n = append(argv, 0, lab_args);
+    append(argv, n, (const char *const[]){pub, NULL});
+    cr_assert(lab_start(&g->lab, argv), "no lab: root, /dev/net/tun and nft are needed");
+    snprintf(state, sizeof state, "%s/suite", g->dir);
+    struct ground_run up =
+        spawn(g, "pub",
+              (const char *const[]){BIN_DIR "/natterjack", "up", "--state", state, "--public-ip",
+                                    "203.0.113.10,203.0.113.11", NULL});
+    char line[1024];
+    do
+        cr_assert(text_line(&up, line, sizeof line, GROUND_WAIT_MS), "the suite does not come up");
+    while (strncmp(line, "nj1", 3) != 0);
+    snprintf(g->join, sizeof g->join, "%s", line);
+}
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+    (void)st, (void)type, (void)ftw;
+    return remove(path);
+}
+
+void ground_close(struct ground *g)
+{
+    lab_stop(&g->lab); /* ends all that runs in it */
+    while (waitpid(-1, NULL, WNOHANG) > 0)
+        ;
+    nftw(g->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+/* Whose command line is "natterjack-PROCESS ... DIR..."? */
+static bool is_ours(const struct ground *g, long pid, const char *process)
+{
+    char path[64], text[4096], name[64];
+    FILE *f;
+
+    snprintf(path, sizeof path, "/proc/%ld/cmdline", pid);
+    f = fopen(path, "re");
+    if (!f)
+        return false;
+    size_t n = fread(text, 1, sizeof text - 1, f);
+    fclose(f);
+    for (size_t i = 0; i < n; i++)
+        if (text[i] == '\0')
+            text[i] = ' ';
+    text[n] = '\0';
+    snprintf(name, sizeof name, "natterjack-%s ", process);
+    return strncmp(text, name, strlen(name)) == 0 && strstr(text, g->dir);
+}
+
+void ground_kill(struct ground *g, const char *process)
+{
+    DIR *proc = opendir("/proc");
+    struct dirent *e;
+    bool found = false;
+
+    while (proc && (e = readdir(proc)))
+        if (isdigit((unsigned char)e->d_name[0]) && is_ours(g, atol(e->d_name), process))
+            found = kill((pid_t)atol(e->d_name), SIGKILL) == 0 || found;
+    closedir(proc);
+    cr_assert(found, "no %s runs", process);
+}
+
+const char *ground_text(const json_t *line, const char *key)
+{
+    const char *text = json_string_value(json_object_get(line, key));
+
+    return text ? text : "";
+}
+
+double ground_number(const json_t *line, const char *key)
+{
+    const json_t *v = json_object_get(line, key);
+
+    return json_is_number(v) ? json_number_value(v) : -1;
+}
+
+unsigned ground_times(const char *name, unsigned usual)
+{
+    const char *text = getenv(name);
+
+    return text && atoi(text) > 0 ? (unsigned)atoi(text) : usual;
+}

@@ -1,0 +1,137 @@
+/*
+ * world.h - the whole suite and its peers in virtual time: every real core, the laboratory's NATs and
+ * lines between them, and a schedule of loss, duplication, reordering and crashes, all from one seed.
+ *
+ * What is modelled, and not run for real: the bus (prompt, in order) and the TCP connections of peers to
+ * the coordinator (in order; a lost segment costs a retransmission's time; down while either end is).
+ * The store is the real one, in memory.
+ */
+#ifndef WORLD_H
+#define WORLD_H
+
+#include "lib/store.h"
+#include "services/classifier/classifier.h"
+#include "services/coordinator/coordinator.h"
+#include "services/executor/executor.h"
+#include "services/prober/prober.h"
+#include "services/relay/relay.h"
+#include "tests/natlab/net.h"
+
+enum {
+    WORLD_PEERS_MAX = 16,
+    WORLD_EVENTS_MAX = 4096,
+    WORLD_SLOTS = 2048, /* UDP packets under way */
+    WORLD_RESULTS_MAX = 64,
+};
+
+/* One peer's host. */
+struct world_peer_conf {
+    struct nat_conf nat;
+    bool has_nat;
+};
+
+struct world_conf {
+    uint64_t seed;
+    int64_t delay_us; /* one way between any two hosts */
+    int64_t jitter_us;
+    uint32_t loss_ppm, dup_ppm; /* of each direction of each line */
+    size_t n_peers;
+    struct world_peer_conf peers[WORLD_PEERS_MAX];
+};
+
+/* How an attempt that side 0 began has ended, as its application was told. */
+struct world_result {
+    size_t from, to;
+    uint64_t nonce;
+    bool settled, failed_by_crash;
+    struct attempt at; /* a copy as of settling */
+    int64_t began_us, settled_us;
+};
+
+struct world_event {
+    int64_t at_us;
+    uint64_t order;
+    enum world_event_kind {
+        WORLD_BUS,      /* msg from service to service */
+        WORLD_TO_COORD, /* msg of a peer, by its connection */
+        WORLD_TO_PEER,  /* msg of the coordinator */
+        WORLD_LINK_UP,
+        WORLD_LINK_DOWN,
+        WORLD_RESTART, /* of what has crashed */
+    } kind;
+    enum role from, to;
+    size_t peer;
+    uint32_t life; /* of the connection that it belongs to */
+    bool enrolling;
+    struct msg msg;
+};
+
+struct world_peer {
+    struct executor core;
+    struct executor_conf conf;
+    bool up;
+    bool front; /* enrolled once: connects to the front */
+    uint32_t life, conn;
+    bool linked;
+    int64_t to_coord_us, to_peer_us; /* when the last message each way arrives: order is kept */
+    size_t host;
+    struct addr sockets[1 + SAMPLES_MAX];
+    uint64_t received, next_nonce; /* application datagrams; attempts */
+    uint64_t echo_left;
+};
+
+struct world {
+    struct world_conf conf;
+    struct rng rng;
+    int64_t now_us;
+    struct net *net;
+    struct net_slot *slots;
+    struct nat *nats[WORLD_PEERS_MAX];
+    struct store *store;
+    struct prober prober;
+    struct classifier classifier;
+    struct coordinator coordinator;
+    struct relay relay;
+    struct coordinator_conf coordinator_conf;
+    struct relay_conf relay_conf;
+    void *coordinator_memory, *relay_memory, *classifier_memory;
+    bool coordinator_up, relay_up;
+    uint32_t next_conn;
+    size_t suite; /* host of prober and relay */
+    struct world_peer peers[WORLD_PEERS_MAX];
+    struct world_event *events; /* a heap */
+    size_t n_events;
+    uint64_t order;
+    uint64_t hash;    /* of all that happened */
+    uint64_t unicast; /* UDP packets from peer to peer, past the senders' NATs */
+    struct world_result results[WORLD_RESULTS_MAX];
+    size_t n_results;
+    struct outputs out;
+};
+
+/* All are up, nothing has happened yet.  Asserts what a test can't go on without. */
+void world_open(struct world *w, const struct world_conf *conf);
+void world_close(struct world *w);
+
+/* Let things happen until then. */
+void world_run(struct world *w, int64_t until_us);
+
+/* Peer from asks for a path to peer to; returns the index of its result. */
+size_t world_connect(struct world *w, size_t from, size_t to, enum policy policy,
+                     int64_t timeout_us);
+
+/* The application of one side of a settled attempt sends one datagram. */
+void world_send(struct world *w, size_t peer, uint32_t path, const void *data, size_t len);
+
+/* Kill -9, and start again after down_us. */
+void world_crash_coordinator(struct world *w, int64_t down_us);
+void world_crash_relay(struct world *w, int64_t down_us);
+void world_crash_peer(struct world *w, size_t peer, int64_t down_us);
+
+/* The other side's attempt of this session, or NULL. */
+const struct attempt *world_other_side(const struct world *w, const struct world_result *r);
+
+/* A NAT in one word for tests: "ei/preserve/apd" and so on, or "open". */
+struct world_peer_conf world_nat(const char *text);
+
+#endif

@@ -1,0 +1,106 @@
+/*
+ * test_faults.c - kill -9 in the middle of real sessions: what keeps flowing, and what comes back.
+ *
+ * The pings are 100 ms apart, so that lost ones tell how long nothing flowed.
+ */
+#include "tests/lib/ground.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
+
+static struct ground ground;
+
+#define ARGS(...) ((const char *const[]){__VA_ARGS__, NULL})
+
+enum { PINGS = 60, LOST_MAX = 20 /* 2 s */ };
+
+TestSuite(faults, .timeout = 120);
+
+/* Start a pinging session, kill a process while it runs, and return the result. */
+static json_t *kill_during(const char *from, const char *to, const char *process, int *status)
+{
+    struct ground_run r =
+        ground_start(&ground, from, "connect", ARGS(to, "--ping", "60", "--timeout", "10"));
+    json_t *line;
+    bool settled = false;
+
+    for (int i = 0; i < 2000 && !settled; i++) { /* bounded: each question takes some ms */
+        json_t *sessions = ground_admin(&ground, "sessions", NULL);
+        size_t k;
+        json_t *s;
+        json_array_foreach(sessions, k, s)
+        {
+            const char *state = ground_text(s, "state");
+            settled = settled || strcmp(state, "direct") == 0 || strcmp(state, "relayed") == 0;
+        }
+        json_decref(sessions);
+    }
+    cr_assert(settled);
+    ground_kill(&ground, process);
+    line = ground_result(&r, status);
+    return line;
+}
+
+static void open_ground(void)
+{
+    ground_open(&ground, ARGS("--delay", "20ms", "alice=ei/preserve/apd", "bob=ei/random/apd",
+                              "carol=apd/random/apd", "dave=apd/random/apd"));
+    ground_listen(&ground, "bob");
+    ground_listen(&ground, "dave");
+}
+
+static void new_sessions_work(void)
+{
+    int status;
+    json_t *line = ground_connect(&ground, "alice", "bob", ARGS("--ping", "1"), &status);
+
+    cr_assert_eq(status, 0, "%s", ground_text(line, "verdict"));
+    printf("a new session after the kill: total %.0f ms\n", ground_number(line, "total_ms"));
+    json_decref(line);
+    line = ground_connect(&ground, "carol", "dave", ARGS("--ping", "1"), &status);
+    cr_assert_eq(status, 3, "%s", ground_text(line, "verdict"));
+    json_decref(line);
+}
+
+static void expect_kept(const char *from, const char *to, const char *process, double lost_max)
+{
+    int status;
+    json_t *line = kill_during(from, to, process, &status);
+    double lost = ground_number(line, "sent") - ground_number(line, "received");
+
+    printf("%s to %s (%s), %s killed: %.0f of %.0f pings lost\n", from, to,
+           ground_text(line, "path"), process, lost, ground_number(line, "sent"));
+    cr_assert_eq(ground_number(line, "sent"), PINGS);
+    cr_assert_leq(lost, lost_max);
+    json_decref(line);
+}
+
+Test(faults, a_killed_coordinator_interrupts_no_path)
+{
+    open_ground();
+    expect_kept("alice", "bob", "coordinator", 0);
+    new_sessions_work();
+    expect_kept("carol", "dave", "coordinator", 0);
+    new_sessions_work();
+    ground_close(&ground);
+}
+
+Test(faults, a_killed_relay_interrupts_no_direct_path_and_a_relayed_one_for_two_seconds_at_most)
+{
+    open_ground();
+    expect_kept("alice", "bob", "relay", 0);
+    new_sessions_work();
+    expect_kept("carol", "dave", "relay", LOST_MAX);
+    new_sessions_work();
+    ground_close(&ground);
+}
+
+Test(faults, a_killed_prober_or_classifier_is_missed_by_nobody)
+{
+    open_ground();
+    ground_kill(&ground, "prober");
+    ground_kill(&ground, "classifier");
+    new_sessions_work();
+    ground_close(&ground);
+}

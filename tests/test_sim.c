@@ -1,0 +1,251 @@
+/*
+ * test_sim.c - the whole system in virtual time: every core, modelled NATs, a bad network, crashes.
+ *
+ * Whatever is lost, duplicated, reordered or killed:
+ *   1. every attempt settles by its deadline, with a verdict that is not "unknown";
+ *   2. when things have calmed down, both sides of a session that lives say the same of it;
+ *   3. under the relay policy no packet goes from peer to peer;
+ *   4. a pair whose NATs allow it is direct when nothing was killed, and a pair of two random ones is not;
+ *   5. the same seed gives the same run.
+ * An assertion prints its seed; SEED=n runs that one alone.
+ */
+#include "tests/sim/world.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { PEERS = 6, SESSIONS = 10, SECOND = 1000000 };
+
+static struct world w;
+
+static const char *const nats[] = {"open",           "ei/preserve/apd", "ei/random/apd",
+                                   "ei/preserve/ei", "ei/random/ad",    "apd/random/apd",
+                                   "apd/random/ei",  "ad/random/ad",    "apd/preserve/apd"};
+enum { NATS = sizeof nats / sizeof *nats };
+
+static struct world_conf two(const char *a, const char *b, uint64_t seed)
+{
+    struct world_conf c = {.seed = seed, .delay_us = 20000, .n_peers = 2};
+
+    c.peers[0] = world_nat(a);
+    c.peers[1] = world_nat(b);
+    return c;
+}
+
+/* Warm both, connect, and return how it ended. */
+static const struct world_result *pair(const struct world_conf *c, enum policy policy)
+{
+    world_open(&w, c);
+    world_run(&w, 2 * SECOND);
+    size_t r = world_connect(&w, 0, 1, policy, 15 * SECOND);
+    world_run(&w, w.now_us + 16 * SECOND);
+    return &w.results[r];
+}
+
+TestSuite(sim, .timeout = 300);
+
+Test(sim, two_port_restricted_peers_are_direct_within_the_physics)
+{
+    struct world_conf c = two("ei/preserve/apd", "ei/random/apd", 1);
+    const struct world_result *r = pair(&c, POLICY_AUTO);
+    const struct way_state *direct = &r->at.way[WAY_DIRECT];
+    int64_t d = c.delay_us, floor_us = 2 * d + d; /* F = max(2a, a + b) + d */
+
+    cr_assert(r->settled);
+    cr_assert_eq(r->at.state, ATTEMPT_DIRECT, "%s", verdict_name(r->at.verdict));
+    cr_assert(r->at.warm);
+    cr_assert_leq(direct->first_heard_us - r->at.asked_us, floor_us * 135 / 100);
+    cr_assert_leq(direct->confirmed_us - r->at.asked_us, (floor_us + d) * 135 / 100);
+    cr_assert_eq(world_other_side(&w, r)->state, ATTEMPT_DIRECT);
+    world_close(&w);
+}
+
+Test(sim, two_random_nats_are_relayed_at_once_and_say_why)
+{
+    struct world_conf c = two("apd/random/apd", "apd/random/apd", 2);
+    const struct world_result *r = pair(&c, POLICY_AUTO);
+
+    cr_assert(r->settled);
+    cr_assert_eq(r->at.state, ATTEMPT_RELAYED);
+    cr_assert_eq(r->at.verdict, VERDICT_both_random, "%s", verdict_name(r->at.verdict));
+    cr_assert_lt(r->settled_us - r->began_us, SECOND);
+    cr_assert_eq(r->at.way[WAY_DIRECT].punches_sent, 0);
+    world_close(&w);
+}
+
+static uint64_t peer_to_peer(const struct world *world)
+{
+    const struct net *n = world->net;
+    uint64_t sum = 0;
+
+    for (size_t h = 0; h < n->n_hosts; h++)
+        for (size_t l = 0; l < n->n_lines; l++)
+            if (h != world->suite && l != n->hosts[world->suite].line)
+                sum += n->sent[h][l].packets;
+    return sum;
+}
+
+Test(sim, the_relay_policy_sends_nothing_from_peer_to_peer)
+{
+    struct world_conf c = two("ei/preserve/ei", "open", 3);
+    const struct world_result *r = pair(&c, POLICY_RELAY);
+
+    cr_assert_eq(r->at.state, ATTEMPT_RELAYED);
+    cr_assert_eq(r->at.verdict, VERDICT_relay_policy);
+    cr_assert_eq(peer_to_peer(&w), 0);
+    world_close(&w);
+}
+
+Test(sim, data_flows_both_ways_on_either_path)
+{
+    static const char *const pairs[][2] = {
+        {"ei/preserve/apd", "ei/preserve/apd"},
+        {"apd/random/apd",  "apd/random/apd" }
+    };
+
+    for (size_t i = 0; i < 2; i++) {
+        struct world_conf c = two(pairs[i][0], pairs[i][1], 4 + i);
+        const struct world_result *r = pair(&c, POLICY_AUTO);
+        const struct attempt *other = world_other_side(&w, r);
+        cr_assert_not_null(other);
+        uint32_t here = 0, there = (uint32_t)(other - w.peers[1].core.attempts);
+        while (!sid_eq(&w.peers[0].core.attempts[here].session, &r->at.session))
+            here++;
+        for (int k = 0; k < 50; k++) {
+            world_send(&w, 0, here, "ping", 4);
+            world_send(&w, 1, there, "pong", 4);
+            world_run(&w, w.now_us + SECOND / 20);
+        }
+        cr_assert_eq(w.peers[0].received, 50);
+        cr_assert_eq(w.peers[1].received, 50);
+        world_close(&w);
+    }
+}
+
+/* ---- a thousand sessions ------------------------------------------------------------------------------------- */
+
+static uint64_t below(struct rng *r, uint64_t n) { return rng_below(r, n); }
+
+/* Which pairs must open when nothing is killed: no side's port is a secret, or one side hides nothing. */
+static bool must_be_direct(const char *a, const char *b)
+{
+    bool a_random = strncmp(a, "apd/random", 10) == 0 || strncmp(a, "ad/random", 9) == 0;
+    bool b_random = strncmp(b, "apd/random", 10) == 0 || strncmp(b, "ad/random", 9) == 0;
+
+    if (strcmp(a, "open") == 0 || strcmp(b, "open") == 0)
+        return true;
+    return !a_random && !b_random;
+}
+
+static bool must_be_relayed(const char *a, const char *b)
+{
+    return strcmp(a, "apd/random/apd") == 0 && strcmp(b, "apd/random/apd") == 0;
+}
+
+static void crash_something(struct rng *r)
+{
+    int64_t down_us = 100000 + (int64_t)below(r, 2 * SECOND);
+
+    switch (below(r, 4)) {
+    case 0: world_crash_coordinator(&w, down_us); break;
+    case 1: world_crash_relay(&w, down_us); break;
+    default: world_crash_peer(&w, below(r, PEERS), down_us);
+    }
+}
+
+/* Both sides of what still lives say the same of it. */
+static void check_agreement(uint64_t seed)
+{
+    for (size_t i = 0; i < w.n_results; i++) {
+        const struct world_result *r = &w.results[i];
+        const struct attempt *mine = NULL;
+        for (size_t k = 0; k < ATTEMPTS_MAX; k++) {
+            const struct attempt *a = &w.peers[r->from].core.attempts[k];
+            if (a->side == 0 && a->nonce == r->nonce && sid_eq(&a->session, &r->at.session))
+                mine = a;
+        }
+        const struct attempt *other = world_other_side(&w, r);
+        if (!mine || !other || (mine->state != ATTEMPT_DIRECT && mine->state != ATTEMPT_RELAYED))
+            continue;
+        cr_assert_eq(mine->state, other->state, "seed %lu: session %zu is %s here and %s there",
+                     seed, i, attempt_state_name[mine->state], attempt_state_name[other->state]);
+    }
+}
+
+static uint64_t run(uint64_t seed, bool crashes)
+{
+    struct rng r;
+    const char *kind[PEERS];
+    struct world_conf c = {.seed = seed, .n_peers = PEERS};
+
+    rng_seed(&r, seed ^ 0x5eed);
+    c.delay_us = 2000 + (int64_t)below(&r, 100000);
+    c.jitter_us = (int64_t)below(&r, 20000);
+    c.loss_ppm = (uint32_t)below(&r, crashes ? 60000 : 30000);
+    c.dup_ppm = (uint32_t)below(&r, 50000);
+    for (size_t i = 0; i < PEERS; i++) {
+        kind[i] = nats[below(&r, NATS)];
+        c.peers[i] = world_nat(kind[i]);
+    }
+    world_open(&w, &c);
+    world_run(&w, 4 * SECOND);
+    for (size_t i = 0; i < SESSIONS; i++) {
+        size_t from = below(&r, PEERS), to = (from + 1 + below(&r, PEERS - 1)) % PEERS;
+        enum policy policy = below(&r, 8) == 0 ? POLICY_RELAY : POLICY_AUTO;
+        if (w.peers[from].up)
+            world_connect(&w, from, to, policy, 15 * SECOND);
+        if (crashes && below(&r, 3) == 0)
+            crash_something(&r);
+        world_run(&w, w.now_us + (int64_t)below(&r, 2 * SECOND));
+    }
+    world_run(&w, w.now_us + 16 * SECOND);
+    for (size_t i = 0; i < w.n_results; i++) {
+        const struct world_result *res = &w.results[i];
+        if (res->failed_by_crash)
+            continue;
+        cr_assert(res->settled, "seed %lu: attempt %zu has no end", seed, i);
+        cr_assert_neq(res->at.verdict, VERDICT_unknown, "seed %lu: attempt %zu", seed, i);
+        if (crashes || res->at.policy == POLICY_RELAY)
+            continue;
+        if (must_be_direct(kind[res->from], kind[res->to]))
+            cr_assert_eq(res->at.state, ATTEMPT_DIRECT, "seed %lu: %s to %s is %s: %s", seed,
+                         kind[res->from], kind[res->to], attempt_state_name[res->at.state],
+                         verdict_name(res->at.verdict));
+        if (must_be_relayed(kind[res->from], kind[res->to]))
+            cr_assert_eq(res->at.state, ATTEMPT_RELAYED, "seed %lu: %s", seed,
+                         verdict_name(res->at.verdict));
+    }
+    world_run(&w, w.now_us + 60 * SECOND); /* consent has ended what lost its other side */
+    check_agreement(seed);
+    uint64_t hash = w.hash;
+    world_close(&w);
+    return hash;
+}
+
+static void run_many(uint64_t first, uint64_t n, bool crashes)
+{
+    const char *only = getenv("SEED");
+
+    for (uint64_t seed = first; seed < first + n; seed++)
+        if (!only || strtoull(only, NULL, 10) == seed)
+            run(seed, crashes);
+}
+
+Test(sim, five_hundred_sessions_on_bad_lines_end_as_their_nats_allow)
+{
+    run_many(1000, 500 / SESSIONS, false);
+}
+
+Test(sim, five_hundred_sessions_with_crashes_all_end_in_a_verdict)
+{
+    run_many(2000, 500 / SESSIONS, true);
+}
+
+Test(sim, same_seed_same_run)
+{
+    uint64_t first = run(42, true);
+
+    cr_assert_eq(first, run(42, true));
+    cr_assert_neq(first, run(43, true));
+}
