@@ -113,6 +113,7 @@ natlab-check: all $(B)/tests/test_paths
 	RUNS=20 LOSS_RUNS=100 $(B)/tests/test_paths --short-filename $(ARGS)
 
 check: format-check lint docs-check purity
+	SIM_SESSIONS=10000 $(MAKE) --no-print-directory MODE=release test ONLY=sim
 	$(MAKE) --no-print-directory MODE=debug test
 	$(MAKE) --no-print-directory MODE=asan test
 

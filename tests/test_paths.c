@@ -41,13 +41,14 @@ static double median(double *v, size_t n)
 static void print_times(const char *pair, struct times *t)
 {
     double d = (double)ground.delay_us / 1000, floor_ms = 3 * d;
+    double connect = median(t->connect, t->n), confirmed = median(t->confirmed, t->n);
+    double total = median(t->total, t->n); /* sorts: the last one is the largest */
 
     printf(
         "%-44s n=%-3zu connect %.1f ms = %.2f F, confirmed %.1f ms = %.2f (F + d), total %.0f ms "
         "(max %.0f)\n",
-        pair, t->n, median(t->connect, t->n), median(t->connect, t->n) / floor_ms,
-        median(t->confirmed, t->n), median(t->confirmed, t->n) / (floor_ms + d),
-        median(t->total, t->n), t->n ? t->total[t->n - 1] : 0);
+        pair, t->n, connect, connect / floor_ms, confirmed, confirmed / (floor_ms + d), total,
+        t->n ? t->total[t->n - 1] : 0);
     fflush(stdout);
 }
 

@@ -7,7 +7,8 @@
  *   3. under the relay policy no packet goes from peer to peer;
  *   4. a pair whose NATs allow it is direct when nothing was killed, and a pair of two random ones is not;
  *   5. the same seed gives the same run.
- * An assertion prints its seed; SEED=n runs that one alone.
+ * An assertion prints its seed; SEED=n runs that one alone.  SIM_SESSIONS=n is how many go over all pairs
+ * of classes; `make check` has 10,000 of them in release mode.
  */
 #include "tests/sim/world.h"
 
@@ -173,10 +174,26 @@ static void check_agreement(uint64_t seed)
     }
 }
 
-static uint64_t run(uint64_t seed, bool crashes)
+/* Any of the 27 classes, and sometimes no NAT. */
+static const char *any_class(struct rng *r, char text[static 32])
+{
+    static const char *const scope[] = {"ei", "ad", "apd"};
+    static const char *const allocation[] = {"preserve", "contiguous", "random"};
+    uint64_t mapping = below(r, 3), filtering = below(r, 3);
+
+    if (below(r, 28) == 0)
+        return "open";
+    snprintf(text, 32, "%s/%s/%s", scope[mapping], allocation[below(r, 3)], scope[filtering]);
+    return text;
+}
+
+enum population { COMMON, CLASSES };
+
+static uint64_t run(uint64_t seed, bool crashes, enum population population)
 {
     struct rng r;
     const char *kind[PEERS];
+    char text[PEERS][32];
     struct world_conf c = {.seed = seed, .n_peers = PEERS};
 
     rng_seed(&r, seed ^ 0x5eed);
@@ -185,7 +202,7 @@ static uint64_t run(uint64_t seed, bool crashes)
     c.loss_ppm = (uint32_t)below(&r, crashes ? 60000 : 30000);
     c.dup_ppm = (uint32_t)below(&r, 50000);
     for (size_t i = 0; i < PEERS; i++) {
-        kind[i] = nats[below(&r, NATS)];
+        kind[i] = population == COMMON ? nats[below(&r, NATS)] : any_class(&r, text[i]);
         c.peers[i] = world_nat(kind[i]);
     }
     world_open(&w, &c);
@@ -206,7 +223,7 @@ static uint64_t run(uint64_t seed, bool crashes)
             continue;
         cr_assert(res->settled, "seed %lu: attempt %zu has no end", seed, i);
         cr_assert_neq(res->at.verdict, VERDICT_unknown, "seed %lu: attempt %zu", seed, i);
-        if (crashes || res->at.policy == POLICY_RELAY)
+        if (crashes || res->at.policy == POLICY_RELAY || population == CLASSES)
             continue;
         if (must_be_direct(kind[res->from], kind[res->to]))
             cr_assert_eq(res->at.state, ATTEMPT_DIRECT, "seed %lu: %s to %s is %s: %s", seed,
@@ -223,29 +240,39 @@ static uint64_t run(uint64_t seed, bool crashes)
     return hash;
 }
 
-static void run_many(uint64_t first, uint64_t n, bool crashes)
+static void run_many(uint64_t first, uint64_t n, bool crashes, enum population population)
 {
     const char *only = getenv("SEED");
 
     for (uint64_t seed = first; seed < first + n; seed++)
         if (!only || strtoull(only, NULL, 10) == seed)
-            run(seed, crashes);
+            run(seed, crashes, population);
 }
 
 Test(sim, five_hundred_sessions_on_bad_lines_end_as_their_nats_allow)
 {
-    run_many(1000, 500 / SESSIONS, false);
+    run_many(1000, 500 / SESSIONS, false, COMMON);
 }
 
 Test(sim, five_hundred_sessions_with_crashes_all_end_in_a_verdict)
 {
-    run_many(2000, 500 / SESSIONS, true);
+    run_many(2000, 500 / SESSIONS, true, COMMON);
+}
+
+/* Half of them on lines that only lose packets, half with crashes too. */
+Test(sim, sessions_over_all_pairs_of_classes_end_in_a_verdict)
+{
+    const char *text = getenv("SIM_SESSIONS");
+    uint64_t worlds = (text ? strtoull(text, NULL, 10) : 200) / SESSIONS;
+
+    run_many(10000, worlds / 2, false, CLASSES);
+    run_many(20000, worlds / 2, true, CLASSES);
 }
 
 Test(sim, same_seed_same_run)
 {
-    uint64_t first = run(42, true);
+    uint64_t first = run(42, true, COMMON);
 
-    cr_assert_eq(first, run(42, true));
-    cr_assert_neq(first, run(43, true));
+    cr_assert_eq(first, run(42, true, COMMON));
+    cr_assert_neq(first, run(43, true, COMMON));
 }
