@@ -41,7 +41,8 @@ PURE_LIB := addr deadlines id noise packet profile relaywire rng strategy stun t
 SOURCES  := $(wildcard lib/*.c services/*/*.c tests/*.c tests/*/*.c tools/*.c)
 HEADERS  := $(wildcard lib/*.h services/*/*.h tests/*.h tests/*/*.h)
 LIB_SRC  := $(wildcard lib/*.c) $(filter-out %/main.c,$(wildcard services/*/*.c))
-TEST_SRC := $(wildcard tests/lib/*.c tests/sim/*.c) $(filter-out %/main.c,$(wildcard tests/natlab/*.c))
+LAB_SRC  := $(filter-out %/main.c,$(wildcard tests/natlab/*.c))
+TEST_SRC := $(wildcard tests/lib/*.c tests/sim/*.c)
 
 all: $(BINS:%=$(B)/bin/%) $(LAB:%=$(B)/bin/%)
 
@@ -54,6 +55,9 @@ $(B)/tests/%.o: CPPFLAGS += -DBIN_DIR='"$(abspath $(B)/bin)"'
 
 $(B)/lib.a: $(LIB_SRC:%.c=$(B)/%.o)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
+# Apart from the other: the lab is built without the packages that only tests need.
+$(B)/lab.a: $(LAB_SRC:%.c=$(B)/%.o)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
 $(B)/testlib.a: $(TEST_SRC:%.c=$(B)/%.o)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
@@ -63,11 +67,11 @@ $(B)/bin/natterjack-%: $(B)/services/%/main.o $(B)/lib.a
 $(B)/bin/natterjack: $(B)/services/natterjack/main.o $(B)/lib.a
 	@mkdir -p $(@D) && echo "  LD  $@"
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
-$(B)/bin/natlab: $(B)/tests/natlab/main.o $(B)/testlib.a $(B)/lib.a
+$(B)/bin/natlab: $(B)/tests/natlab/main.o $(B)/lab.a $(B)/lib.a
 	@mkdir -p $(@D) && echo "  LD  $@"
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
 
-$(TESTS:%=$(B)/tests/%): $(B)/tests/%: $(B)/tests/%.o $(B)/testlib.a $(B)/lib.a
+$(TESTS:%=$(B)/tests/%): $(B)/tests/%: $(B)/tests/%.o $(B)/testlib.a $(B)/lab.a $(B)/lib.a
 	@echo "  LD  $@"
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -lcriterion -o $@
 
@@ -99,7 +103,7 @@ PURE := __assert_fail|(__)?mem(cpy|set|cmp|move)(_chk)?|str(cmp|ncmp|len)|__stac
 PURE_SODIUM := sodium_(memzero|memcmp|is_zero)|crypto_(stream_chacha20|generichash[a-z0-9_]*|shorthash[a-z0-9_]*|scalarmult[a-z0-9_]*|auth[a-z0-9_]*|box_(open_)?easy[a-z_]*|box_beforenm|sign_(detached|verify_detached|seed_keypair)|aead_chacha20poly1305_ietf_(en|de)crypt[a-z_]*|kdf_derive_from_key)
 PURE_OBJ := $(patsubst %.c,$(BUILD)/release/%.o,$(wildcard $(CORES) $(PURE_LIB:%=lib/%.c)))
 purity:
-	@$(MAKE) --no-print-directory MODE=release all $(BUILD)/release/testlib.a
+	@$(MAKE) --no-print-directory MODE=release all
 	@nm --defined-only $(PURE_OBJ) | awk 'NF == 3 && $$2 ~ /[TRD]/ { print $$3 }' | sort -u > $(BUILD)/pure.txt
 	@bad=0; for o in $(PURE_OBJ); do \
 	    size -A $$o | awk '$$1 ~ /^\.(data|bss)$$/ { n += $$2 } END { exit n > 0 }' || \
