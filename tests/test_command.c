@@ -29,7 +29,7 @@ enum { PORTS = 5, ARGS_MAX = 32, OUTPUT_MAX = 65536, LIMIT_MS = 20000 };
 
 static char top[] = "/tmp/test_command.XXXXXX", state[64], out[OUTPUT_MAX], err[OUTPUT_MAX];
 static char port_text[PORTS][8];
-static pid_t up_pid;
+static pid_t up_pid, run_pid[4];
 static int up_out = -1;
 
 /* ---- running the command -------------------------------------------------------------------- */
@@ -118,27 +118,34 @@ static void free_ports(void)
         close(fd[i]);
 }
 
+/* The flags that put a suite here and on our ports, after words[0 .. n - 1]. */
+static void add_suite_flags(char *argv[ARGS_MAX], size_t n)
+{
+    char *flags[] = {"--state",
+                     state,
+                     "--public-ip",
+                     "127.0.0.1,127.0.0.2",
+                     "--prober-port",
+                     port_text[0],
+                     "--prober-alt-port",
+                     port_text[1],
+                     "--relay-port",
+                     port_text[2],
+                     "--front-port",
+                     port_text[3],
+                     "--enrol-port",
+                     port_text[4],
+                     NULL};
+
+    memcpy(argv + n, flags, sizeof flags);
+}
+
 static void start_up(void)
 {
-    char *argv[] = {"natterjack",
-                    "up",
-                    "--state",
-                    state,
-                    "--public-ip",
-                    "127.0.0.1,127.0.0.2",
-                    "--prober-port",
-                    port_text[0],
-                    "--prober-alt-port",
-                    port_text[1],
-                    "--relay-port",
-                    port_text[2],
-                    "--front-port",
-                    port_text[3],
-                    "--enrol-port",
-                    port_text[4],
-                    NULL};
+    char *argv[ARGS_MAX] = {"natterjack", "up"};
     int fd[2];
 
+    add_suite_flags(argv, 2);
     cr_assert_eq(pipe2(fd, O_CLOEXEC), 0);
     up_pid = spawn(argv, fd[1], STDERR_FILENO);
     close(fd[1]);
@@ -223,6 +230,9 @@ static void setup(void)
 
 static void teardown(void)
 {
+    for (size_t i = 0; i < sizeof run_pid / sizeof *run_pid; i++)
+        if (run_pid[i] > 0)
+            kill(run_pid[i], SIGKILL);
     if (up_pid > 0) {
         kill(up_pid, SIGKILL);
         waitpid(up_pid, NULL, 0);
@@ -246,6 +256,11 @@ Test(command, a_wrong_command_line_exits_2_and_says_what_is_wrong)
         {"up", "--state", ""},
         {"up", "--state", "/tmp/x", "--nosuch", "1"},
         {"up", "--state", "/tmp/x", "--public-ip", "nonsense"},
+        {"init"},
+        {"init", "--state", "/tmp/x", "extra"},
+        {"run", "--state", "/nonexistent"},
+        {"run", "prober", "relay", "--state", "/nonexistent"},
+        {"run", "nosuch", "--state", top},
         {"up", "--state", "/tmp/x", "--public-ip", "0.0.0.0"},
         {"up", "--state", "/tmp/x", "--public-ip", "127.0.0.1,"},
         {"up", "--state", "/tmp/x", "--public-ip", "127.0.0.1,127.0.0.1"},
@@ -363,6 +378,58 @@ Test(command, up_prints_a_join_string_that_join_string_repeats)
     cr_assert_eq(exit_status(up_pid), EXIT_OK);
     up_pid = 0;
     cr_assert_eq(RUN("join-string", "--state", state), EXIT_FAILED);
+}
+
+/* ---- init and run --------------------------------------------------------------------------- */
+
+static const char *const processes[] = {"coordinator", "classifier", "prober", "relay"};
+enum { PROCESSES = sizeof processes / sizeof *processes };
+
+/* Run `init` with our flags; the join string is then in out. */
+static int run_init(void)
+{
+    return RUN("init", "--state", state, "--public-ip", "127.0.0.1,127.0.0.2", "--front-port",
+               port_text[3], "--enrol-port", port_text[4]);
+}
+
+Test(command, init_prints_what_up_would_and_starts_nothing)
+{
+    char first[JOIN_PASTE_MAX], line[JOIN_PASTE_MAX];
+
+    cr_assert_eq(run_init(), EXIT_OK, "%s", err);
+    snprintf(first, sizeof first, "%.*s", (int)sizeof first - 1, out);
+    cr_assert_eq(RUN("health", "--live", "--state", state), EXIT_FAILED);
+    cr_assert_eq(run_init(), EXIT_OK);
+    cr_assert_str_eq(out, first, "what is there stays");
+    start_up();
+    read_join(line);
+    cr_assert_str_eq(line, first);
+    cr_assert_eq(RUN("run", "prober", "--state", state), EXIT_FAILED);
+    cr_assert(strstr(err, "a suite is up"));
+}
+
+Test(command, processes_that_run_one_by_one_are_a_suite)
+{
+    char path[PROCESSES][96];
+
+    cr_assert_eq(run_init(), EXIT_OK, "%s", err);
+    for (size_t i = 0; i < PROCESSES; i++) {
+        char *argv[ARGS_MAX] = {"natterjack", "run", (char *)(uintptr_t)processes[i]};
+        add_suite_flags(argv, 3);
+        snprintf(path[i], sizeof path[i], "%s/admin/%s", state, processes[i]);
+        run_pid[i] = spawn(argv, STDOUT_FILENO, STDERR_FILENO);
+    }
+    for (size_t i = 0; i < PROCESSES; i++)
+        for (int64_t end = limit(); RUN("health", "--socket", path[i]) != EXIT_OK;)
+            pause_until(end, path[i]);
+    for (int64_t end = limit();
+         RUN("relays", "--state", state, "-o", "json") != EXIT_OK || !strstr(out, port_text[2]);)
+        pause_until(end, "the relay's hello at the coordinator");
+    for (size_t i = 0; i < PROCESSES; i++)
+        kill(run_pid[i], SIGTERM);
+    for (size_t i = 0; i < PROCESSES; i++)
+        cr_assert_eq(exit_status(run_pid[i]), EXIT_OK, "%s", processes[i]);
+    memset(run_pid, 0, sizeof run_pid);
 }
 
 Test(command, a_suite_keeps_its_keys_over_a_restart)

@@ -18,6 +18,8 @@ enum {
 };
 
 int cmd_up(int argc, char **argv);
+int cmd_init(int argc, char **argv);
+int cmd_run(int argc, char **argv);
 int cmd_join_string(int argc, char **argv);
 int cmd_keygen(int argc, char **argv);
 int cmd_connect(int argc, char **argv);

@@ -1,119 +1,17 @@
 /* up.c - `natterjack up`: a whole suite on this host, under one directory, in the foreground. */
-#include "lib/join.h"
 #include "lib/log.h"
-#include "lib/params.h"
-#include "lib/udp.h"
 #include "services/natterjack/command.h"
-#include "services/natterjack/keyring.h"
 #include "services/natterjack/state_dir.h"
-#include "services/natterjack/supervisor.h"
+#include "services/natterjack/suite.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-struct suite {
-    const char *dir, *public_ip;
-    uint32_t prober_port, prober_alt_port, relay_port, front_port, enrol_port;
-    struct addr a, b; /* of public_ip; b.len 0 without a second one */
-    char join[JOIN_TEXT_MAX];
-};
-
-/* ---- flags ---------------------------------------------------------------------------------- */
-
-static bool usable_ip(const char *text, struct addr *out)
-{
-    static const uint8_t zero[16];
-
-    return addr_parse_ip(text, 0, out) && memcmp(out->ip, zero, out->len) != 0;
-}
-
-static int parse_public_ip(struct suite *s)
-{
-    char first[64];
-    const char *comma = strchr(s->public_ip, ',');
-    size_t len = comma ? (size_t)(comma - s->public_ip) : strlen(s->public_ip);
-
-    if (len >= sizeof first)
-        return usage_error("--public-ip: %s is not an address", s->public_ip);
-    memcpy(first, s->public_ip, len);
-    first[len] = '\0';
-    if (!usable_ip(first, &s->a) || (comma && !usable_ip(comma + 1, &s->b)))
-        return usage_error("--public-ip: %s is not A or A,B with IP addresses", s->public_ip);
-    if (comma && (s->a.len != s->b.len || addr_ip_eq(&s->a, &s->b)))
-        return usage_error("--public-ip: the two must be different, and of one family");
-    return EXIT_OK;
-}
-
-static int check_ports(const struct suite *s)
-{
-    const uint32_t udp[] = {s->prober_port, s->prober_alt_port, s->relay_port};
-    const uint32_t tcp[] = {s->front_port, s->enrol_port};
-
-    for (size_t i = 0; i < 3; i++)
-        for (size_t j = 0; j < i; j++)
-            if (udp[i] == udp[j])
-                return usage_error("UDP port %u is given twice", udp[i]);
-    if (tcp[0] == tcp[1])
-        return usage_error("TCP port %u is given twice", tcp[0]);
-    for (size_t i = 0; i < 5; i++) {
-        uint32_t port = i < 3 ? udp[i] : tcp[i - 3];
-        if (port < 1 || port > UINT16_MAX)
-            return usage_error("%u is not a port", port);
-    }
-    return EXIT_OK;
-}
-
-static int parse_flags(struct suite *s, int argc, char **argv)
-{
-    const struct param flags[] = {
-        {"state",           PARAM_TEXT, &s->dir,             "DIR        where keys, store and sockets live", true },
-        {"public-ip",       PARAM_TEXT, &s->public_ip,       "A[,B]  addresses (127.0.0.1)",                  false},
-        {"prober-port",     PARAM_U32,  &s->prober_port,     "PORT   udp (3478)",                             false},
-        {"prober-alt-port", PARAM_U32,  &s->prober_alt_port, "PORT   udp (3479)",                             false},
-        {"relay-port",      PARAM_U32,  &s->relay_port,      "PORT   udp (3480)",                             false},
-        {"front-port",      PARAM_U32,  &s->front_port,      "PORT   tcp (7440)",                             false},
-        {"enrol-port",      PARAM_U32,  &s->enrol_port,      "PORT   tcp (7442)",                             false},
-    };
-
-    *s = (struct suite){.public_ip = "127.0.0.1",
-                        .prober_port = 3478,
-                        .prober_alt_port = 3479,
-                        .relay_port = 3480,
-                        .front_port = 7440,
-                        .enrol_port = 7442};
-    argc = params_parse("natterjack up --state DIR [--public-ip A[,B]]", flags,
-                        sizeof flags / sizeof *flags, argc, argv);
-    if (argc > 1)
-        return usage_error("up: %s is no flag", argv[1]);
-    if (!*s->dir || strlen(s->dir) > STATE_DIR_MAX)
-        return usage_error("--state: %s is too long: sockets in it need names under 108 bytes, so "
-                           "the directory's own must have 1 to %d",
-                           s->dir, STATE_DIR_MAX);
-    int status = parse_public_ip(s);
-    return status == EXIT_OK ? check_ports(s) : status;
-}
-
 /* ---- the directory -------------------------------------------------------------------------- */
-
-static bool make_dir(const char *path, mode_t mode)
-{
-    struct stat st;
-
-    if (mkdir(path, mode) != 0 && errno != EEXIST)
-        return false;
-    if (stat(path, &st) != 0)
-        return false;
-    errno = ENOTDIR;
-    return S_ISDIR(st.st_mode);
-}
 
 /* Write text to path as a whole, mode 0600: readers see all of it or nothing. */
 static bool put_file(const char *path, const char *text)
@@ -131,168 +29,25 @@ static bool put_file(const char *path, const char *text)
     return ok && rename(temp, path) == 0;
 }
 
-/* Take hold of the directory and make its parts; EXIT_OK or what to exit with. */
-static int open_dir(const char *dir)
+/* Make the directory and take hold of it; EXIT_OK or what to exit with. */
+static int open_dir(const struct suite *s)
 {
-    static const char *const parts[] = {"bus", "admin"};
     char path[PATH_MAX];
 
-    if (!make_dir(dir, 0700))
-        return failure("--state %s: %s", dir, strerror(errno));
-    switch (state_lock(dir)) {
+    int status = suite_make_dirs(s);
+    if (status != EXIT_OK)
+        return status;
+    switch (state_lock(s->dir)) {
     case STATE_LOCKED: break;
-    case STATE_HELD_BY_OTHER: return failure("%s: another suite is up on this directory", dir);
-    case STATE_LOCK_FAILED: return failure("%s/lock: %s", dir, strerror(errno));
+    case STATE_HELD_BY_OTHER: return failure("%s: another suite is up on this directory", s->dir);
+    case STATE_LOCK_FAILED: return failure("%s/lock: %s", s->dir, strerror(errno));
     }
-    if (state_path(dir, "join", path))
+    if (state_path(s->dir, "join", path))
         unlink(path); /* of a suite that was killed: this one is not ready yet */
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
-        if (!state_path(dir, parts[i], path) || !make_dir(path, 0700) || chmod(path, 0700) != 0)
-            return failure("%s: %s", path, strerror(errno));
     return EXIT_OK;
 }
 
-/* ---- the children --------------------------------------------------------------------------- */
-
-/* Text that lives as long as the process. */
-__attribute__((format(printf, 1, 2))) static char *text(const char *fmt, ...)
-{
-    va_list ap;
-    char *s;
-
-    va_start(ap, fmt);
-    int n = vasprintf(&s, fmt, ap);
-    va_end(ap);
-    if (n < 0)
-        die("event=no_memory");
-    return s;
-}
-
-static char *ip_text(const struct addr *a)
-{
-    char buf[ADDR_TEXT_MAX];
-    struct addr with_port = *a;
-
-    with_port.port = 1;
-    addr_format(&with_port, buf, sizeof buf);
-    *strrchr(buf, ':') = '\0';
-    if (buf[0] != '[')
-        return text("%s", buf);
-    buf[strlen(buf) - 1] = '\0';
-    return text("%s", buf + 1);
-}
-
-/* Where to listen: on the address itself when this host has it, else (it is a gateway's) on all. */
-static char *listen_ip(const struct addr *a)
-{
-    struct sockaddr_storage sa;
-    struct addr any = {.len = a->len}, local = *a;
-
-    local.port = 0;
-    socklen_t len = addr_to_sockaddr(&local, &sa);
-    int fd = socket(sa.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    bool ours = fd >= 0 && bind(fd, (struct sockaddr *)&sa, len) == 0;
-    if (fd >= 0)
-        close(fd);
-    return ip_text(ours ? a : &any);
-}
-
-/* Where this program lies, and so its companions. */
-static const char *program_dir(void)
-{
-    static char path[PATH_MAX];
-    ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
-
-    if (n <= 0)
-        die("event=no_program why=\"%s\"", strerror(errno));
-    path[n] = '\0';
-    *strrchr(path, '/') = '\0';
-    return path;
-}
-
-/* Add "--flag value" pairs, up to a NULL flag. */
-static void add_flags(struct child *c, const char *const (*pairs)[2])
-{
-    size_t n = 0;
-
-    while (c->argv[n])
-        n++;
-    for (; (*pairs)[0]; pairs++) {
-        assert(n + 2 <= CHILD_ARGS_MAX);
-        c->argv[n++] = text("--%s", (*pairs)[0]);
-        c->argv[n++] = (*pairs)[1];
-    }
-}
-
-static void plan_child(struct child *c, const struct suite *s, const char *name,
-                       const char *const (*pairs)[2])
-{
-    const char *const common[][2] = {
-        {"bus",   text("%s/bus", s->dir)},
-        {"admin",       text("%s/admin/%s",              s->dir, name)},
-        {NULL, NULL}
-    };
-
-    c->name = name;
-    c->path = text("%s/natterjack-%s", program_dir(), name);
-    c->argv[0] = text("natterjack-%s", name);
-    add_flags(c, common);
-    add_flags(c, pairs);
-}
-
-enum { CHILDREN = 4 };
-
-static void plan_children(struct child c[CHILDREN], const struct suite *s)
-{
-    const char *const coordinator[][2] = {
-        {"key",                 text("%s/keys/coordinator", s->dir)},
-        {"authority",                     text("%s/keys/authority.pub",                                     s->dir)},
-        {"token-file",              text("%s/keys/token",    s->dir)},
-        {"store",text("%s/store.db",    s->dir)},
-        {"listen-ip",               listen_ip(&s->a)                                   },
-        {"front-port",                     text("%u",                                     s->front_port)},
-        {"enrol-port",                     text("%u", s->enrol_port)},
-        {NULL,       NULL}
-    };
-    const char *const prober[][2] = {
-        {"public-ip",            s->public_ip},
-        {"port",                 text("%u",    s->prober_port)},
-        {"alt-port",                      text("%u",                         s->prober_alt_port)},
-        {"key",   text("%s/keys/prober",s->dir)},
-        {"cert",text("%s/keys/prober.cert",              s->dir)},
-        {NULL,                 NULL    }
-    };
-    const char *const relay[][2] = {
-        {"public-ip",                ip_text(&s->a)           },
-        {"port",                     text("%u",                 s->relay_port)},
-        {"key",                          text("%s/keys/relay",                                               s->dir)},
-        {"cert",                   text("%s/keys/relay.cert",s->dir)},
-        {"coordinator-key",text("%s/keys/coordinator.pub",    s->dir)},
-        {NULL,          NULL                      }
-    };
-    const char *const classifier[][2] = {
-        {NULL, NULL}
-    };
-
-    plan_child(&c[0], s, "coordinator", coordinator);
-    plan_child(&c[1], s, "classifier", classifier);
-    plan_child(&c[2], s, "prober", prober);
-    plan_child(&c[3], s, "relay", relay);
-}
-
 /* ---- the verb ------------------------------------------------------------------------------- */
-
-static void format_join(struct suite *s, const struct keyring *keys)
-{
-    struct join j = {.n = 1, .front = {s->a}, .enrol = {s->a}};
-
-    j.front[0].port = (uint16_t)s->front_port;
-    j.enrol[0].port = (uint16_t)s->enrol_port;
-    memcpy(j.coordinator_key, keys->coordinator, sizeof j.coordinator_key);
-    memcpy(j.authority, keys->authority, sizeof j.authority);
-    memcpy(j.token, keys->token, sizeof j.token);
-    join_format(&j, s->join);
-}
 
 static bool on_ready(void *arg)
 {
@@ -311,26 +66,23 @@ static bool on_ready(void *arg)
 
 int cmd_up(int argc, char **argv)
 {
-    static struct suite
-        s; /* static, as the children's arguments: they live as long as the process */
-    static struct child children[CHILDREN];
-    struct keyring keys;
+    static struct suite s; /* static, as what the children's arguments point at */
+    static struct child children[SUITE_PROCESSES];
     char path[PATH_MAX];
 
-    int status = parse_flags(&s, argc, argv);
+    int status = suite_parse(&s, "natterjack up --state DIR [--public-ip A[,B]]", &argc, argv);
+    if (status == EXIT_OK && argc > 1)
+        status = usage_error("up: %s is no flag", argv[1]);
     if (status == EXIT_OK)
-        status = open_dir(s.dir);
+        status = open_dir(&s);
+    if (status == EXIT_OK)
+        status = suite_keys(&s);
+    if (status == EXIT_OK)
+        status = suite_plan(&s, children);
     if (status != EXIT_OK)
         return status;
-    if (!state_path(s.dir, "keys", path) || !keyring_open(path, &keys))
-        return EXIT_FAILED;
-    format_join(&s, &keys);
-    plan_children(children, &s);
-    for (size_t i = 0; i < CHILDREN; i++)
-        if (access(children[i].path, X_OK) != 0)
-            return failure("%s: %s", children[i].path, strerror(errno));
     log_init("up");
-    status = supervise(children, CHILDREN, on_ready, &s);
+    status = supervise(children, SUITE_PROCESSES, on_ready, &s);
     if (state_path(s.dir, "join", path))
         unlink(path);
     return status;

@@ -1,0 +1,35 @@
+/*
+ * suite.h - a suite on one host as the command line describes it: its addresses, its ports, its
+ * directory (state_dir.h), and the command line of each of its processes.
+ */
+#ifndef SUITE_H
+#define SUITE_H
+
+#include "lib/join.h"
+#include "services/natterjack/supervisor.h"
+
+enum { SUITE_PROCESSES = 4 };
+
+struct suite {
+    const char *dir, *public_ip;
+    uint32_t prober_port, prober_alt_port, relay_port, front_port, enrol_port;
+    struct addr a, b; /* of public_ip; b.len 0 without a second one */
+    char join[JOIN_TEXT_MAX];
+};
+
+/*
+ * Read the flags that describe a suite.  EXIT_OK, with what is no flag left in argv[1..*argc - 1]; else
+ * what to exit with, after a sentence on stderr.
+ */
+int suite_parse(struct suite *s, const char *usage, int *argc, char **argv);
+
+/* Make the directory and those in it that sockets lie in, mode 0700.  EXIT_OK or what to exit with. */
+int suite_make_dirs(const struct suite *s);
+
+/* Load the keys, make what is missing, and write s->join.  EXIT_OK or what to exit with. */
+int suite_keys(struct suite *s);
+
+/* What to run, and how.  The texts live as long as this program.  EXIT_OK or what to exit with. */
+int suite_plan(const struct suite *s, struct child c[static SUITE_PROCESSES]);
+
+#endif
