@@ -471,6 +471,47 @@ Test(coordinator, repeats_an_order_when_its_request_is_repeated)
     cr_assert_eq(b->core.n.sessions, 1);
 }
 
+Test(coordinator, a_request_with_the_number_of_a_settled_session_is_a_new_one)
+{
+    ordered();
+    result(0, PATH_DIRECT, "direct-synchronous");
+    result(1, PATH_DIRECT, "direct-synchronous");
+    request(0, "bob", 7);
+    cr_assert_eq(b->core.n.sessions, 2);
+}
+
+Test(coordinator, another_process_with_the_same_key_ends_the_sessions_of_the_earlier_one)
+{
+    struct msg m = {
+        .type = MSG_attach, .attach = {.name = "alice", .modes = 1, .seq = 1}
+    };
+
+    ordered();
+    result(0, PATH_DIRECT, "direct-synchronous");
+    result(1, PATH_DIRECT, "direct-synchronous");
+    coordinator_bed_forget(b);
+    m.attach.instance = 1;
+    coordinator_bed_from_conn(b, 0, 801, &m);
+    coordinator_bed_pass(b, 1);
+    cr_assert_not_null(strstr(b->text, "direct -> closed: a side has detached\n"));
+    cr_assert_not_null(strstr(b->text, "p1: punch_cancel"));
+}
+
+Test(coordinator, waits_for_the_first_hello_of_a_relay_just_after_its_own_start)
+{
+    coordinator_bed_ready(b, 0, "alice");
+    coordinator_bed_ready(b, 1, "bob");
+    for (size_t i = 0; i < COORD_RELAYS_MAX; i++)
+        b->core.relays[i].used = false; /* none has been heard of yet */
+    b->core.first_us = b->now_us;
+    request(0, "bob", 7);
+    cr_assert_null(strstr(b->text, "punch_coordinate"));
+    coordinator_bed_hellos(b);
+    cr_assert_not_null(strstr(b->text,
+                              "p0: punch_coordinate side=0 to=bob own=1 theirs=1 "
+                              "plan=synchronous,relayed reason=direct-synchronous relay=yes"));
+}
+
 Test(coordinator, makes_room_by_forgetting_the_oldest_closed_session_only)
 {
     coordinator_bed_fini(b);

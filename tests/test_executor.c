@@ -26,8 +26,9 @@ Test(executor, enrols_first_and_then_attaches_and_probes)
     executor_bed_expect("[    0] enrol token=(16)\n");
     executor_bed_msg(40, &m);
     executor_bed_expect("[   40] app: enrolled\n");
+    X.instance = 1234;
     executor_bed_link(100, true, false);
-    executor_bed_expect("[  100] attach name=alice accept=0 modes=1 seq=1\n");
+    executor_bed_expect("[  100] attach name=alice accept=0 modes=1 seq=1 instance=1234\n");
 }
 
 Test(executor, a_key_that_is_not_admitted_ends_what_was_asked)

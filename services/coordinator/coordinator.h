@@ -100,7 +100,8 @@ struct coordinator_peer {
     bool joining; /* the store has been asked for the attachment below */
     uint64_t join_tag;
     uint32_t conn;
-    uint64_t seq;   /* the executor's: another one means other sockets */
+    uint64_t instance; /* of the process that attached: 0 when it does not say */
+    uint64_t seq;      /* the executor's: another one means other sockets */
     uint64_t fence; /* ours, of the store's row: peers are not trusted to order their attachments */
     uint16_t accept, modes;
     int64_t expires_us; /* of the attachment */

@@ -222,6 +222,16 @@ static void refresh(struct coordinator *c, struct coordinator_peer *p, const str
 }
 
 /* A new attachment, or another name or connection: the store has its say before it counts. */
+/* Close the peer's sessions at the next tick: who held their ends has gone. */
+static void abandon_sessions(struct coordinator *c, struct coordinator_peer *p)
+{
+    for (unsigned side = 0; side < 2; side++)
+        for (uint32_t i = p->sessions[side]; i != TABLE_NONE; i = c->sessions[i].side[side].next) {
+            c->sessions[i].leaving[side] = true;
+            deadlines_set(&c->deadlines, i, c->now_us);
+        }
+}
+
 static void join(struct coordinator *c, struct coordinator_peer *p, const struct input *in,
                  struct outputs *out)
 {
@@ -233,7 +243,10 @@ static void join(struct coordinator *c, struct coordinator_peer *p, const struct
     }
     if (p->attached)
         c->n.attached_now--;
-    if (p->seq != m->seq) { /* another run of the executor, with other sockets */
+    if (p->instance !=
+        m->instance) /* another process: the sessions of the earlier one died with it */
+        abandon_sessions(c, p);
+    if (p->instance != m->instance || p->seq != m->seq) { /* other sockets, or another network */
         p->has_profile = false;
         p->n_tokens = 0;
     }
@@ -246,6 +259,7 @@ static void join(struct coordinator *c, struct coordinator_peer *p, const struct
     p->join_tag = coordinator_tag(c, slot_of(c, p));
     p->conn = in->from.conn;
     p->seq = m->seq;
+    p->instance = m->instance;
     p->fence = ++c->attachments;
     p->accept = m->accept;
     p->modes = m->modes;
@@ -277,7 +291,7 @@ void coordinator_on_attach(struct coordinator *c, const struct input *in, struct
         return;
     }
     bool same = coordinator_peer_present(p) && p->conn == in->from.conn && p->seq == m->seq &&
-                strcmp(p->name, m->name) == 0;
+                p->instance == m->instance && strcmp(p->name, m->name) == 0;
     bool present = coordinator_peer_present(p);
     if (present && from_earlier(in->from.conn, p->conn))
         send_detached(in->from.conn, "replaced", out);
@@ -321,11 +335,7 @@ void coordinator_on_row_written(struct coordinator *c, const struct input *in, s
 
 void coordinator_on_detach(struct coordinator *c, struct coordinator_peer *p, struct outputs *out)
 {
-    for (unsigned side = 0; side < 2; side++)
-        for (uint32_t i = p->sessions[side]; i != TABLE_NONE; i = c->sessions[i].side[side].next) {
-            c->sessions[i].leaving[side] = true;
-            deadlines_set(&c->deadlines, i, c->now_us);
-        }
+    abandon_sessions(c, p);
     leave(c, p);
     put_row(c, p, 0, out);
     coordinator_peer_unused(c, slot_of(c, p));

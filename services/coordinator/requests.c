@@ -29,12 +29,13 @@ static bool read_target(const struct coordinator_peer *p, const struct msg_punch
     return name_valid(m->target) && (p->name_slot == TABLE_NONE || strcmp(m->target, p->name) != 0);
 }
 
-/* The live session that this request is a repetition of, or NULL. */
+/* The session, not settled yet, that this request is a repetition of, or NULL. */
 static struct coordinator_session *repeated(struct coordinator *c, const struct coordinator_peer *p,
                                             uint64_t nonce)
 {
     for (uint32_t i = p->sessions[0]; i != TABLE_NONE; i = c->sessions[i].side[0].next)
-        if (c->sessions[i].nonce == nonce)
+        if (c->sessions[i].nonce == nonce && c->sessions[i].state <= COORD_EXECUTING &&
+            !c->sessions[i].side[0].reported && !c->sessions[i].leaving[0])
             return &c->sessions[i];
     return NULL;
 }
@@ -104,7 +105,7 @@ void coordinator_on_punch_request(struct coordinator *c, struct coordinator_peer
     coordinator_take_tokens(c, p, &m->tokens);
     struct coordinator_session *s = repeated(c, p, m->nonce);
     if (s) { /* its answer may have been lost */
-        if ((s->state == COORD_COORDINATING || s->state == COORD_EXECUTING) && !s->side[0].reported)
+        if (s->state >= COORD_COORDINATING)
             coordinator_send_order(c, s, 0, out);
         return;
     }

@@ -284,7 +284,9 @@ void agent_open(struct agent *g, const struct agent_conf *conf)
     g->conf = *conf;
     g->n_events = 0;
     g->enrol = g->front = NULL;
-    g->dropped = g->next_nonce = 0;
+    g->dropped = 0;
+    randombytes_buf(&g->next_nonce,
+                    sizeof g->next_nonce); /* an earlier process asked with others */
     for (size_t i = 0; i < ATTEMPTS_MAX; i++)
         g->pair[i] = g->app[i] = -1;
     service_open(&g->svc, SERVICE_executor, NULL);

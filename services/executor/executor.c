@@ -48,6 +48,7 @@ static void send_attach(struct executor *x, struct outputs *out)
     m->accept = x->conf.accept;
     m->modes = 1u << MODE_MANAGED;
     m->seq = x->attach_seq;
+    m->instance = x->instance;
     x->next_attach_us = x->now_us + ATTACH_EVERY_US;
 }
 
@@ -305,6 +306,7 @@ void executor_init(struct executor *x, const struct executor_conf *conf,
     memset(x, 0, sizeof *x);
     x->conf = *conf;
     rng_init(&x->rng, rng_key);
+    x->instance = rng_u64(&x->rng);
     x->next_probe_us = x->profile_by_us = x->next_attach_us = NEVER;
 }
 

@@ -172,6 +172,7 @@ struct executor {
     bool told; /* a report to this coordinator can count: it has named probers since the attach */
     char refused_kind[32];
     enum verdict refused_verdict;
+    uint64_t instance; /* random: this process, not an earlier one with the same key */
     uint64_t attach_seq;
     int64_t next_attach_us;
     struct prober_list probers;
