@@ -458,6 +458,50 @@ Test(executor, a_cancelled_attempt_leaves_nothing_behind)
     cr_assert_eq(ATTEMPT.state, ATTEMPT_FREE);
 }
 
+/* An order carried out as far as a direct path at 260 ms.  (The keys are the simulation's matter.) */
+static void start_direct(void)
+{
+    start(1, TECHNIQUE_SYNCHRONOUS, POLICY_AUTO);
+    ATTEMPT.has_keys = true;
+    executor_bed_punch(&order, PACKET_PONG, 1, 1, 0, packet);
+    executor_bed_datagram(260, &executor_bed_peer_addr, packet, sizeof packet);
+    cr_assert_eq(ATTEMPT.state, ATTEMPT_DIRECT);
+}
+
+static const struct msg_punch_result *last_result(void)
+{
+    for (size_t i = executor_bed_out.n; i-- > 0;)
+        if (executor_bed_out.v[i].kind == OUT_MSG &&
+            executor_bed_out.v[i].msg.type == MSG_punch_result)
+            return &executor_bed_out.v[i].msg.punch_result;
+    return NULL;
+}
+
+Test(executor, repeats_its_result_with_the_time_that_it_took)
+{
+    start_direct();
+    cr_assert_eq(last_result()->after_us, 20000);
+    for (uint64_t i = 0; i < 3; i++) { /* the peer lives */
+        int64_t ms = 20000 * (int64_t)(i + 1);
+        executor_bed_run_to(ms);
+        executor_bed_punch(&order, PACKET_PUNCH, 2 + i, 0, 0, packet);
+        executor_bed_datagram(ms, &executor_bed_peer_addr, packet, sizeof packet);
+    }
+    do
+        executor_bed_tick();
+    while (!last_result());
+    cr_assert_geq(X.now_us, RESULT_EVERY_US);
+    cr_assert_eq(last_result()->after_us, 20000);
+}
+
+Test(executor, a_closed_path_is_remembered_as_what_it_was)
+{
+    start_direct();
+    executor_bed_app(300, APP_CLOSE, 0, NULL, 0);
+    cr_assert_eq(ATTEMPT.state, ATTEMPT_CLOSED);
+    cr_assert_eq(executor_path(&ATTEMPT), PATH_DIRECT);
+}
+
 Test(executor, garbage_is_counted_and_nothing_else)
 {
     struct rng r;

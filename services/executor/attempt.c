@@ -24,12 +24,7 @@ static const unsigned next_states[ATTEMPT_STATES] = {
     [ATTEMPT_CLOSED] = BIT(ATTEMPT_FREE),
 };
 
-enum path_kind executor_path(const struct attempt *a)
-{
-    return a->state == ATTEMPT_DIRECT    ? PATH_DIRECT
-           : a->state == ATTEMPT_RELAYED ? PATH_RELAYED
-                                         : PATH_FAILED;
-}
+enum path_kind executor_path(const struct attempt *a) { return a->path; }
 
 void executor_report(struct executor *x, struct attempt *a, struct outputs *out)
 {
@@ -54,7 +49,8 @@ void executor_report(struct executor *x, struct attempt *a, struct outputs *out)
             (struct tried_one){technique, mine ? (uint32_t)w->punches_sent : 0,
                                mine ? (uint32_t)w->punches_received : 0};
     }
-    m->after_us = (uint32_t)(x->now_us - a->asked_us);
+    int64_t since_us = a->state == ATTEMPT_DIRECT ? direct->confirmed_us : a->settled_us;
+    m->after_us = (uint32_t)(since_us - a->asked_us); /* the same in each repetition */
     a->result_us = x->now_us + RESULT_EVERY_US;
 }
 
@@ -73,6 +69,9 @@ void executor_enter(struct executor *x, struct attempt *a, enum attempt_state to
     case ATTEMPT_RELAYED:
     case ATTEMPT_FAILED:
         a->give_up_us = NEVER;
+        a->path = to == ATTEMPT_DIRECT    ? PATH_DIRECT
+                  : to == ATTEMPT_RELAYED ? PATH_RELAYED
+                                          : PATH_FAILED;
         if (settling) {
             a->settled_us = x->now_us;
             executor_app(x, a, APP_SETTLED, out);

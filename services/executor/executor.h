@@ -97,8 +97,9 @@ struct way_state {
 
 struct attempt {
     enum attempt_state state;
-    bool asked;  /* the request has left (side 0) */
-    bool opened; /* the application knows of it */
+    enum path_kind path; /* of the last settled state: outlives it in closed */
+    bool asked;          /* the request has left (side 0) */
+    bool opened;         /* the application knows of it */
     bool warm;
     bool direct_over; /* the direct techniques have had their time, or there are none */
     uint8_t side;
