@@ -44,6 +44,53 @@ Test(executor, a_key_that_is_not_admitted_ends_what_was_asked)
     cr_assert_str_eq(ATTEMPT.kind, "not-authorized");
 }
 
+Test(executor, enrols_again_when_too_many_did_at_once)
+{
+    struct msg m = {.type = MSG_enrolled, .enrolled = {.kind = "rate-limited"}};
+
+    executor_bed_connect(0, "bob", POLICY_AUTO, 4000);
+    executor_bed_link(10, true, true);
+    executor_bed_forget();
+    executor_bed_msg(20, &m);
+    executor_bed_expect("");
+    int64_t again_us = executor_deadline(&X);
+    cr_assert_geq(again_us, 20000 + ENROL_AGAIN_US / 2);
+    cr_assert_leq(again_us, 20000 + ENROL_AGAIN_US * 3 / 2);
+    executor_bed_tick();
+    cr_assert_eq(executor_bed_out.n, 1);
+    cr_assert_eq(executor_bed_out.v[0].msg.type, MSG_enrol);
+    executor_bed_msg(again_us / 1000 + 10, &m);
+    executor_bed_link(again_us / 1000 + 20, false, true);
+    cr_assert_eq(executor_deadline(&X), 4000000, "it waits for the connection now");
+}
+
+Test(executor, a_request_that_was_never_let_in_says_so)
+{
+    struct msg m = {.type = MSG_enrolled, .enrolled = {.kind = "rate-limited"}};
+
+    executor_bed_connect(0, "bob", POLICY_AUTO, 400);
+    executor_bed_link(10, true, true);
+    executor_bed_msg(20, &m);
+    executor_bed_run_to(400);
+    cr_assert_str_eq(ATTEMPT.kind, "rate-limited");
+    cr_assert_eq(ATTEMPT.verdict, VERDICT_rate_limited);
+}
+
+Test(executor, leaves_a_coordinator_the_time_to_say_that_the_peer_is_away)
+{
+    static const int64_t timeout_ms[] = {100, 1000, 15000};
+
+    for (size_t i = 0; i < sizeof timeout_ms / sizeof *timeout_ms; i++) {
+        executor_bed_open();
+        executor_bed_ready();
+        executor_bed_connect(200, "bob", POLICY_AUTO, timeout_ms[i]);
+        uint32_t asked = executor_bed_out.v[executor_bed_out.n - 1].msg.punch_request.timeout_ms;
+        cr_assert_leq(asked, timeout_ms[i] * 3 / 4 > timeout_ms[i] - 500 ? timeout_ms[i] * 3 / 4
+                                                                         : timeout_ms[i] - 500);
+        cr_assert_geq(asked, timeout_ms[i] / 2);
+    }
+}
+
 Test(executor, asks_when_its_nat_is_known_and_not_before)
 {
     executor_bed_connect(0, "bob", POLICY_AUTO, 15000);
@@ -63,7 +110,7 @@ Test(executor, under_the_relay_policy_asks_at_once_and_discloses_no_address)
     executor_bed_connect(50, "bob", POLICY_RELAY, 15000);
     executor_bed_expect("[   50] free -> requested: the application asks\n"
                         "[   50] punch_request nonce=7 target=bob target_id=- mode=0 policy=2 "
-                        "tokens=(0) timeout_ms=15000\n");
+                        "tokens=(0) timeout_ms=14500\n");
 }
 
 Test(executor, a_classifier_that_says_nothing_delays_a_request_by_a_second_only)
@@ -76,7 +123,7 @@ Test(executor, a_classifier_that_says_nothing_delays_a_request_by_a_second_only)
     executor_bed_tick();
     executor_bed_expect("[ 1000] app: profile\n"
                         "[ 1000] punch_request nonce=7 target=bob target_id=- mode=0 policy=0 "
-                        "tokens=(1) timeout_ms=14200\n");
+                        "tokens=(1) timeout_ms=13700\n");
 }
 
 Test(executor, a_request_that_a_dead_coordinator_took_along_is_sent_again)
@@ -135,6 +182,7 @@ Test(executor, gives_way_to_a_later_process_with_its_key)
     executor_bed_msg(200, &m);
     executor_bed_expect("[  200] app: refused\n");
     cr_assert_eq(executor_deadline(&X) > 20000000, true, "it does not attach again");
+    cr_assert_eq(X.refused_verdict, VERDICT_replaced);
 }
 
 /* ---- orders -------------------------------------------------------------------------------------------------- */
@@ -268,6 +316,33 @@ Test(executor, refuses_orders_that_make_no_sense_and_tells_the_coordinator)
                             "kind=bad-request\n");
         cr_assert_eq(ATTEMPT.state, ATTEMPT_FREE);
     }
+}
+
+Test(executor, an_order_beyond_its_room_is_refused_as_overload)
+{
+    executor_bed_ready();
+    order = executor_bed_order(1, TECHNIQUE_RELAYED, POLICY_AUTO);
+    for (uint8_t i = 0; i < ATTEMPTS_MAX; i++) {
+        order.punch_coordinate.session.b[0] = i;
+        executor_bed_msg(240, &order);
+    }
+    executor_bed_forget();
+    memset(order.punch_coordinate.session.b, 0x55, sizeof order.punch_coordinate.session.b);
+    order.punch_coordinate.session.b[1] = 0;
+    executor_bed_msg(240, &order);
+    executor_bed_expect("[  240] punch_cancel session=55005555555555555555555555555555 "
+                        "kind=overloaded\n");
+}
+
+Test(executor, a_callers_order_is_ended_with_the_reason_that_the_other_side_gave)
+{
+    struct msg m = {.type = MSG_punch_cancel, .punch_cancel = {.kind = "overloaded"}};
+
+    start(0, TECHNIQUE_RELAYED, POLICY_AUTO);
+    m.punch_cancel.session = order.punch_coordinate.session;
+    executor_bed_msg(300, &m);
+    cr_assert_str_eq(ATTEMPT.kind, "overloaded");
+    cr_assert_eq(ATTEMPT.verdict, VERDICT_overloaded);
 }
 
 Test(executor, takes_an_order_that_comes_twice_once)

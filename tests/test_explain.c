@@ -135,11 +135,12 @@ Test(explain, tells_why_a_request_was_refused)
     expect_field(o, "kind", "not-found");
     expect_field(o, "verdict", "name-unknown");
     expect_story(o,
-                 (const char *const[]){"alice asked for a path to nobody.",
-                                       "No path was tried: nobody has claimed this name.",
-                                       "What would help: check the spelling; the other side must "
-                                       "have run listen with this name once.",
-                                       NULL});
+                 (const char *const[]){
+                     "alice asked for a path to nobody.",
+                     "No path was tried: nobody has claimed this name, or attached with this key.",
+                     "What would help: check the spelling; the other side must "
+                     "have run listen with it once.",
+                     NULL});
 }
 
 Test(explain, has_an_answer_in_every_state)

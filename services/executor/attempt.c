@@ -131,7 +131,9 @@ void executor_ask(struct executor *x, struct attempt *a, struct outputs *out)
     m->policy = a->policy;
     if (a->policy != POLICY_RELAY)
         m->tokens = x->tokens;
-    int64_t left_ms = (a->deadline_us - x->now_us) / 1000;
+    /* A coordinator that has waited in vain must be able to say so in time. */
+    int64_t left_us = a->deadline_us - x->now_us;
+    int64_t left_ms = (left_us - (left_us / 4 < ANSWER_US ? left_us / 4 : ANSWER_US)) / 1000;
     m->timeout_ms = (uint32_t)(left_ms < 1 ? 1 : left_ms < UINT32_MAX ? left_ms : UINT32_MAX);
     a->asked = true;
     a->asked_us = x->now_us;
@@ -203,8 +205,11 @@ static void expire(struct executor *x, struct attempt *a, struct outputs *out)
 {
     switch (a->state) {
     case ATTEMPT_REQUESTED:
-        executor_fail(x, a, "timeout",
-                      x->attached ? VERDICT_timed_out : VERDICT_coordinator_unreachable, out);
+        if (x->next_enrol_us != NEVER)
+            executor_fail(x, a, "rate-limited", VERDICT_rate_limited, out);
+        else
+            executor_fail(x, a, "timeout",
+                          x->attached ? VERDICT_timed_out : VERDICT_coordinator_unreachable, out);
         break;
     case ATTEMPT_FAILED: executor_enter(x, a, ATTEMPT_CLOSED, "failed", out); break;
     case ATTEMPT_CLOSED: executor_enter(x, a, ATTEMPT_FREE, "forgotten", out); break;

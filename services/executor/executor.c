@@ -63,15 +63,22 @@ static void refuse(struct executor *x, const char *kind, enum verdict verdict, s
             executor_fail(x, &x->attempts[i], kind, verdict, out);
 }
 
+static void send_enrol(struct executor *x, struct outputs *out)
+{
+    struct msg_enrol *m = &emit(out, SERVICE_coordinator, MSG_enrol)->enrol;
+
+    out->v[out->n - 1].enrolling = true;
+    m->token.len = sizeof x->conf.token;
+    memcpy(m->token.b, x->conf.token, sizeof x->conf.token);
+    x->next_enrol_us = NEVER;
+}
+
 static void on_link(struct executor *x, bool up, bool enrolling, struct outputs *out)
 {
     if (enrolling) {
-        if (!up)
-            return;
-        struct msg_enrol *m = &emit(out, SERVICE_coordinator, MSG_enrol)->enrol;
-        out->v[out->n - 1].enrolling = true;
-        m->token.len = sizeof x->conf.token;
-        memcpy(m->token.b, x->conf.token, sizeof x->conf.token);
+        x->next_enrol_us = NEVER;
+        if (up)
+            send_enrol(x, out);
         return;
     }
     x->link_up = up;
@@ -84,10 +91,14 @@ static void on_link(struct executor *x, bool up, bool enrolling, struct outputs 
     send_attach(x, out);
 }
 
+/* When many knock at once some are told to come again: jittered, so that they don't do so together. */
 static void on_enrolled(struct executor *x, const struct msg_enrolled *m, struct outputs *out)
 {
     if (m->kind[0] == '\0')
         executor_app(x, NULL, APP_ENROLLED, out);
+    else if (strcmp(m->kind, "rate-limited") == 0)
+        x->next_enrol_us =
+            x->now_us + ENROL_AGAIN_US / 2 + (int64_t)rng_below(&x->rng, ENROL_AGAIN_US);
     else
         refuse(x, kind_valid(m->kind) ? m->kind : "not-authorized", VERDICT_not_enrolled, out);
 }
@@ -133,7 +144,7 @@ static void on_attached(struct executor *x, const struct msg_attached *m, struct
 static void on_detached(struct executor *x, const struct msg_detached *m, struct outputs *out)
 {
     if (strcmp(m->kind, "replaced") == 0) {
-        refuse(x, "cancelled", VERDICT_cancelled, out);
+        refuse(x, "cancelled", VERDICT_replaced, out);
         return;
     }
     if (!x->attached) /* its answer to what left before the attach arrived there */
@@ -183,7 +194,7 @@ static void on_cancel(struct executor *x, const struct msg_punch_cancel *m, stru
             continue;
         if (a->state == ATTEMPT_EXECUTING)
             executor_fail(x, a, kind_valid(m->kind) && m->kind[0] ? m->kind : "cancelled",
-                          VERDICT_cancelled, out);
+                          verdict_find(m->kind) ? verdict_find(m->kind) : VERDICT_cancelled, out);
         else
             executor_enter(x, a, ATTEMPT_CLOSED, "cancelled by the coordinator", out);
         return;
@@ -292,6 +303,8 @@ enum { TICK_OUTPUTS = CANDIDATES_MAX + 10 };
 
 static void on_tick(struct executor *x, struct outputs *out)
 {
+    if (x->next_enrol_us <= x->now_us)
+        send_enrol(x, out);
     if (x->link_up && !x->refused && x->next_attach_us <= x->now_us)
         send_attach(x, out);
     executor_probe_tick(x, out);
@@ -307,7 +320,7 @@ void executor_init(struct executor *x, const struct executor_conf *conf,
     x->conf = *conf;
     rng_init(&x->rng, rng_key);
     x->instance = rng_u64(&x->rng);
-    x->next_probe_us = x->profile_by_us = x->next_attach_us = NEVER;
+    x->next_probe_us = x->profile_by_us = x->next_attach_us = x->next_enrol_us = NEVER;
 }
 
 void executor_step(struct executor *x, const struct input *in, struct outputs *out)
@@ -327,7 +340,7 @@ void executor_step(struct executor *x, const struct input *in, struct outputs *o
 
 int64_t executor_deadline(const struct executor *x)
 {
-    int64_t next = executor_probe_deadline(x);
+    int64_t next = min64(executor_probe_deadline(x), x->next_enrol_us);
 
     if (x->link_up && !x->refused)
         next = min64(next, x->next_attach_us);

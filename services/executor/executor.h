@@ -35,6 +35,7 @@ enum executor_times {
     PROBE_TRIES = 5,                /* at 0, 100, 250, 500 and 1,000 ms */
     PROBE_GIVE_UP_US = 1500 * 1000, /* a round is over: what hasn't answered won't */
     PROFILE_WAIT_US = 1000 * 1000,  /* for the classifier, after the report */
+    ENROL_AGAIN_US = 1000 * 1000,   /* half to one and a half of it, when too many enrol at once */
     ATTACH_EVERY_US = 20 * 1000000,
     ATTACH_AGAIN_US =
         500 * 1000, /* when the coordinator knows no prober yet, as after its restart */
@@ -45,6 +46,7 @@ enum executor_times {
     RELAY_KEEP_BUSY_US = 500 * 1000, /* while data flows over it, to notice a restarted relay */
     RELAY_KEEP_IDLE_US = 15 * 1000000,
     RELAY_BUSY_US = 10 * 1000000,   /* how long after a datagram a path counts as busy */
+    ANSWER_US = 500 * 1000,         /* a refusal's way back, of what the application gave */
     RESULT_EVERY_US = 60 * 1000000, /* tells the coordinator that the session still lives */
     LINGER_CLOSED_US = 2 * 1000000, /* answers stragglers of a closed session with nothing */
 };
@@ -176,6 +178,7 @@ struct executor {
     uint64_t instance; /* random: this process, not an earlier one with the same key */
     uint64_t attach_seq;
     int64_t next_attach_us;
+    int64_t next_enrol_us; /* NEVER, or when to knock again */
     struct prober_list probers;
     /* probing */
     struct probe_target targets[TARGETS_MAX + SAMPLES_MAX];

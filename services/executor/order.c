@@ -137,13 +137,14 @@ void executor_on_order(struct executor *x, const struct msg_punch_coordinate *m,
 {
     if (known_session(x, &m->session)) /* delivered twice */
         return;
-    struct attempt *a = plausible(x, m) ? attempt_for(x, m) : NULL;
+    bool good = plausible(x, m);
+    struct attempt *a = good ? attempt_for(x, m) : NULL;
     if (!a) {
         x->n.orders_refused++;
         struct msg_punch_cancel *c =
             &emit(out, SERVICE_coordinator, MSG_punch_cancel)->punch_cancel;
         c->session = m->session;
-        msg_text(c->kind, sizeof c->kind, "bad-request");
+        msg_text(c->kind, sizeof c->kind, good && m->side == 1 ? "overloaded" : "bad-request");
         return;
     }
     int64_t deadline_us = x->now_us + (int64_t)m->deadline_ms * 1000;
