@@ -3,47 +3,222 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <jansson.h>
 #include <stdarg.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
+#include <unistd.h>
 
-enum { LIMITED_PER_S = 10 };
+enum { LIMITED_PER_S = 10, FORMAT_MAX = 512, TEXT_MAX = 1536, LINE_MAX_BYTES = 4096 };
+
+/* What stands in a format between fields, and between a field's name and its value, while it is filled in. */
+enum { FIELD = '\x1e', VALUE = '\x1f' };
+
+enum level { DEBUG, INFO, WARN, FATAL };
+static const char *const level_name[] = {"debug", "info", "warn", "fatal"};
 
 static const char *svc = "?";
-static bool quiet;
+static enum level least = INFO;
+static bool json;
 
-static void line(const char *level, const char *fmt, va_list ap)
+/* ---- a format's fields, filled in -------------------------------------------------------------- */
+
+/* Mark in a copy of fmt where fields and values begin; returns how many marks. */
+static unsigned mark(const char *fmt, char out[static FORMAT_MAX])
 {
-    int saved_errno = errno;
-    char text[768];
+    bool quoted = false, named = false;
+    unsigned marks = 0;
+    size_t n = 0;
+
+    for (; *fmt && n < FORMAT_MAX - 1; fmt++) {
+        char c = *fmt;
+        if (c == '"') {
+            quoted = !quoted;
+            continue;
+        }
+        if (!quoted && (c == ' ' || (c == '=' && !named))) {
+            named = c == '=';
+            c = named ? VALUE : FIELD;
+            marks++;
+        }
+        out[n++] = c;
+    }
+    out[n] = '\0';
+    return marks;
+}
+
+static unsigned count_marks(const char *text)
+{
+    unsigned n = 0;
+
+    for (; *text; text++)
+        n += *text == FIELD || *text == VALUE;
+    return n;
+}
+
+/* ---- the two forms ------------------------------------------------------------------------------ */
+
+static size_t put(char *line, size_t n, char c)
+{
+    if (n < LINE_MAX_BYTES - 1)
+        line[n++] = c;
+    return n;
+}
+
+static size_t put_value(char *line, size_t n, const char *value)
+{
+    bool quote = !*value || strpbrk(value, " \"=\\");
+
+    if (quote)
+        n = put(line, n, '"');
+    for (; *value; value++) {
+        if (*value == '"' || *value == '\\')
+            n = put(line, n, '\\');
+        n = put(line, n, iscntrl((unsigned char)*value) ? '?' : *value);
+    }
+    return quote ? put(line, n, '"') : n;
+}
+
+static void add_logfmt(void *to, const char *name, const char *value)
+{
+    char *line = to;
+    size_t n = strlen(line);
+
+    if (n > 0)
+        n = put(line, n, ' ');
+    while (*name)
+        n = put(line, n, *name++);
+    n = put(line, n, '=');
+    line[put_value(line, n, value)] = '\0';
+}
+
+static void add_json(void *to, const char *name, const char *value)
+{
+    char ascii[TEXT_MAX];
+    size_t n = 0;
+
+    if (json_object_set_new(to, name, json_string(value)) == 0)
+        return;
+    for (; *value && n < sizeof ascii - 1; value++) /* it is not UTF-8 */
+        ascii[n++] = (unsigned char)*value < 0x80 ? *value : '?';
+    ascii[n] = '\0';
+    json_object_set_new(to, name, json_string(ascii));
+}
+
+/* Take marked text apart. */
+static void add_fields(char *text, void (*add)(void *to, const char *, const char *), void *to)
+{
+    char *rest = text;
+
+    while (rest && *rest) {
+        char *name = rest, *end = strchr(rest, FIELD);
+        rest = end ? end + 1 : NULL;
+        if (end)
+            *end = '\0';
+        char *value = strchr(name, VALUE);
+        if (value)
+            *value++ = '\0';
+        add(to, value ? name : "text", value ? value : name);
+    }
+}
+
+static void stamp(char out[static 32])
+{
     struct timespec ts;
     struct tm tm;
 
     clock_gettime(CLOCK_REALTIME, &ts);
     gmtime_r(&ts.tv_sec, &tm);
-    vsnprintf(text, sizeof text, fmt, ap);
-    for (char *c = text; *c; c++) /* text may quote a peer; it must not forge a line */
-        if (iscntrl((unsigned char)*c))
-            *c = '?';
-    fprintf(stderr, "ts=%04d-%02d-%02dT%02d:%02d:%02d.%03ldZ level=%s svc=%s %s\n",
-            tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
-            ts.tv_nsec / 1000000, level, svc, text);
+    size_t n = strftime(out, 24, "%Y-%m-%dT%H:%M:%S", &tm);
+    snprintf(out + n, 32 - n, ".%03dZ", (int)(ts.tv_nsec / 1000000));
+}
+
+static void print(enum level level, char *fields)
+{
+    void (*add)(void *to, const char *, const char *) = json ? add_json : add_logfmt;
+    char time[32], line[LINE_MAX_BYTES] = "";
+    json_t *object = json ? json_object() : NULL;
+    void *to = json ? (void *)object : line;
+
+    stamp(time);
+    add(to, "ts", time);
+    add(to, "level", level_name[level]);
+    add(to, "svc", svc);
+    add_fields(fields, add, to);
+    char *text = json ? json_dumps(object, JSON_COMPACT | JSON_PRESERVE_ORDER) : line;
+    fprintf(stderr, "%s\n", text ? text : "{}");
+    if (json) {
+        free(text);
+        json_decref(object);
+    }
+}
+
+static void say(enum level level, const char *fmt, va_list ap)
+{
+    int saved_errno = errno;
+    char marked[FORMAT_MAX], text[TEXT_MAX];
+    va_list again;
+
+    if (level < least)
+        return;
+    va_copy(again, ap);
+    unsigned marks = mark(fmt, marked);
+    vsnprintf(text, sizeof text, marked, ap);
+    if (count_marks(text) != marks) { /* an argument holds a mark, or is too long: one field */
+        size_t n = strcspn(fmt, " ");
+        snprintf(text, sizeof text, "%.*s%ctext%c", (int)n, marked, FIELD, VALUE);
+        size_t head = strlen(text);
+        vsnprintf(text + head, sizeof text - head, fmt, again);
+        for (char *c = text + head; *c; c++)
+            if (*c == FIELD || *c == VALUE)
+                *c = '?';
+    }
+    va_end(again);
+    print(level, text);
     errno = saved_errno;
 }
 
+/* ---- in front of it ------------------------------------------------------------------------------ */
+
 void log_init(const char *service) { svc = service; }
-void log_quiet(void) { quiet = true; }
+
+bool log_set_level(const char *name)
+{
+    for (unsigned i = DEBUG; i <= WARN; i++)
+        if (strcmp(name, level_name[i]) == 0) {
+            least = (enum level)i;
+            return true;
+        }
+    return false;
+}
+
+bool log_set_format(const char *name)
+{
+    if (strcmp(name, "json") != 0 && strcmp(name, "logfmt") != 0)
+        return false;
+    json = *name == 'j';
+    return true;
+}
+
+const char *log_level(void) { return level_name[least]; }
+
+void log_debug(const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    say(DEBUG, fmt, ap);
+    va_end(ap);
+}
 
 void log_info(const char *fmt, ...)
 {
     va_list ap;
 
-    if (quiet)
-        return;
     va_start(ap, fmt);
-    line("info", fmt, ap);
+    say(INFO, fmt, ap);
     va_end(ap);
 }
 
@@ -52,7 +227,7 @@ void log_warn(const char *fmt, ...)
     va_list ap;
 
     va_start(ap, fmt);
-    line("warn", fmt, ap);
+    say(WARN, fmt, ap);
     va_end(ap);
 }
 
@@ -74,7 +249,7 @@ void log_limited(const char *fmt, ...)
         return;
     }
     va_start(ap, fmt);
-    line("warn", fmt, ap);
+    say(WARN, fmt, ap);
     va_end(ap);
 }
 
@@ -83,7 +258,8 @@ void die(const char *fmt, ...)
     va_list ap;
 
     va_start(ap, fmt);
-    line("fatal", fmt, ap);
+    say(FATAL, fmt, ap);
     va_end(ap);
-    exit(1);
+    fflush(NULL);
+    _exit(1);
 }

@@ -35,7 +35,7 @@ int peer_conf(const struct peer_flags *f, struct agent_conf *conf)
 {
     log_init("executor");
     if (!f->verbose)
-        log_quiet();
+        log_set_level("warn");
     if (sodium_init() < 0)
         return failure("libsodium does not start");
     int status = read_join(f->join, &conf->join);

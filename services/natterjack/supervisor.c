@@ -124,17 +124,18 @@ static void fail(struct supervisor *s)
 static void on_death(struct supervisor *s, struct child *c, int status)
 {
     int64_t now = service_now_us();
+    const char *next = s->stop ? "stop" : "restart";
     int pid = (int)c->pid;
 
     c->pid = 0;
     forget_ready_fd(c);
     schedule(c, now);
     if (WIFSIGNALED(status))
-        log_warn("event=child_died child=%s pid=%d signal=%d why=\"%s\"%s", c->name, pid,
-                 WTERMSIG(status), strsignal(WTERMSIG(status)), s->stop ? "" : " next=restart");
+        log_warn("event=child_died child=%s pid=%d signal=%d why=\"%s\" next=%s", c->name, pid,
+                 WTERMSIG(status), strsignal(WTERMSIG(status)), next);
     else if (!s->stop || WEXITSTATUS(status) != 0)
-        log_warn("event=child_died child=%s pid=%d exit=%d%s", c->name, pid, WEXITSTATUS(status),
-                 s->stop ? "" : " next=restart");
+        log_warn("event=child_died child=%s pid=%d exit=%d next=%s", c->name, pid,
+                 WEXITSTATUS(status), next);
     if (!s->stop && !s->announced && c->tries >= START_TRIES) {
         log_warn("event=start_failed child=%s tries=%u why=\"its own lines above say\"", c->name,
                  c->tries);
