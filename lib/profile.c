@@ -25,9 +25,13 @@ const char *profile_display(const struct profile *p)
         [NAT_UNKNOWN] = "cone",  [NAT_NONE] = "full_cone",      [NAT_EI] = "full_cone",
         [NAT_AD] = "restricted", [NAT_APD] = "port_restricted",
     };
+    static const char *const public_host[BEHAVIOUR_COUNT] = {
+        [NAT_UNKNOWN] = "unknown", [NAT_NONE] = "open",      [NAT_EI] = "open",
+        [NAT_AD] = "firewalled",   [NAT_APD] = "firewalled",
+    };
 
     switch (p->mapping) {
-    case NAT_NONE: return p->filtering == NAT_AD || p->filtering == NAT_APD ? "firewalled" : "open";
+    case NAT_NONE: return public_host[p->filtering];
     case NAT_EI: return cone[p->filtering];
     case NAT_AD:
     case NAT_APD: return "symmetric";

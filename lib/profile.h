@@ -33,7 +33,7 @@ bool profile_valid(const struct profile *p);
 /*
  * The name people know, derived for display only and never stored or decided on: open, firewalled,
  * full_cone, restricted, port_restricted, symmetric, unknown (RFC 3489 section 5).  When filtering is
- * not known an ei mapping is "cone".
+ * not known an ei mapping is "cone", and a host without NAT, which a firewall may hide, "unknown".
  */
 const char *profile_display(const struct profile *p);
 

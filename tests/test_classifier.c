@@ -75,7 +75,6 @@ static const struct profile *tell(void)
     const struct msg_nat_profile *m = &out.v[0].msg.nat_profile;
     const struct profile *p = &m->profile;
     cr_assert(profile_valid(p));
-    cr_assert_eq(p->filtering, NAT_UNKNOWN);
     cr_assert_eq(m->serial, report.reflex_report.serial);
     cr_assert(peer_id_eq(&m->peer, &report.reflex_report.peer));
     snprintf(said, sizeof said, "%s/%s %u%% delta=%d %u-%u age=%u %s", behaviour_name[p->mapping],
@@ -390,6 +389,68 @@ Test(classifier, of_ipv6_too)
     saw(0, 4000, "[2001:db8:1::1]:3478", "[2001:db8::5]:4000");
     saw(0, 4000, "[2001:db8:1::2]:3478", "[2001:db8::5]:4000");
     expect("none/preserve 75% delta=0 4000-4000 age=0 [2001:db8::5]:4000");
+}
+
+/* ---- filtering -------------------------------------------------------------------------------------------- */
+
+static void let_in(bool other_ip, bool other_port)
+{
+    report.reflex_report.filter_asked = true;
+    report.reflex_report.filter_other_ip = other_ip;
+    report.reflex_report.filter_other_port = other_port;
+}
+
+static const char *filtering(void) { return behaviour_name[tell()->filtering]; }
+
+Test(classifier, filtering_is_told_by_who_else_was_let_in)
+{
+    struct model m = model(NAT_EI, ALLOC_RANDOM, 1);
+
+    probe(&m, 0);
+    cr_assert_str_eq(filtering(), "unknown");
+    let_in(false, false);
+    cr_assert_str_eq(filtering(), "apd");
+    let_in(false, true);
+    cr_assert_str_eq(filtering(), "ad");
+    let_in(true, true);
+    cr_assert_str_eq(filtering(), "ei");
+    let_in(true, false); /* the other answer was lost, or not waited for */
+    cr_assert_str_eq(filtering(), "ei");
+    report.reflex_report.filter_asked = false; /* what then is said of it counts for nothing */
+    report.reflex_report.peer.b[1] = 1;
+    cr_assert_str_eq(filtering(), "unknown");
+}
+
+Test(classifier, a_host_without_nat_is_open_or_firewalled_or_unknown)
+{
+    struct model m = model(NAT_NONE, ALLOC_PRESERVE, 1);
+
+    probe(&m, 0);
+    cr_assert_str_eq(profile_display(tell()), "unknown");
+    let_in(true, true);
+    cr_assert_str_eq(filtering(), "none");
+    cr_assert_str_eq(profile_display(tell()), "open");
+    let_in(false, true);
+    cr_assert_str_eq(profile_display(tell()), "firewalled");
+    let_in(false, false);
+    cr_assert_str_eq(profile_display(tell()), "firewalled");
+}
+
+Test(classifier, filtering_is_kept_while_the_nat_looks_the_same)
+{
+    struct model m = model(NAT_APD, ALLOC_RANDOM, 1);
+
+    probe(&m, 0x70); /* one answer to a sample */
+    let_in(false, true);
+    cr_assert_str_eq(filtering(), "ad");
+    probe(&m, 0); /* a later round knows more, but did not measure it */
+    cr_assert_str_eq(filtering(), "ad");
+    begin("10.0.0.2:40000"); /* nothing but a refresh */
+    saw(0, 40000, A1P1, "192.0.2.1:20001");
+    cr_assert_str_eq(filtering(), "ad");
+    begin("10.0.0.2:40000"); /* another public ip: another NAT */
+    saw(0, 40000, A1P1, "192.0.2.9:20001");
+    cr_assert_str_eq(filtering(), "unknown");
 }
 
 /* ---- memory --------------------------------------------------------------------------------------------- */

@@ -209,6 +209,29 @@ Test(prober, refuses_another_socket_over_the_budget)
     expect("a1p1>203.0.113.5:4000 28 mapped=- origin=- other=- error=500");
 }
 
+/* It is real, so that no victim pays, and shares its address with many behind a carrier's NAT. */
+Test(prober, who_returned_a_cookie_may_ask_for_another_socket_over_that_budget)
+{
+    struct stun first = token_request(), m = change_request(STUN_CHANGE_IP | STUN_CHANGE_PORT);
+
+    spend_budget();
+    ask(0, &first);
+    m.has_cookie = true;
+    memcpy(m.cookie, answer.cookie, sizeof m.cookie);
+    ask(0, &m);
+    expect("a2p2>203.0.113.5:4000 56 mapped=203.0.113.5:4000 origin=198.51.100.2:3479 "
+           "other=198.51.100.2:3479 error=0");
+    m.cookie[0] ^= 1;
+    ask(0, &m);
+    cr_assert_eq(answer.error, 500);
+    m.cookie[0] ^= 1;
+    for (int i = 1; i < SIGNING_BUDGET; i++)
+        ask(0, &m);
+    cr_assert_eq(answer.error, 0);
+    ask(0, &m);
+    cr_assert_eq(answer.error, 500);
+}
+
 Test(prober, with_one_address_says_so)
 {
     struct stun plain = request(), m = change_request(STUN_CHANGE_PORT), none = change_request(0);

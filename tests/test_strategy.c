@@ -113,6 +113,23 @@ Test(strategy, never_dials_an_address_that_no_token_proves, .timeout = 30)
     }
 }
 
+/* A firewall is no NAT, and no door either: it opens for who was sent to. */
+Test(strategy, never_has_a_firewalled_host_dialled_as_if_it_were_open, .timeout = 30)
+{
+    static const uint8_t closed[] = {NAT_AD, NAT_APD};
+
+    for (unsigned i = 0; i < 2 * PROFILES; i++) {
+        struct profile a = {.mapping = NAT_NONE, .filtering = closed[i % 2]}, b = profile(i / 2);
+        enum verdict why;
+        struct plan p = strategy_plan(&a, &b, (bool[2]){true, true}, POLICY_AUTO, 0, &why);
+
+        if (p.v[0].technique == TECHNIQUE_REVERSAL)
+            cr_assert(p.v[0].role == 0 && b.filtering != NAT_AD && b.filtering != NAT_APD);
+        else if (knowable(&b))
+            cr_assert_eq(p.v[0].technique, TECHNIQUE_SYNCHRONOUS);
+    }
+}
+
 /* clang-format off */
 static const struct {
     uint8_t a[3], b[3]; /* mapping, filtering, allocation */
@@ -121,6 +138,10 @@ static const struct {
 } cases[] = {
     {{NAT_EI, NAT_EI, ALLOC_RANDOM}, {NAT_APD, NAT_APD, ALLOC_RANDOM}, VERDICT_direct_reversal, TECHNIQUE_REVERSAL, 1},
     {{NAT_APD, NAT_APD, ALLOC_RANDOM}, {NAT_EI, NAT_EI, ALLOC_RANDOM}, VERDICT_direct_reversal, TECHNIQUE_REVERSAL, 0},
+    {{NAT_AD, NAT_AD, ALLOC_RANDOM}, {NAT_EI, NAT_EI, ALLOC_PRESERVE}, VERDICT_direct_reversal, TECHNIQUE_REVERSAL, 0},
+    {{NAT_APD, NAT_APD, ALLOC_CONTIGUOUS}, {NAT_NONE, NAT_NONE, 0}, VERDICT_direct_reversal, TECHNIQUE_REVERSAL, 0},
+    {{NAT_NONE, NAT_APD, 0}, {NAT_EI, NAT_EI, ALLOC_RANDOM}, VERDICT_direct_reversal, TECHNIQUE_REVERSAL, 0},
+    {{NAT_NONE, NAT_AD, 0}, {NAT_EI, NAT_APD, ALLOC_RANDOM}, VERDICT_direct_synchronous, TECHNIQUE_SYNCHRONOUS, 2},
     {{NAT_NONE, NAT_UNKNOWN, 0}, {NAT_APD, NAT_APD, ALLOC_RANDOM}, VERDICT_direct_reversal, TECHNIQUE_REVERSAL, 1},
     {{NAT_EI, NAT_EI, 0}, {NAT_EI, NAT_EI, 0}, VERDICT_direct_reversal, TECHNIQUE_REVERSAL, 2},
     {{NAT_EI, NAT_APD, ALLOC_RANDOM}, {NAT_EI, NAT_AD, 0}, VERDICT_direct_synchronous, TECHNIQUE_SYNCHRONOUS, 2},

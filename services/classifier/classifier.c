@@ -11,7 +11,8 @@ _Static_assert(sizeof(struct known) % sizeof(int64_t) == 0, "what follows in mem
 /* How much a profile says: what it knows, then how well. */
 static int weight(const struct profile *p)
 {
-    int known = (p->mapping != NAT_UNKNOWN) + (p->allocation != ALLOC_UNKNOWN);
+    int known = (p->mapping != NAT_UNKNOWN) + (p->allocation != ALLOC_UNKNOWN) +
+                (p->filtering != NAT_UNKNOWN);
 
     return known * 1000 + p->confidence;
 }
@@ -24,13 +25,14 @@ static bool contradicts(const struct finding *f, const struct finding *earlier)
         return true;
     if (p->allocation != ALLOC_UNKNOWN && (p->allocation != e->allocation || p->delta != e->delta))
         return true;
+    if (p->filtering != NAT_UNKNOWN && e->filtering != NAT_UNKNOWN && p->filtering != e->filtering)
+        return true;
     return f->varies && (e->mapping == NAT_NONE || e->mapping == NAT_EI);
 }
 
-/* The one rule of classifier.h. */
-static bool knows_less(const struct finding *f, const struct addr *local, const struct known *k)
+static bool same_nat(const struct finding *f, const struct addr *local, const struct known *k)
 {
-    if (!addr_eq(local, &k->local) || weight(&f->profile) >= weight(&k->finding.profile))
+    if (!addr_eq(local, &k->local))
         return false;
     if (f->reflexive.len != 0 && !addr_ip_eq(&f->reflexive, &k->finding.reflexive))
         return false;
@@ -53,9 +55,13 @@ static void learn(struct classifier *c, const struct finding_key *key, const str
                   const struct finding *f, struct known *tell)
 {
     uint32_t slot = table_find(&c->by_peer, key);
+    const struct known *k = slot == TABLE_NONE ? NULL : &c->known[slot];
+    bool same = k && same_nat(f, local, k);
 
     *tell = (struct known){*local, *f, c->now_us};
-    if (slot != TABLE_NONE && knows_less(f, local, &c->known[slot])) {
+    if (same && f->profile.filtering == NAT_UNKNOWN) /* its measurement takes longer */
+        tell->finding.profile.filtering = k->finding.profile.filtering;
+    if (same && weight(&tell->finding.profile) < weight(&k->finding.profile)) {
         c->n.kept++;
         if (f->reflexive.len != 0) /* a mapping made anew may have another port */
             c->known[slot].finding.reflexive = f->reflexive;

@@ -6,9 +6,10 @@
  *   out:   nat_profile, one for each report
  *
  * A report replaces what is known of its peer, except when it knows less of the same NAT: same local
- * socket, same public ip, fewer of {mapping, allocation} known or with less confidence, and what it
- * does show does not contradict the earlier finding.  Then the earlier profile is sent again, and its age grows.  So a
- * refresh without fresh sockets, or one whose answers were lost, costs no knowledge.
+ * socket, same public ip, fewer of {mapping, allocation, filtering} known or with less confidence, and
+ * what it does show does not contradict the earlier finding.  Then the earlier profile is sent again,
+ * and its age grows.  So a refresh without fresh sockets, or one whose answers were lost, costs no
+ * knowledge.  Filtering, which few reports measure, is kept while the NAT looks the same.
  *
  * A report without a usable observation takes no place; a full table gives up the peer that has been
  * silent for longest.  Who says hello is counted only: vantage points are told apart by their ip.

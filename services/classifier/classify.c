@@ -214,6 +214,17 @@ static enum allocation allocation_of(const struct mappings *m, int16_t *delta)
     return d != 0 ? ALLOC_CONTIGUOUS : ALLOC_RANDOM;
 }
 
+/* ---- filtering ------------------------------------------------------------------------------------------ */
+
+static enum behaviour filtering_of(const struct msg_reflex_report *r, enum behaviour mapping)
+{
+    if (!r->filter_asked)
+        return NAT_UNKNOWN;
+    if (r->filter_other_ip)
+        return mapping == NAT_NONE ? NAT_NONE : NAT_EI;
+    return r->filter_other_port ? NAT_AD : NAT_APD;
+}
+
 /* ---- all of it -------------------------------------------------------------------------------------------- */
 
 static struct addr most_common(const struct observation_list *l)
@@ -266,7 +277,7 @@ void classify(const struct msg_reflex_report *r, struct finding *out)
     struct comparison c = compare_all(&l, &r->local);
     struct mappings m = new_mappings(&l);
     out->profile.mapping = (uint8_t)mapping_of(&c);
-    out->profile.filtering = NAT_UNKNOWN; /* nobody measures it */
+    out->profile.filtering = (uint8_t)filtering_of(r, out->profile.mapping);
     out->profile.allocation = (uint8_t)allocation_of(&m, &out->profile.delta);
     out->profile.confidence = confidence(&out->profile, c.n, m.n);
     out->reflexive = most_common(&l);

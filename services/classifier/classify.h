@@ -21,6 +21,14 @@
  *   random      at least three, and neither
  *   unknown     anything less
  *
+ * Filtering, from sockets that had sent to one prober address only, by who else's answer came in
+ * (RFC 5780 section 4.4):
+ *
+ *   none, ei    another ip's; none when there is no NAT, so that nothing filters at all
+ *   ad          another port's, not another ip's
+ *   apd         neither, after many tries
+ *   unknown     not asked, as by a prober with one address
+ *
  * Confidence in percent, by the number of answers that a finding rests on (prober addresses for the
  * mapping, new mappings for the allocation): 1: 50, 2: 75, 3: 90, 4 and more: 95; the smaller one when
  * both are known; the mapping's alone when it is none.

@@ -163,6 +163,8 @@ static void on_profile(struct executor *x, const struct msg_nat_profile *m, stru
     x->profile = m->profile;
     x->reflexive = m->reflexive;
     x->profile_by_us = NEVER;
+    if (x->filter.state == FILTER_KNOWN && m->profile.filtering != NAT_UNKNOWN)
+        x->filter.word_by_us = NEVER;
     if (!x->profile_known) {
         x->profile_known = true;
         executor_app(x, NULL, APP_PROFILE, out);
@@ -321,6 +323,7 @@ void executor_init(struct executor *x, const struct executor_conf *conf,
     rng_init(&x->rng, rng_key);
     x->instance = rng_u64(&x->rng);
     x->next_probe_us = x->profile_by_us = x->next_attach_us = x->next_enrol_us = NEVER;
+    x->filter.word_by_us = NEVER;
 }
 
 void executor_step(struct executor *x, const struct input *in, struct outputs *out)

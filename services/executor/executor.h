@@ -159,8 +159,33 @@ struct probe_target {
     uint8_t tries;
     int64_t sent_us, next_us;
     uint16_t rtt_ms;
-    struct addr seen;
-    struct msg_token token;
+    struct addr seen, before; /* and in the round before; len 0 when nowhere */
+};
+
+/* What the NAT lets in: see filter.c. */
+enum filter_ask { FILTER_OTHER_IP, FILTER_OTHER_PORT, FILTER_ASKS };
+enum {
+    FILTER_SOCKETS = 2, /* samples that ask */
+    FILTER_TRIES = 4,   /* at 0, 100, 250 and 500 ms */
+    FILTER_ROUNDS = 3,  /* of probing in which it may come to nothing, then nobody asks again */
+    FILTER_SILENCE_US = 1000 * 1000, /* or three round trips, after the last try */
+};
+_Static_assert((int)FILTER_SOCKETS <= (int)SAMPLES_MAX, "samples ask");
+
+struct filter_test {
+    enum filter_state { FILTER_OFF, FILTER_ASKING, FILTER_KNOWN } state;
+    struct addr server[4];
+    bool heard[FILTER_ASKS];
+    uint8_t rounds;
+    int64_t rtt_us;
+    int64_t word_by_us; /* the classifier's, after the report; NEVER when none is waited for */
+    struct filter_socket {
+        bool begun, has_cookie;
+        uint8_t cookie[16];
+        uint8_t txid[FILTER_ASKS][12];
+        uint8_t tries;
+        int64_t next_us, silent_us;
+    } from[FILTER_SOCKETS]; /* by sample */
 };
 
 struct executor_counters {
@@ -184,8 +209,11 @@ struct executor {
     struct probe_target targets[TARGETS_MAX + SAMPLES_MAX];
     uint8_t n_targets;
     uint32_t probe_serial;
-    bool probing, reported, profile_known, probed_once;
+    bool probing, profile_known, probed_once;
+    bool full_round; /* the one under way, or the last, has samples */
+    bool drifted;    /* the NAT shows another address than before: measure it anew */
     int64_t probe_began_us, next_probe_us, profile_by_us;
+    struct filter_test filter;
     struct msg_token_list tokens;       /* the newest good ones */
     int64_t token_time_ms, token_at_us; /* of the newest: a prober's clock, and ours then */
     struct profile profile;
@@ -198,6 +226,9 @@ void executor_init(struct executor *x, const struct executor_conf *conf,
                    const uint8_t rng_key[static 32]);
 void executor_step(struct executor *x, const struct input *in, struct outputs *out);
 int64_t executor_deadline(const struct executor *x);
+
+/* The filtering is being measured, or the classifier's word on it is due. */
+bool executor_filter_pending(const struct executor *x);
 
 /* Why and how an attempt ended, for reports: enum path_kind as DESIGN section 1 counts it. */
 enum path_kind executor_path(const struct attempt *a);

@@ -2,6 +2,7 @@
 #ifndef EXECUTOR_INTERNAL_H
 #define EXECUTOR_INTERNAL_H
 
+#include "lib/stun.h"
 #include "services/executor/executor.h"
 
 /* attempt.c: the attempt's state machine. */
@@ -25,6 +26,19 @@ void executor_probe_tick(struct executor *x, struct outputs *out);
 bool executor_probe_datagram(struct executor *x, const struct input *in, struct outputs *out);
 int64_t executor_probe_deadline(const struct executor *x);
 bool executor_ready(const struct executor *x); /* a request can say all that is to be known */
+void executor_probe_report(struct executor *x, struct outputs *out);
+
+/* filter.c: what the own NAT lets in. */
+const struct addr *executor_filter_server(const struct executor *x); /* its four, or NULL */
+bool executor_filter_wanted(const struct executor *x);
+void executor_filter_start(struct executor *x);
+void executor_filter_begin(struct executor *x, const struct probe_target *t, const struct stun *m,
+                           struct outputs *out);
+void executor_filter_round_over(struct executor *x);
+void executor_filter_tick(struct executor *x, struct outputs *out);
+bool executor_filter_datagram(struct executor *x, const struct input *in, const struct stun *m,
+                              struct outputs *out);
+int64_t executor_filter_deadline(const struct executor *x);
 
 /* punch.c: punch and pong on both ways. */
 void executor_punch(struct executor *x, struct attempt *a, enum way way, struct outputs *out);

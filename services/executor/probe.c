@@ -14,6 +14,15 @@
 
 static const uint32_t retry_us[PROBE_TRIES] = {100000, 150000, 250000, 500000, 500000};
 
+/* Where this prober address saw the socket when it last did. */
+static struct addr seen_before(const struct probe_target *old, size_t n, const struct addr *addr)
+{
+    for (size_t i = 0; i < n; i++)
+        if (old[i].sock == 0 && addr_eq(&old[i].addr, addr))
+            return old[i].answered ? old[i].seen : old[i].before;
+    return (struct addr){0};
+}
+
 static void add_target(struct executor *x, const struct addr *addr, uint8_t sock)
 {
     struct probe_target *t = &x->targets[x->n_targets++];
@@ -25,16 +34,29 @@ static void add_target(struct executor *x, const struct addr *addr, uint8_t sock
 
 void executor_probe_start(struct executor *x)
 {
+    struct probe_target old[TARGETS_MAX];
+    size_t n_old = x->n_targets < TARGETS_MAX ? x->n_targets : TARGETS_MAX;
+
+    memcpy(old, x->targets, sizeof old);
     x->n_targets = 0;
     for (size_t i = 0; i < x->probers.n; i++)
         for (size_t j = 0; j < x->probers.v[i].n_addrs && x->n_targets < TARGETS_MAX; j++)
-            if (x->probers.v[i].addrs[j].len == x->conf.local.len)
+            if (x->probers.v[i].addrs[j].len == x->conf.local.len) {
                 add_target(x, &x->probers.v[i].addrs[j], 0);
-    /* Samples only until the NAT is known: a refresh needs the tokens alone. */
-    for (uint8_t s = 0; s < x->conf.n_samples && x->n_targets > 0 && !x->profile_known; s++)
-        add_target(x, &x->targets[0].addr, (uint8_t)(s + 1));
+                x->targets[x->n_targets - 1].before =
+                    seen_before(old, n_old, &x->probers.v[i].addrs[j]);
+            }
+    /* Samples only while there is something to learn: a refresh needs the tokens alone. */
+    x->full_round = !x->profile_known || x->drifted || executor_filter_wanted(x);
+    x->drifted = false;
+    if (x->full_round && x->n_targets > 0) {
+        executor_filter_start(x);
+        const struct addr *server = executor_filter_server(x);
+        const struct addr to = server ? server[0] : x->targets[0].addr;
+        for (uint8_t s = 0; s < x->conf.n_samples; s++)
+            add_target(x, &to, (uint8_t)(s + 1));
+    }
     x->probing = x->n_targets > 0;
-    x->reported = false;
     x->probe_serial++;
     x->probe_began_us = x->now_us;
     x->next_probe_us = x->now_us + PROBE_EVERY_US;
@@ -45,11 +67,9 @@ static void send_probe(struct executor *x, struct probe_target *t, struct output
     struct stun m = stun_request(t->txid);
     struct output *o = executor_datagram(out, t->sock, &t->addr);
 
-    if (t->sock == 0) {
-        m.has_peer = m.has_cookie = true; /* a cookie of zeroes asks for one */
-        m.peer = x->conf.id;
-        memcpy(m.cookie, t->cookie, sizeof m.cookie);
-    }
+    m.has_peer = m.has_cookie = true; /* a cookie of zeroes asks for one */
+    m.peer = x->conf.id;
+    memcpy(m.cookie, t->cookie, sizeof m.cookie);
     o->dgram.len = (uint16_t)stun_encode(&m, o->dgram.data);
     t->sent_us = x->now_us;
     t->next_us = t->tries < PROBE_TRIES ? x->now_us + retry_us[t->tries] : NEVER;
@@ -92,7 +112,7 @@ static void drop_old_tokens(struct executor *x)
     x->tokens.n = (uint8_t)kept;
 }
 
-static void report(struct executor *x, struct outputs *out)
+void executor_probe_report(struct executor *x, struct outputs *out)
 {
     struct msg_reflex_report *m = &emit(out, SERVICE_coordinator, MSG_reflex_report)->reflex_report;
 
@@ -112,9 +132,9 @@ static void report(struct executor *x, struct outputs *out)
             .seen = t->seen,
         };
     }
-    x->reported = true;
-    if (!x->profile_known)
-        x->profile_by_us = x->now_us + PROFILE_WAIT_US;
+    m->filter_asked = x->filter.state == FILTER_KNOWN;
+    m->filter_other_ip = x->filter.heard[FILTER_OTHER_IP];
+    m->filter_other_port = x->filter.heard[FILTER_OTHER_PORT];
 }
 
 static void ask_all(struct executor *x, struct outputs *out)
@@ -124,13 +144,33 @@ static void ask_all(struct executor *x, struct outputs *out)
             executor_ask(x, &x->attempts[i], out);
 }
 
+/* Did the NAT give the socket another address than in the rounds before? */
+static bool has_drifted(const struct executor *x)
+{
+    for (size_t i = 0; i < x->n_targets; i++)
+        if (x->targets[i].answered && x->targets[i].before.len != 0 &&
+            !addr_eq(&x->targets[i].seen, &x->targets[i].before))
+            return true;
+    return false;
+}
+
 static void finish(struct executor *x, struct outputs *out)
 {
     x->probing = false;
     x->probed_once = true;
-    if (x->told) /* else the next attached begins another round */
-        report(x, out);
+    executor_filter_round_over(x);
+    if (x->told) { /* else the next attached begins another round */
+        executor_probe_report(x, out);
+        if (!x->profile_known)
+            x->profile_by_us = x->now_us + PROFILE_WAIT_US;
+    }
     ask_all(x, out);
+    /* Once: a NAT that forgets between rounds would have us measure without end. */
+    if (!x->full_round && has_drifted(x)) {
+        x->drifted = true;
+        executor_probe_start(x);
+        executor_probe_tick(x, out);
+    }
 }
 
 void executor_probe_tick(struct executor *x, struct outputs *out)
@@ -143,6 +183,7 @@ void executor_probe_tick(struct executor *x, struct outputs *out)
             executor_app(x, NULL, APP_PROFILE, out);
         ask_all(x, out);
     }
+    executor_filter_tick(x, out);
     if (!x->probing)
         return;
     if (x->now_us >= x->probe_began_us + PROBE_GIVE_UP_US) {
@@ -175,6 +216,7 @@ static void on_answer(struct executor *x, struct probe_target *t, const struct s
     t->rtt_ms = (uint16_t)(rtt_ms < UINT16_MAX ? rtt_ms : UINT16_MAX);
     if (t->sock != 0) {
         t->done = true;
+        executor_filter_begin(x, t, m, out);
     } else if (m->token.len > 0) {
         t->done =
             token_verify(&m->token, &x->probers, &token) && peer_id_eq(&token.peer, &x->conf.id);
@@ -195,8 +237,11 @@ bool executor_probe_datagram(struct executor *x, const struct input *in, struct 
 {
     struct stun m;
 
-    if (!stun_is(in->dgram.data, in->dgram.len) || !stun_parse(in->dgram.data, in->dgram.len, &m) ||
-        m.type != STUN_BINDING_RESPONSE || m.mapped.len == 0)
+    if (!stun_is(in->dgram.data, in->dgram.len) || !stun_parse(in->dgram.data, in->dgram.len, &m))
+        return false;
+    if (executor_filter_datagram(x, in, &m, out))
+        return true;
+    if (m.type != STUN_BINDING_RESPONSE || m.mapped.len == 0)
         return false;
     bool all = x->probing, found = false;
     for (size_t i = 0; i < x->n_targets; i++) {
@@ -215,8 +260,10 @@ bool executor_probe_datagram(struct executor *x, const struct input *in, struct 
 
 int64_t executor_probe_deadline(const struct executor *x)
 {
-    int64_t next = x->profile_by_us;
+    int64_t next = executor_filter_deadline(x);
 
+    if (x->profile_by_us < next)
+        next = x->profile_by_us;
     if (!x->probing)
         return x->told && x->next_probe_us < next ? x->next_probe_us : next;
     if (x->probe_began_us + PROBE_GIVE_UP_US < next)

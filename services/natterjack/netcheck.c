@@ -5,20 +5,22 @@
 #include <signal.h>
 #include <stdio.h>
 
-static bool done, refused;
+static bool classified, refused;
 static int64_t deadline_us;
 
 static void on_event(struct agent *g, enum app_event event, const struct attempt *a)
 {
     (void)g, (void)a;
-    done = done || event == APP_PROFILE;
+    classified = classified || event == APP_PROFILE;
     refused = refused || event == APP_REFUSED;
 }
 
+/* Filtering takes longer than the rest, and people who ask want all of it. */
 static bool is_done(void *arg)
 {
-    (void)arg;
-    return done || refused;
+    const struct agent *g = arg;
+
+    return refused || (classified && !executor_filter_pending(&g->core));
 }
 
 /* The kinds of far side that people meet, in their words. */
@@ -66,6 +68,21 @@ static const char *allocation_text(const struct profile *p)
     }
 }
 
+static const char *filtering_text(const struct profile *p)
+{
+    switch (p->filtering) {
+    case NAT_NONE: return "none: nothing that is sent to this host is held back";
+    case NAT_EI: return "lets in anybody (endpoint-independent filtering)";
+    case NAT_AD: return "lets in only hosts that were sent to (address-dependent filtering)";
+    case NAT_APD:
+        return "lets in only the address and port that was sent to (address- and port-dependent "
+               "filtering)";
+    default:
+        return "not known: it takes a prober with two addresses; assumed to let in only what was "
+               "sent to";
+    }
+}
+
 static int print_text(const struct agent *g, bool udp)
 {
     const struct profile *p = &g->core.profile;
@@ -81,9 +98,7 @@ static int print_text(const struct agent *g, bool udp)
            addr_format(&g->core.reflexive, seen, sizeof seen));
     printf("mapping:      %s\n", mapping_text(p));
     printf("allocation:   %s\n", allocation_text(p));
-    printf("filtering:    %s\n", p->filtering == NAT_UNKNOWN
-                                     ? "not measured; assumed to let in only what was sent to"
-                                     : behaviour_name[p->filtering]);
+    printf("filtering:    %s\n", filtering_text(p));
     printf("also called:  %s\n", profile_display(p));
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         printf("to %s: %s\n", kinds[i].text,
@@ -131,9 +146,9 @@ int cmd_netcheck(int argc, char **argv)
     if (status != EXIT_OK)
         return status;
     agent_open(&agent, &conf);
-    agent_run(&agent, deadline_us, is_done, NULL);
+    agent_run(&agent, deadline_us, is_done, &agent);
     int stopped = agent.svc.stop_signal;
-    if (done)
+    if (classified)
         status = json ? print_json(&agent, agent.core.tokens.n > 0)
                       : print_text(&agent, agent.core.tokens.n > 0);
     else if (stopped)

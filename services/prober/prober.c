@@ -69,6 +69,35 @@ static bool has_budget(struct prober *p, struct budget *b, const struct request 
     return false;
 }
 
+/* ---- cookies ------------------------------------------------------------------------------------ */
+
+/* Keyed BLAKE2b of all that the cookie must prove: this source can receive here, now. */
+static void make_cookie(const struct prober *p, const struct request *r, uint64_t epoch,
+                        uint8_t cookie[static STUN_COOKIE_BYTES])
+{
+    uint8_t b[1 + 16 + 2 + 1 + 8], hash[crypto_generichash_BYTES];
+
+    b[0] = r->src.len;
+    memcpy(b + 1, r->src.ip, 16);
+    put_u16(b + 17, r->src.port);
+    b[19] = r->sock;
+    put_u64(b + 20, epoch);
+    crypto_generichash(hash, sizeof hash, b, sizeof b, p->secrets[epoch & 1], sizeof p->secrets[0]);
+    memcpy(cookie, hash, STUN_COOKIE_BYTES);
+}
+
+static bool cookie_valid(const struct prober *p, const struct request *r)
+{
+    uint8_t now[STUN_COOKIE_BYTES], before[STUN_COOKIE_BYTES];
+
+    if (!r->m.has_cookie)
+        return false;
+    make_cookie(p, r, p->epoch, now);
+    make_cookie(p, r, p->epoch - 1, before);
+    return sodium_memcmp(now, r->m.cookie, sizeof now) == 0 ||
+           sodium_memcmp(before, r->m.cookie, sizeof before) == 0;
+}
+
 /* ---- plain, discovery, change ------------------------------------------------------------------ */
 
 /* RFC 5780 section 7.3 and 7.4: where this answer comes from, and the address that differs in both. */
@@ -103,7 +132,7 @@ static void on_change(struct prober *p, const struct request *r, struct outputs 
         send_error(p, r, &a, ERROR_UNKNOWN_ATTRIBUTE, out);
         return;
     }
-    if (!has_budget(p, &p->discovery, r)) {
+    if (!has_budget(p, cookie_valid(p, r) ? &p->signing : &p->discovery, r)) {
         send_error(p, r, &a, ERROR_SERVER, out);
         return;
     }
@@ -127,34 +156,7 @@ static void on_unknown(struct prober *p, const struct request *r, struct outputs
     send_error(p, r, &a, ERROR_UNKNOWN_ATTRIBUTE, out);
 }
 
-/* ---- cookies and tokens -------------------------------------------------------------------------- */
-
-/* Keyed BLAKE2b of all that the cookie must prove: this source can receive here, now. */
-static void make_cookie(const struct prober *p, const struct request *r, uint64_t epoch,
-                        uint8_t cookie[static STUN_COOKIE_BYTES])
-{
-    uint8_t b[1 + 16 + 2 + 1 + 8], hash[crypto_generichash_BYTES];
-
-    b[0] = r->src.len;
-    memcpy(b + 1, r->src.ip, 16);
-    put_u16(b + 17, r->src.port);
-    b[19] = r->sock;
-    put_u64(b + 20, epoch);
-    crypto_generichash(hash, sizeof hash, b, sizeof b, p->secrets[epoch & 1], sizeof p->secrets[0]);
-    memcpy(cookie, hash, STUN_COOKIE_BYTES);
-}
-
-static bool cookie_valid(const struct prober *p, const struct request *r)
-{
-    uint8_t now[STUN_COOKIE_BYTES], before[STUN_COOKIE_BYTES];
-
-    if (!r->m.has_cookie)
-        return false;
-    make_cookie(p, r, p->epoch, now);
-    make_cookie(p, r, p->epoch - 1, before);
-    return sodium_memcmp(now, r->m.cookie, sizeof now) == 0 ||
-           sodium_memcmp(before, r->m.cookie, sizeof before) == 0;
-}
+/* ---- tokens -------------------------------------------------------------------------------------- */
 
 static void on_token_request(struct prober *p, const struct request *r, struct outputs *out)
 {

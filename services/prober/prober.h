@@ -15,7 +15,8 @@
  *              per source; beyond it the plain answer.  Of IPv6, whose plain answer to a bare request
  *              exceeds 1.6 x, that needs the budget too.
  *   change     from another socket, under the same budget; beyond it error 500, since a plain answer
- *              would look like a NAT that filters nothing and silence like one that filters all
+ *              would look like a NAT that filters nothing and silence like one that filters all.  A
+ *              source that returned its cookie has the budget of tokens for it
  *   token      to a source that returned its cookie, and so receives what is sent to it; under a
  *              budget of its own, as a signature takes time
  *

@@ -384,7 +384,7 @@ static void on_packet(struct world *w, const struct net_packet *p, size_t host)
             step_service(w, SERVICE_relay, &in);
             return;
         }
-        for (uint8_t s = 0; s < 4; s++)
+        for (uint8_t s = 0; s < w->prober.conf.info.n_addrs; s++)
             if (addr_eq(&p->dst, &w->prober.conf.info.addrs[s])) {
                 in.dgram.sock = s;
                 step_service(w, SERVICE_prober, &in);
@@ -585,8 +585,8 @@ static void open_suite(struct world *w, const uint8_t authority[static 64])
     rng_bytes(&w->rng, seed, sizeof seed);
     crypto_sign_seed_keypair(prober.info.key, prober.secret, seed);
     cert_sign('p', prober.info.key, authority, prober.info.cert);
-    prober.info.n_addrs = 4;
-    for (uint8_t i = 0; i < 4; i++)
+    prober.info.n_addrs = w->conf.one_address ? 2 : 4;
+    for (uint8_t i = 0; i < prober.info.n_addrs; i++)
         prober.info.addrs[i] =
             addr_v4(203, 0, 113, (uint8_t)(10 + i / 2), (uint16_t)(PORT + i % 2));
     rng_bytes(&w->rng, key, sizeof key);
@@ -627,9 +627,9 @@ static void open_peer(struct world *w, size_t i, const uint8_t authority[static 
         w->nats[i] = malloc(sizeof *w->nats[i]);
         nat_init(w->nats[i], &nat, rng_u64(&w->rng));
         line.nat = w->nats[i];
-    } else {
-        inside = line.ips[0];
     }
+    if (!c->has_nat || c->nat.mapping == SCOPE_NONE)
+        inside = line.ips[0];
     p->host = net_add_host(w->net, net_add_line(w->net, &line), &inside, 1);
     for (size_t s = 0; s <= SAMPLES_MAX; s++)
         p->sockets[s] = inside;

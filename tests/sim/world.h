@@ -35,6 +35,7 @@ struct world_conf {
     int64_t delay_us; /* one way between any two hosts */
     int64_t jitter_us;
     uint32_t loss_ppm, dup_ppm; /* of each direction of each line */
+    bool one_address;           /* of the prober */
     size_t n_peers;
     struct world_peer_conf peers[WORLD_PEERS_MAX];
 };
@@ -131,7 +132,8 @@ void world_crash_peer(struct world *w, size_t peer, int64_t down_us);
 /* The other side's attempt of this session, or NULL. */
 const struct attempt *world_other_side(const struct world *w, const struct world_result *r);
 
-/* A NAT in one word for tests: "ei/preserve/apd" and so on, or "open". */
+/* A NAT in one word for tests: "ei/preserve/apd" and so on, or "open"; "none/preserve/apd" is a host with
+ * a public address behind a firewall. */
 struct world_peer_conf world_nat(const char *text);
 
 #endif

@@ -1,0 +1,173 @@
+/*
+ * test_classes.c - the 27 classes of NATs (mapping x allocation x filtering) in virtual time: what the
+ * suite says of each against what the model is.
+ *
+ * Exact up to what an outsider can observe, and never wrong; unknown at most 2 % of the time.  What an
+ * outsider can't observe: a NAT that keeps ports and lets mappings to different remotes share one looks
+ * ei, and a firewall that lets everything in once something has gone out looks like none.
+ * An assertion prints its seed; SEED=n runs that one alone.
+ */
+#include "tests/sim/world.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { CLASSES = 27, RUNS = 20, SECOND = 1000000 };
+
+static struct world w;
+
+TestSuite(classes, .timeout = 300);
+
+struct tally {
+    size_t all, unknown;
+};
+
+static const char *class_name(size_t i, char text[static 32])
+{
+    static const char *const scope[] = {"ei", "ad", "apd"};
+    static const char *const allocation[] = {"preserve", "contiguous", "random"};
+
+    snprintf(text, 32, "%s/%s/%s", scope[i / 9], allocation[i / 3 % 3], scope[i % 3]);
+    return text;
+}
+
+/* The model's word for what the profile should say. */
+static struct profile truth(const struct nat_conf *n)
+{
+    static const uint8_t scope[] = {
+        [SCOPE_NONE] = NAT_NONE, [SCOPE_EI] = NAT_EI, [SCOPE_AD] = NAT_AD, [SCOPE_APD] = NAT_APD};
+    static const uint8_t allocation[] = {[NAT_PRESERVE] = ALLOC_PRESERVE,
+                                         [NAT_CONTIGUOUS] = ALLOC_CONTIGUOUS,
+                                         [NAT_RANDOM] = ALLOC_RANDOM};
+    bool shared = n->allocation == NAT_PRESERVE && n->overload;
+
+    return (struct profile){.mapping = shared ? NAT_EI : scope[n->mapping],
+                            .filtering = scope[n->filtering],
+                            .allocation = allocation[n->allocation],
+                            .delta = (int16_t)(n->allocation == NAT_CONTIGUOUS ? n->delta : 0)};
+}
+
+static void judge(size_t peer, uint64_t seed, const char *name, struct tally *t)
+{
+    const struct executor *x = &w.peers[peer].core;
+    const struct profile *p = &x->profile;
+    struct nat_conf open = {.mapping = SCOPE_NONE};
+    struct profile is = truth(w.nats[peer] ? &w.nats[peer]->conf : &open);
+
+    if (is.mapping == NAT_NONE && is.filtering == NAT_EI) /* has let us out before it is asked */
+        is.filtering = NAT_NONE;
+    cr_assert(x->profile_known, "seed %lu: %s: no profile", seed, name);
+    cr_assert(p->mapping == is.mapping || p->mapping == NAT_UNKNOWN,
+              "seed %lu: %s: mapping said to be %s", seed, name, behaviour_name[p->mapping]);
+    cr_assert(p->filtering == is.filtering || p->filtering == NAT_UNKNOWN,
+              "seed %lu: %s: filtering said to be %s", seed, name, behaviour_name[p->filtering]);
+    cr_assert(p->allocation == is.allocation || p->allocation == ALLOC_UNKNOWN,
+              "seed %lu: %s: allocation said to be %s", seed, name, allocation_name[p->allocation]);
+    cr_assert(p->allocation != ALLOC_CONTIGUOUS || p->delta == is.delta,
+              "seed %lu: %s: delta said to be %d, not %d", seed, name, p->delta, is.delta);
+    t->all++;
+    bool unknown =
+        p->mapping == NAT_UNKNOWN || p->filtering == NAT_UNKNOWN || p->allocation == ALLOC_UNKNOWN;
+    t->unknown += unknown;
+    if (unknown)
+        printf("seed %lu: %s: %s/%s/%s\n", seed, name, behaviour_name[p->mapping],
+               allocation_name[p->allocation], behaviour_name[p->filtering]);
+}
+
+/* Peers behind some of the classes, each behind a NAT of its own; and let the suite see them. */
+static void run(uint64_t seed, uint32_t loss_ppm, size_t first, size_t n, struct tally *t)
+{
+    static const int32_t deltas[] = {1, 1, 2, -1};
+    struct world_conf c = {.seed = seed, .n_peers = n, .loss_ppm = loss_ppm};
+    struct rng r;
+    char name[32];
+
+    rng_seed(&r, seed ^ 0xc1a55);
+    c.delay_us = 5000 + (int64_t)rng_below(&r, 80000);
+    c.jitter_us = (int64_t)rng_below(&r, 10000);
+    for (size_t i = 0; i < n; i++) {
+        c.peers[i] = world_nat(class_name(first + i, name));
+        c.peers[i].nat.delta = deltas[rng_below(&r, 4)];
+    }
+    world_open(&w, &c);
+    world_run(&w, 8 * SECOND);
+    for (size_t i = 0; i < n; i++)
+        judge(i, seed, class_name(first + i, name), t);
+    world_close(&w);
+}
+
+static struct tally run_all(uint64_t first_seed, uint32_t loss_ppm)
+{
+    const char *only = getenv("SEED");
+    struct tally t = {0};
+
+    for (uint64_t seed = first_seed; seed < first_seed + RUNS; seed++)
+        if (!only || strtoull(only, NULL, 10) == seed) {
+            run(seed, loss_ppm, 0, CLASSES / 2, &t);
+            run(seed, loss_ppm, CLASSES / 2, CLASSES - CLASSES / 2, &t);
+        }
+    printf("%zu of %zu with something unknown\n", t.unknown, t.all);
+    return t;
+}
+
+/* What has no class: no NAT, with a firewall or without, and NATs that keep ports and share none. */
+static void run_others(uint64_t seed, uint32_t loss_ppm, struct tally *t)
+{
+    static const char *const others[] = {
+        "open",           "none/preserve/ei", "none/preserve/ad", "none/preserve/apd",
+        "ei/preserve/ei", "ad/preserve/ad",   "apd/preserve/apd", "apd/preserve/ei"};
+    struct world_conf c = {.seed = seed, .n_peers = 8, .loss_ppm = loss_ppm, .delay_us = 20000};
+
+    for (size_t i = 0; i < c.n_peers; i++) {
+        c.peers[i] = world_nat(others[i]);
+        c.peers[i].nat.overload = false;
+    }
+    world_open(&w, &c);
+    world_run(&w, 8 * SECOND);
+    for (size_t i = 0; i < c.n_peers; i++)
+        judge(i, seed, others[i], t);
+    for (size_t i = 2; i < 4; i++)
+        cr_assert_str_eq(profile_display(&w.peers[i].core.profile), "firewalled");
+    world_close(&w);
+}
+
+Test(classes, a_firewalled_host_is_never_called_reachable)
+{
+    struct tally t = {0};
+
+    for (uint64_t seed = 300; seed < 300 + RUNS; seed++)
+        run_others(seed, seed % 2 ? 50000 : 0, &t);
+    cr_assert_leq(t.unknown * 100, t.all * 2);
+}
+
+Test(classes, filtering_stays_unknown_where_the_prober_has_one_address)
+{
+    struct world_conf c = {.seed = 400, .n_peers = 2, .delay_us = 20000, .one_address = true};
+    struct tally t = {0};
+
+    c.peers[0] = world_nat("open");
+    c.peers[1] = world_nat("apd/random/ei");
+    world_open(&w, &c);
+    world_run(&w, 8 * SECOND);
+    for (size_t i = 0; i < c.n_peers; i++) {
+        judge(i, c.seed, "one address", &t);
+        cr_assert_eq(w.peers[i].core.profile.filtering, NAT_UNKNOWN);
+        cr_assert_str_neq(profile_display(&w.peers[i].core.profile), "open");
+    }
+    world_close(&w);
+}
+
+Test(classes, all_are_told_exactly_on_a_good_line)
+{
+    struct tally t = run_all(100, 0);
+
+    cr_assert_eq(t.unknown, 0);
+}
+
+Test(classes, none_is_told_wrongly_at_five_percent_loss_and_few_not_at_all)
+{
+    struct tally t = run_all(200, 50000);
+
+    cr_assert_leq(t.unknown * 100, t.all * 2);
+}
