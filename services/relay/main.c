@@ -3,7 +3,7 @@
 #include "lib/keys.h"
 #include "lib/log.h"
 #include "lib/params.h"
-#include "services/relay/relay.h"
+#include "services/relay/plane_shell.h"
 
 #include <errno.h>
 #include <sodium.h>
@@ -12,6 +12,7 @@
 static struct service svc; /* static: too large for the stack, and there is one of each */
 static struct relay core;
 static struct outputs out;
+static struct plane plane;
 
 static struct flags {
     const char *bus, *admin, *public_ip, *key, *cert, *coordinator_key;
@@ -54,7 +55,7 @@ static void read_conf(struct relay_conf *conf)
 }
 
 /* An address that is not this host's, as behind a 1:1 NAT, is advertised and the wildcard bound. */
-static void bind_port(struct relay_conf *conf)
+static uint8_t bind_port(struct relay_conf *conf)
 {
     struct addr any = {.len = conf->public_addr.len, .port = conf->public_addr.port};
     char text[ADDR_TEXT_MAX];
@@ -66,6 +67,7 @@ static void bind_port(struct relay_conf *conf)
     if (sock < 0)
         die("event=no_port addr=%s why=\"%s\"", text, strerror(errno));
     conf->public_addr.port = service_udp_local(&svc, (uint8_t)sock).port;
+    return (uint8_t)sock;
 }
 
 static json_t *answer(void *arg, const char *verb, const char *argument)
@@ -99,15 +101,16 @@ int main(int argc, char **argv)
         die("event=bad_flag why=\"an argument without a flag\"");
     read_conf(&conf);
     service_open(&svc, SERVICE_relay, flags.bus);
-    bind_port(&conf);
-    void *memory = malloc(relay_bytes(&conf));
-    if (!memory)
+    uint8_t sock = bind_port(&conf);
+    void *memory = malloc(relay_bytes(&conf)), *buffers = malloc(plane_bytes());
+    if (!memory || !buffers)
         die("event=no_memory sessions=%u", conf.sessions_max);
     service_random_key(key);
     if (!relay_init(&core, &conf, key, memory))
         die("event=bad_key path=%s why=\"of small order\"", flags.coordinator_key);
     sodium_memzero(key, sizeof key);
     sodium_memzero(&conf, sizeof conf);
+    plane_open(&plane, &svc, sock, &core, &out, buffers);
     if (flags.admin)
         admin_open(&svc, flags.admin, answer, &core);
     service_ready(&svc);
@@ -117,6 +120,6 @@ int main(int argc, char **argv)
     }
     admin_close();
     service_close(&svc);
-    free(memory);
+    free(memory), free(buffers);
     return 0;
 }

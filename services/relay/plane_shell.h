@@ -1,0 +1,29 @@
+/*
+ * plane_shell.h - the relay's data plane: read a batch, forward what relay_forward() lets through, send
+ * a batch; what is for the core goes to its step.  No allocation and no copy of a packet.
+ *
+ * One thread: sessions and quotas are one table, which no lock guards.
+ */
+#ifndef RELAY_PLANE_SHELL_H
+#define RELAY_PLANE_SHELL_H
+
+#include "lib/batch.h"
+#include "lib/service.h"
+#include "services/relay/relay.h"
+
+struct plane {
+    struct relay *core;
+    struct outputs *out;
+    uint8_t sock;
+    struct batch_in in;
+    struct batch_out send;
+};
+
+/* Bytes of memory that plane_open needs. */
+size_t plane_bytes(void);
+
+/* Take over socket sock of s, the core's only one.  out is for the core's steps. */
+void plane_open(struct plane *p, struct service *s, uint8_t sock, struct relay *core,
+                struct outputs *out, void *memory);
+
+#endif
