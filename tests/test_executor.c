@@ -430,6 +430,94 @@ Test(executor, only_a_pong_to_a_punch_of_its_own_proves_both_directions)
     cr_assert_eq(ATTEMPT.state, ATTEMPT_EXECUTING, "there are no data keys yet");
 }
 
+/* The pong in the last step's outputs, as the peer reads it. */
+static struct punch pong(void)
+{
+    const struct msg_punch_coordinate *c = &order.punch_coordinate;
+    uint8_t keys[2][32];
+    struct punch p = {0};
+
+    cr_assert(punch_keys(executor_bed_peer_secret, &X.conf.id, &c->session, keys[0], keys[1]));
+    for (size_t i = 0; i < executor_bed_out.n; i++) {
+        const struct output *o = &executor_bed_out.v[i];
+        if (o->kind == OUT_DATAGRAM && o->dgram.data[0] == PACKET_PONG)
+            cr_assert(punch_open(o->dgram.data, o->dgram.len, keys[c->side], &p));
+    }
+    return p;
+}
+
+Test(executor, a_pong_says_what_it_answers_where_that_came_from_and_what_is_proven)
+{
+    start(1, TECHNIQUE_SYNCHRONOUS, POLICY_AUTO);
+    executor_bed_punch(&order, PACKET_PUNCH, 5, 0, 0, packet);
+    executor_bed_datagram(250, &executor_bed_peer_addr, packet, sizeof packet);
+    struct punch p = pong();
+    cr_assert_eq(p.echo, 5);
+    cr_assert(addr_eq(&p.seen, &executor_bed_peer_addr));
+    cr_assert_eq(p.flags & PUNCH_CONFIRMED, 0);
+    executor_bed_punch(&order, PACKET_PONG, 6, 1, 0, packet);
+    executor_bed_datagram(260, &executor_bed_peer_addr, packet, sizeof packet);
+    executor_bed_punch(&order, PACKET_PUNCH, 7, 0, 0, packet);
+    executor_bed_datagram(270, &executor_bed_peer_addr, packet, sizeof packet);
+    p = pong();
+    cr_assert_eq(p.echo, 7);
+    cr_assert_neq(p.flags & PUNCH_CONFIRMED, 0);
+}
+
+Test(executor, sends_to_the_address_that_is_proven_and_tells_its_own_as_the_peer_sees_it)
+{
+    struct addr from = executor_bed_peer_addr;
+    const struct addr own = {
+        4, {198, 51, 100, 1},
+         50000
+    }; /* the bench's pongs say so */
+
+    start(1, TECHNIQUE_SYNCHRONOUS, POLICY_AUTO);
+    executor_bed_punch(&order, PACKET_PUNCH, 1, 0, 0, packet);
+    executor_bed_datagram(250, &from, packet, sizeof packet);
+    from.port = 4711;
+    executor_bed_punch(&order, PACKET_PONG, 2, 1, 0, packet);
+    executor_bed_datagram(260, &from, packet, sizeof packet);
+    cr_assert(addr_eq(&ATTEMPT.way[WAY_DIRECT].remote, &from));
+    cr_assert(addr_eq(&ATTEMPT.own_seen, &own));
+}
+
+Test(executor, takes_punches_by_the_socket_that_was_told_alone)
+{
+    start(1, TECHNIQUE_SYNCHRONOUS, POLICY_AUTO);
+    executor_bed_punch(&order, PACKET_PUNCH, 1, 0, 0, packet);
+    struct input in = {.kind = IN_DATAGRAM, .now_us = 250000};
+    in.dgram.data = packet;
+    in.dgram.len = sizeof packet;
+    in.dgram.src = executor_bed_peer_addr;
+    in.dgram.sock = 1;
+    executor_step(&X, &in, &executor_bed_out);
+    cr_assert_eq(executor_bed_out.n, 0);
+    cr_assert_not(ATTEMPT.way[WAY_DIRECT].heard);
+}
+
+Test(executor, a_peer_that_is_heard_everywhere_adds_few_addresses)
+{
+    struct addr from = executor_bed_peer_addr;
+
+    start(1, TECHNIQUE_SYNCHRONOUS, POLICY_AUTO);
+    for (uint8_t i = 0; i < 3 * CANDIDATES_MAX; i++) {
+        ATTEMPT.way[WAY_DIRECT].heard = false; /* as after a direct path was lost */
+        from.port = (uint16_t)(5000 + i);
+        executor_bed_punch(&order, PACKET_PUNCH, 1 + i, 0, 0, packet);
+        executor_bed_datagram(250, &from, packet, sizeof packet);
+    }
+    cr_assert_eq(ATTEMPT.n_candidates, CANDIDATES_MAX);
+}
+
+Test(executor, believes_a_peer_that_has_proof_of_both_directions)
+{
+    start(1, TECHNIQUE_SYNCHRONOUS, POLICY_AUTO);
+    executor_bed_punch(&order, PACKET_PUNCH, 1, 0, PUNCH_CONFIRMED, packet);
+    executor_bed_datagram(250, &executor_bed_peer_addr, packet, sizeof packet);
+    cr_assert(ATTEMPT.way[WAY_DIRECT].confirmed);
+}
+
 Test(executor, under_the_relay_policy_does_not_answer_even_an_authentic_punch_from_elsewhere)
 {
     start(1, TECHNIQUE_RELAYED, POLICY_RELAY);
@@ -550,6 +638,62 @@ static const struct msg_punch_result *last_result(void)
             executor_bed_out.v[i].msg.type == MSG_punch_result)
             return &executor_bed_out.v[i].msg.punch_result;
     return NULL;
+}
+
+Test(executor, does_not_keep_asking_whether_the_peer_has_come_to_the_relay_once_direct)
+{
+    size_t keeps = 0;
+
+    start_direct();
+    struct relay_control c = {.op = RELAY_BOUND, .status = RELAY_WAITING};
+    uint8_t data[RELAY_CONTROL_MAX];
+    memcpy(c.nonce, ATTEMPT.relay.nonce, sizeof c.nonce);
+    executor_bed_datagram(300, &executor_bed_relay, data, relay_encode(&c, data));
+    while (executor_deadline(&X) < 5000000) {
+        executor_bed_tick();
+        keeps += executor_bed_count(PACKET_RELAY, NULL);
+    }
+    cr_assert_eq(keeps, 0);
+}
+
+Test(executor, stops_punching_when_the_path_is_proven)
+{
+    start_direct();
+    cr_assert_eq(ATTEMPT.way[WAY_DIRECT].next_punch_us, NEVER);
+}
+
+/* Both ways proven at 260 and 270 ms; the flow goes directly. */
+static void start_both(enum policy policy)
+{
+    start(1, TECHNIQUE_SYNCHRONOUS, policy);
+    ATTEMPT.has_keys = true;
+    ATTEMPT.relay.addr = executor_bed_relay;
+    executor_bed_punch(&order, PACKET_PUNCH, 1, 0, PUNCH_CONFIRMED, packet);
+    executor_bed_datagram(250, &executor_bed_relay, packet, sizeof packet);
+}
+
+Test(executor, data_goes_directly_as_soon_as_that_is_proven_and_over_the_relay_before)
+{
+    struct addr to;
+
+    start_both(POLICY_AUTO);
+    executor_bed_app(251, APP_SEND, 0, "x", 1);
+    cr_assert_eq(executor_bed_count(PACKET_DATA, &to), 1);
+    cr_assert(addr_eq(&to, &executor_bed_relay));
+    executor_bed_punch(&order, PACKET_PUNCH, 2, 0, PUNCH_CONFIRMED, packet);
+    executor_bed_datagram(260, &executor_bed_peer_addr, packet, sizeof packet);
+    executor_bed_app(261, APP_SEND, 0, "x", 1);
+    cr_assert_eq(executor_bed_count(PACKET_DATA, &to), 1);
+    cr_assert(addr_eq(&to, &executor_bed_peer_addr));
+}
+
+Test(executor, under_the_direct_policy_no_data_goes_over_the_relay)
+{
+    start_both(POLICY_DIRECT);
+    cr_assert_not(ATTEMPT.opened);
+    executor_bed_app(251, APP_SEND, 0, "x", 1);
+    cr_assert_eq(executor_bed_count(PACKET_DATA, NULL), 0);
+    cr_assert_eq(ATTEMPT.data_dropped, 1);
 }
 
 Test(executor, repeats_its_result_with_the_time_that_it_took)

@@ -37,7 +37,7 @@ static int64_t keep_gap(const struct executor *x, const struct attempt *a)
 {
     bool busy = a->flow == WAY_RELAY && a->opened && x->now_us - a->last_data_us < RELAY_BUSY_US;
 
-    if (!a->relay.ready)
+    if (!a->relay.ready && a->state == ATTEMPT_EXECUTING) /* its word may have been lost */
         return READY_POLL_US;
     return busy ? RELAY_KEEP_BUSY_US : RELAY_KEEP_IDLE_US;
 }
