@@ -297,6 +297,22 @@ Test(command, a_wrong_command_line_exits_2_and_says_what_is_wrong)
     cr_assert_eq(access("/tmp/x", F_OK), -1, "nothing was made");
 }
 
+Test(command, a_key_or_a_join_string_that_cannot_be_read_is_configuration)
+{
+    static const uint8_t key[32] = {1};
+    struct join j = {.n = 1};
+    char path[80], join[JOIN_TEXT_MAX];
+
+    j.front[0] = j.enrol[0] = addr_v4(127, 0, 0, 1, 1);
+    join_format(&j, join);
+    snprintf(path, sizeof path, "%s/open.key", top);
+    cr_assert(key_save(path, key, sizeof key, 0644));
+    cr_assert_eq(RUN("connect", "--join", "@/nonexistent", "--key", path, "bob"), EXIT_USAGE);
+    cr_assert(strstr(err, "cannot read /nonexistent") && !*out);
+    cr_assert_eq(RUN("netcheck", "--join", join, "--key", path), EXIT_USAGE);
+    cr_assert(strstr(err, "mode 0600") && !*out);
+}
+
 Test(command, help_is_no_error)
 {
     cr_assert_eq(RUN("--help"), EXIT_OK);

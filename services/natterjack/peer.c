@@ -20,7 +20,7 @@ static int read_join(const char *arg, struct join *out)
     if (arg[0] == '@') {
         FILE *f = fopen(arg + 1, "re");
         if (!f)
-            return failure("cannot read %s: %s", arg + 1, strerror(errno));
+            return usage_error("cannot read %s: %s", arg + 1, strerror(errno));
         size_t n = fread(text, 1, JOIN_PASTE_MAX, f);
         fclose(f);
         text[n] = '\0';
@@ -46,10 +46,11 @@ int peer_conf(const struct peer_flags *f, struct agent_conf *conf)
         return usage_error("\"%s\" is no name: 1 to 63 of a-z 0-9 . _ -", f->name);
     if (f->key) {
         if (!key_create_x25519(f->key, conf->secret, conf->id.b))
-            return failure("cannot use the key file %s: %s", f->key,
-                           errno == EACCES   ? "it must be readable by its owner alone (mode 0600)"
-                           : errno == EINVAL ? "it does not hold a key"
-                                             : strerror(errno));
+            return usage_error("cannot use the key file %s: %s", f->key,
+                               errno == EACCES
+                                   ? "it must be readable by its owner alone (mode 0600)"
+                               : errno == EINVAL ? "it does not hold a key"
+                                                 : strerror(errno));
     } else {
         randombytes_buf(conf->secret, sizeof conf->secret);
         crypto_scalarmult_base(conf->id.b, conf->secret);
