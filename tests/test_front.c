@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sodium.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -339,6 +340,33 @@ static const char *text_of(json_t *o, const char *key)
     const char *text = json_string_value(json_object_get(o, key));
 
     return text ? text : "";
+}
+
+/* So that it can hold the peers that it promises, whatever the shell that started it had. */
+Test(front, has_the_descriptors_that_its_peers_need)
+{
+    struct rlimit limit = {64, 4096}, has;
+
+    kill(pid, SIGKILL);
+    cr_assert_eq(exit_status(pid), -SIGKILL);
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    start();
+    cr_assert_eq(prlimit(pid, RLIMIT_NOFILE, NULL, &has), 0);
+    cr_assert_geq(has.rlim_cur, 100 + 256);
+}
+
+Test(front, a_peer_without_a_name_or_an_address_has_null_for_them)
+{
+    struct peer p = new_peer();
+
+    enrol(&p);
+    go(&p, front_port);
+    attach(&p, "");
+    json_t *answer = ask("peers"), *one = json_array_get(answer, 0);
+    cr_assert(json_is_null(json_object_get(one, "name")));
+    cr_assert(json_is_null(json_object_get(one, "reflexive")));
+    json_decref(answer);
+    zsock_destroy(&p.sock);
 }
 
 Test(front, answers_every_admin_verb_and_cancels)

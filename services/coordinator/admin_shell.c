@@ -118,15 +118,15 @@ static json_t *relays(const struct coordinator *c, int64_t now_us)
 
 static json_t *peer_json(const struct coordinator_peer *p, int64_t now_us)
 {
-    char id[PEER_ID_TEXT], addr[ADDR_TEXT_MAX];
+    char id[PEER_ID_TEXT];
     unsigned fresh = 0;
 
     for (size_t i = 0; i < p->n_tokens; i++)
         fresh += now_us - p->tokens[i].born_us <= TOKEN_TTL_MS * 1000LL;
-    return json_pack("{s:s, s:s, s:b, s:s, s:s, s:i, s:i, s:I}", "name", p->name, "peer",
-                     peer_id_format(&p->id, id), "attached", p->attached, "nat",
-                     p->has_profile ? profile_display(&p->profile) : "unknown", "reflexive",
-                     addr_format(&p->reflexive, addr, sizeof addr), "tokens", (int)fresh,
+    return json_pack("{s:s?, s:s, s:b, s:s, s:o, s:i, s:i, s:I}", "name",
+                     p->name[0] ? p->name : NULL, "peer", peer_id_format(&p->id, id), "attached",
+                     p->attached, "nat", p->has_profile ? profile_display(&p->profile) : "unknown",
+                     "reflexive", coordinator_addr_json(&p->reflexive), "tokens", (int)fresh,
                      "sessions", (int)p->n_sessions, "expires_ms",
                      (json_int_t)(p->attached ? (p->expires_us - now_us) / 1000 : 0));
 }

@@ -16,5 +16,6 @@ json_t *coordinator_session_json(const struct coordinator *c, const struct coord
 json_t *coordinator_explain_json(const struct coordinator *c, const struct coordinator_session *s,
                                  int64_t now_us);
 json_t *coordinator_profile_json(const struct profile *p);
+json_t *coordinator_addr_json(const struct addr *a); /* null when there is none */
 
 #endif

@@ -10,7 +10,7 @@ enum { NAME_TEXT = NAME_MAX_BYTES + 16, SENTENCE_MAX = 512 };
 
 static json_t *text_or_null(const char *text) { return *text ? json_string(text) : json_null(); }
 
-static json_t *addr_json(const struct addr *a)
+json_t *coordinator_addr_json(const struct addr *a)
 {
     char text[ADDR_TEXT_MAX];
 
@@ -129,8 +129,8 @@ static json_t *side_json(const struct coordinator_session *s, unsigned i)
         "had_token", side->has_token, "reported", side->reported, "path",
         side->reported ? json_string(path_name[side->path]) : json_null(), "technique",
         side->reported ? json_string(technique_name[side->technique]) : json_null(), "local",
-        addr_json(&side->local), "remote", addr_json(&side->remote), "first_packet_ms",
-        side->acked ? json_real(side->ack_us / 1000.0) : json_null(), "after_ms",
+        coordinator_addr_json(&side->local), "remote", coordinator_addr_json(&side->remote),
+        "first_packet_ms", side->acked ? json_real(side->ack_us / 1000.0) : json_null(), "after_ms",
         side->reported ? json_real(side->after_us / 1000.0) : json_null(), "kind",
         text_or_null(side->kind), "tried", tried_json(&side->tried));
 }
@@ -343,7 +343,7 @@ json_t *coordinator_explain_json(const struct coordinator *c, const struct coord
     json_object_set_new(o, "plan", plan_json(&s->plan));
     json_object_set_new(o, "reason",
                         s->plan.n ? json_string(verdict_name(s->reason)) : json_null());
-    json_object_set_new(o, "relay", addr_json(&s->relay));
+    json_object_set_new(o, "relay", coordinator_addr_json(&s->relay));
     json_object_set_new(o, "relay_packets", json_integer((json_int_t)s->relay_packets));
     json_object_set_new(o, "relay_bytes", json_integer((json_int_t)s->relay_bytes));
     json_object_set_new(o, "transitions", transitions_json(s));

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <sodium.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 static struct service svc; /* static: too large for the stack, and there is one of each */
 static struct coordinator core;
@@ -41,7 +42,7 @@ static const struct param table[] = {
 };
 /* clang-format on */
 
-enum { TABLE_ROWS_MAX = 1000000 };
+enum { TABLE_ROWS_MAX = 1000000, SPARE_DESCRIPTORS = 256 };
 
 static void must_load(bool (*load)(const char *, void *, size_t), const char *path, void *to,
                       size_t n)
@@ -86,6 +87,21 @@ static void open_doors(const struct coordinator_conf *conf)
     log_info("event=listening ip=%s front=%u enrol=%u", flags.listen_ip, front, enrol);
 }
 
+/* A connected peer costs one, and with none left libzmq spins on the connection that it can't take. */
+static void raise_descriptors(uint32_t peers)
+{
+    struct rlimit limit;
+    rlim_t wanted = (rlim_t)peers + SPARE_DESCRIPTORS;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
+        return;
+    limit.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    if (limit.rlim_cur < wanted)
+        log_warn("event=few_descriptors limit=%llu peers=%u", (unsigned long long)limit.rlim_cur,
+                 (unsigned)peers);
+}
+
 int main(int argc, char **argv)
 {
     struct coordinator_conf conf = {0};
@@ -101,6 +117,7 @@ int main(int argc, char **argv)
     }
     service_open(&svc, SERVICE_coordinator, flags.bus);
     read_conf(&conf);
+    raise_descriptors(flags.peers);
     void *memory = malloc(coordinator_bytes(&conf));
     if (!memory)
         die("event=no_memory peers=%u sessions=%u", flags.peers, flags.sessions);
