@@ -59,7 +59,7 @@ listen() { # HOST
 say "A small internet on this machine: every packet takes 20 ms from any host to any other."
 echo "alice is behind $(kind "$DEMO_NAT_A") ($DEMO_NAT_A),"
 echo "bob is behind $(kind "$DEMO_NAT_B") ($DEMO_NAT_B)."
-echo "Neither can be called from outside.  On the public host 203.0.113.10 runs the suite:"
+echo "On the public host 203.0.113.10 runs the suite:"
 printf '[pub] '
 show natterjack up --state "$dir/suite" --public-ip 203.0.113.10,203.0.113.11
 natlab exec pub natterjack up --state "$dir/suite" --public-ip 203.0.113.10,203.0.113.11 \
