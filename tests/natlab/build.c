@@ -3,11 +3,13 @@
  *
  *   without a kernel NAT   host: wan0 (TUN)
  *   with one               host: lan0 (veth) - router: lan0 (veth), nftables, wan0 (TUN)
+ *   and others behind it                       router: lan1 (TUN)
  */
 #include "tests/natlab/build.h"
 
 #include "tests/natlab/netns.h"
 
+#include <stdio.h>
 #include <unistd.h>
 
 /*
@@ -30,12 +32,36 @@
     "  chain forward {\n"                                          \
     "    type filter hook forward priority filter; policy drop;\n" \
     "    ct state established,related accept\n"                    \
-    "    iifname \"lan0\" accept\n"                                \
+    "    iifname \"lan*\" accept\n"                                \
     "  }\n"
 
 static const char *const rules[] = {[SPEC_LINUX] = MASQUERADE("") FILTER "}\n",
                                     [SPEC_LINUX_RANDOM] = MASQUERADE("fully-random") FILTER "}\n",
                                     [SPEC_LINUX_OPEN] = MASQUERADE("") "}\n"};
+
+/* The kernel's own times for UDP are 30 s and, after both sides have spoken for 2 s, 120 s. */
+static bool set_lifetime(const struct nat_conf *nat)
+{
+    char text[512];
+    long long s = nat->lifetime_us / 1000000;
+
+    if (nat->lifetime_us == 0)
+        return true;
+    snprintf(text, sizeof text,
+             "table ip natlab {\n"
+             "  ct timeout udp {\n"
+             "    protocol udp\n"
+             "    l3proto ip\n"
+             "    policy = { unreplied : %lld, replied : %lld }\n"
+             "  }\n"
+             "  chain lifetime {\n"
+             "    type filter hook prerouting priority raw\n"
+             "    meta l4proto udp ct timeout set \"udp\"\n"
+             "  }\n"
+             "}\n",
+             s > 0 ? s : 1, s > 0 ? s : 1);
+    return netns_rules(text);
+}
 
 static bool wan(const struct spec_host *h, int *tun)
 {
@@ -56,33 +82,58 @@ static bool lan(const struct spec_host *h, const char *device)
            netns_default_route(device, &gateway);
 }
 
-static bool build_router(const struct spec_host *h, int *tun, int *space)
+/* The side of a router at which those are that the model brings. */
+static bool shared_lan(const struct spec *s, size_t host, int *tun)
 {
+    struct addr gateway = addr_v4(10, (uint8_t)(host + 1), 1, 1, 0);
+
+    *tun = -1;
+    if (!spec_has_lan(s, host))
+        return true;
+    *tun = netns_tun("lan1");
+    if (*tun < 0 || !netns_address("lan1", 0, &gateway, 32) || !netns_forward("lan1"))
+        return false;
+    for (size_t i = host + 1; i < s->n_hosts; i++) {
+        const struct spec_host *h = &s->hosts[i];
+        const struct addr *ips = h->kind == SPEC_LAN ? &h->inside : h->line.ips;
+        for (size_t j = 0; h->behind == host && j < (h->kind == SPEC_LAN ? 1 : h->line.n_ips); j++)
+            if (!netns_host_route("lan1", &ips[j]))
+                return false;
+    }
+    return true;
+}
+
+static bool build_router(const struct spec *s, size_t host, struct built *b)
+{
+    const struct spec_host *h = &s->hosts[host];
     struct addr gateway = h->inside;
     int router = netns_new();
-    bool ok = router >= 0 && wan(h, tun);
+    bool ok = router >= 0 && wan(h, &b->tun) && shared_lan(s, host, &b->lan);
 
-    *space = ok ? netns_new() : -1;
+    b->space = ok ? netns_new() : -1;
     gateway.ip[3] = 1;
-    ok = *space >= 0 && netns_enter(router) && netns_veth("lan0", "lan0", *space) &&
+    ok = b->space >= 0 && netns_enter(router) && netns_veth("lan0", "lan0", b->space) &&
          netns_address("lan0", 0, &gateway, 24) && netns_up("lan0") && netns_forward("lan0") &&
-         netns_forward("wan0") && netns_rules(rules[h->kind]) && netns_enter(*space) &&
-         lan(h, "lan0");
+         netns_forward("wan0") && netns_rules(rules[h->kind]) && set_lifetime(&h->nat) &&
+         netns_enter(b->space) && lan(h, "lan0");
     /* The TUN and, at its other end, the Ethernet keep the router in being. */
     if (router >= 0)
         close(router);
     return ok;
 }
 
-bool build_host(const struct spec_host *h, int *tun, int *space)
+bool build_host(const struct spec *s, size_t host, struct built *b)
 {
-    if (h->kind == SPEC_LINUX || h->kind == SPEC_LINUX_RANDOM || h->kind == SPEC_LINUX_OPEN)
-        return build_router(h, tun, space);
-    *space = netns_new();
-    if (*space < 0)
+    const struct spec_host *h = &s->hosts[host];
+
+    *b = (struct built){-1, -1, -1};
+    if (spec_is_kernel(h->kind))
+        return build_router(s, host, b);
+    b->space = netns_new();
+    if (b->space < 0)
         return false;
     if (h->inside.len == 0)
-        return wan(h, tun);
-    *tun = netns_tun("wan0");
-    return *tun >= 0 && lan(h, "wan0");
+        return wan(h, &b->tun);
+    b->tun = netns_tun("wan0");
+    return b->tun >= 0 && lan(h, "wan0");
 }

@@ -6,10 +6,13 @@
 
 #include "tests/natlab/spec.h"
 
-/*
- * Make the namespace(s) of one host; the caller ends up in one of them.  *tun is the device whose packets
- * the model carries, *space the namespace in which the host's programs run.  False with errno.
- */
-bool build_host(const struct spec_host *h, int *tun, int *space);
+struct built {
+    int tun; /* carries what the host, or the router in front of it, and the world say to each other */
+    int lan;   /* of a kernel's router with others behind it: what they and it say; else -1 */
+    int space; /* the namespace in which the host's programs run */
+};
+
+/* Make the namespace(s) of one host; the caller ends up in one of them.  False with errno. */
+bool build_host(const struct spec *s, size_t host, struct built *b);
 
 #endif

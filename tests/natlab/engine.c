@@ -5,6 +5,7 @@
 #include "tests/natlab/control.h"
 #include "tests/natlab/ip.h"
 #include "tests/natlab/netns.h"
+#include "tests/natlab/pcap.h"
 #include "tests/natlab/state.h"
 
 #include <errno.h>
@@ -47,10 +48,12 @@ static bool watch(struct engine *e, int fd, enum source source, uint32_t what)
 
 /* ---- building ---- */
 
+/* The line that a host has in the model, and what its programs or its router have for an address there. */
 static bool add_to_model(struct engine *e, size_t i)
 {
     const struct spec_host *h = &e->spec->hosts[i];
-    size_t line = h->behind != i ? e->net.hosts[h->behind].line : NET_LINES_MAX;
+    size_t outer = h->behind != i ? e->lans[h->behind] + 1 : 0;
+    struct net_line l = h->line;
 
     if (h->kind == SPEC_MODEL) {
         e->nats[i] = malloc(sizeof *e->nats[i]);
@@ -58,29 +61,44 @@ static bool add_to_model(struct engine *e, size_t i)
             return false;
         nat_init(e->nats[i], &h->nat, e->spec->seed + i + 1);
     }
-    if (line == NET_LINES_MAX) {
-        struct net_line l = h->line;
-        l.nat = e->nats[i];
-        line = net_add_line(&e->net, &l);
-    }
-    /* A kernel's router is a public host as far as the model knows. */
-    bool inside = h->kind == SPEC_BEHIND || (h->kind == SPEC_MODEL && h->inside.len > 0);
-    net_add_host(&e->net, line, inside ? &h->inside : h->line.ips, inside ? 1 : h->line.n_ips);
+    l.nat = e->nats[i];
+    l.outer = outer;
+    e->lans[i] = h->kind == SPEC_LAN ? e->lans[h->behind] : net_add_line(&e->net, &l);
+    /* A kernel's router is a host with its line's addresses as far as the model knows. */
+    bool inside = h->inside.len > 0 && !spec_is_kernel(h->kind);
+    net_add_host(&e->net, e->lans[i], inside ? &h->inside : h->line.ips, inside ? 1 : l.n_ips);
+    if (spec_is_kernel(h->kind) && spec_has_lan(e->spec, i))
+        e->lans[i] = net_add_line(&e->net, &(struct net_line){.silent = true});
     return true;
+}
+
+/* The kernel's router has another foot on its LAN, which is a host of its own to the model. */
+static bool add_gateway(struct engine *e, size_t i, int tun)
+{
+    size_t gateway = net_add_host(&e->net, e->lans[i], NULL, 0);
+
+    e->net.lines[e->lans[i]].gateway = gateway + 1;
+    e->tuns[gateway] = tun;
+    return watch(e, tun, TUN, (uint32_t)gateway);
 }
 
 static bool open_hosts(struct engine *e)
 {
     int outside = netns_current();
     bool ok = outside >= 0;
+    struct built built[NET_HOSTS_MAX];
 
     for (size_t i = 0; ok && i < e->spec->n_hosts; i++) {
-        const struct spec_host *h = &e->spec->hosts[i];
-        ok = build_host(h, &e->tuns[i], &e->namespaces[i]) && add_to_model(e, i) &&
-             watch(e, e->tuns[i], TUN, (uint32_t)i);
+        ok = build_host(e->spec, i, &built[i]) && add_to_model(e, i) &&
+             watch(e, built[i].tun, TUN, (uint32_t)i);
+        e->tuns[i] = built[i].tun;
+        e->namespaces[i] = built[i].space;
         if (!ok)
-            fprintf(stderr, "natlab: can't make host %s: %s\n", h->name, strerror(errno));
+            fprintf(stderr, "natlab: can't make host %s: %s\n", e->spec->hosts[i].name,
+                    strerror(errno));
     }
+    for (size_t i = 0; ok && i < e->spec->n_hosts; i++)
+        ok = built[i].lan < 0 || add_gateway(e, i, built[i].lan);
     ok = ok && netns_enter(outside);
     if (outside >= 0)
         close(outside);
@@ -107,7 +125,8 @@ static bool open_descriptors(struct engine *e, int parent)
         fprintf(stderr, "natlab: can't listen as %s: %s\n", e->spec->name, strerror(errno));
     return e->events >= 0 && e->timer >= 0 && e->signals >= 0 && e->listener >= 0 &&
            watch(e, e->timer, TIMER, 0) && watch(e, e->signals, SIGNALS, 0) &&
-           watch(e, e->listener, LISTENER, 0) && watch(e, parent, PARENT, 0);
+           watch(e, e->listener, LISTENER, 0) && watch(e, parent, PARENT, 0) &&
+           (e->spec->until_eof < 0 || watch(e, e->spec->until_eof, PARENT, 0));
 }
 
 bool engine_open(struct engine *e, struct spec *spec, int parent)
@@ -119,10 +138,21 @@ bool engine_open(struct engine *e, struct spec *spec, int parent)
     if (e->slots == NULL)
         return false;
     net_init(&e->net, spec->seed, e->slots, ENGINE_SLOTS);
+    e->pcap = spec->pcap != NULL ? pcap_open(spec) : -1;
+    if (spec->pcap != NULL && e->pcap < 0) {
+        fprintf(stderr, "natlab: can't write %s: %s\n", spec->pcap, strerror(errno));
+        return false;
+    }
     return open_descriptors(e, parent) && open_hosts(e);
 }
 
 /* ---- packets ---- */
+
+static void capture(const struct engine *e, size_t host, const void *buf, size_t len)
+{
+    if (e->pcap >= 0 && host < e->spec->n_hosts)
+        pcap_write(e->pcap, host, buf, len);
+}
 
 static void on_tun(struct engine *e, size_t host)
 {
@@ -135,6 +165,7 @@ static void on_tun(struct engine *e, size_t host)
             return;
         if (buf[0] >> 4 == 6) /* the kernel's IPv6 looks for neighbours; there are none */
             continue;
+        capture(e, host, buf, (size_t)n);
         if (ip_parse(buf, (size_t)n, &p))
             net_send(&e->net, engine_now_us(), host, &p);
         else
@@ -150,13 +181,16 @@ static void deliver(struct engine *e)
     while (net_deliver(&e->net, engine_now_us(), &p, &host)) {
         /* The data is the slot's own copy, so it may be changed in place. */
         uint8_t *buf = e->net.slots[e->net.lent - 1].data;
-        int64_t late_us = engine_now_us() - e->net.slots[e->net.lent - 1].at_us;
+        int64_t late_us = engine_now_us() - e->net.slots[e->net.lent - 1].trip.at_us;
         e->delivered++;
         e->late_us_sum += late_us;
         if (late_us > e->late_us_max)
             e->late_us_max = late_us;
-        ip_rewrite(buf, &p);
-        if (write(e->tuns[host], buf, p.len) < 0)
+        size_t len = p.made ? ip_make_error(buf, NET_PAYLOAD_MAX, &p) : p.len;
+        if (!p.made)
+            ip_rewrite(buf, len, &p);
+        capture(e, host, buf, len);
+        if (len == 0 || write(e->tuns[host], buf, len) < 0)
             e->unwritable++;
     }
 }

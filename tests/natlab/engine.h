@@ -19,9 +19,11 @@ struct engine {
     struct net net;
     struct net_slot *slots;
     struct nat *nats[NET_HOSTS_MAX]; /* NULL where the model has none */
-    int tuns[NET_HOSTS_MAX];         /* of the host, or of the router in front of it; -1: none */
+    size_t lans[NET_HOSTS_MAX];      /* line at whose inner end others than the host are */
+    int tuns[NET_HOSTS_MAX];         /* by host of the model: those of spec, then their gateways */
     int namespaces[NET_HOSTS_MAX];   /* where programs of the host run */
     int events, timer, listener, signals, parent;
+    int pcap;                       /* -1 for none */
     int64_t armed_us;               /* what the timer is set to */
     uint64_t malformed, unwritable; /* read from and not accepted by a TUN */
     uint64_t delivered; /* and how late: the lab's own part in what was measured in it */

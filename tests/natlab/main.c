@@ -33,9 +33,11 @@ static int usage(FILE *to)
         "it\n\n"
         "With COMMAND the lab lasts as long as it, and ends with its status; else until a signal.\n"
         "LAB is what the lab said when it was ready, by default $NATLAB, which COMMAND has.\n\n"
-        "KIND: open | firewall | linux | linux-random | linux-open | @HOST (on HOST's LAN)\n"
+        "KIND: open | firewall | linux | linux-random | linux-open\n"
         "      MAPPING/ALLOCATION/FILTERING, as in apd/random/ei: ei, ad or apd;\n"
-        "      preserve, contiguous or random; ei, ad or apd (RFC 4787)\n\n"
+        "      preserve, contiguous or random; ei, ad or apd (RFC 4787)\n"
+        "      KIND@HOST: behind HOST's NAT, as a household behind its carrier's\n"
+        "      @HOST: on HOST's LAN, with no NAT of its own\n\n"
         "OPTION, before the hosts:\n"
         "    --delay D         one way between two hosts; each line has half of it\n"
         "    --jitter D        at most this much more between two hosts; each line has half of it\n"
@@ -44,6 +46,8 @@ static int usage(FILE *to)
         "    --name LAB        instead of the process id\n"
         "    --ready-fd N      where LAB is written when all is up\n"
         "    --state FILE      what 'natlab nat' says, at the end\n"
+        "    --pcap FILE       all packets as pcapng, an interface for each host\n"
+        "    --until-eof N     end at the end of this descriptor\n"
         "    --outlive-parent  do not end with the process that started the lab\n\n"
         "KEY:\n",
         to);

@@ -1,4 +1,5 @@
 /* nat.c - see nat.h. */
+#include "tests/natlab/nat_ports.h"
 #include "tests/natlab/nat_table.h"
 
 #include <assert.h>
@@ -6,124 +7,40 @@
 
 #define NAT_UDP_LIFETIME_US (120 * 1000000LL) /* RFC 4787 REQ-5 */
 
-enum { RANDOM_TRIES = 64 }; /* then the range is nearly full and is searched */
-
 /* ---- what entries depend on, and for how long ---- */
 
-static enum nat_scope mapping_scope(const struct nat *n, uint8_t proto)
+static enum behaviour mapping_scope(const struct nat *n, uint8_t proto)
 {
-    return n->conf.mapping == SCOPE_NONE ? SCOPE_EI
-           : proto == NAT_UDP            ? n->conf.mapping
-                                         : SCOPE_APD;
+    return n->conf.mapping == NAT_NONE ? NAT_EI : proto == NAT_UDP ? n->conf.mapping : NAT_APD;
 }
 
-static enum nat_scope filter_scope(const struct nat *n, uint8_t proto)
+static enum behaviour filter_scope(const struct nat *n, uint8_t proto)
 {
-    return proto == NAT_UDP || n->conf.filtering == SCOPE_NONE ? n->conf.filtering : SCOPE_APD;
+    return proto == NAT_UDP || n->conf.filtering == NAT_NONE ? n->conf.filtering : NAT_APD;
 }
 
-static struct addr narrow(const struct addr *a, enum nat_scope scope)
+static struct addr narrow(const struct addr *a, enum behaviour scope)
 {
     struct addr r = *a;
 
-    if (scope == SCOPE_AD)
+    if (scope == NAT_AD)
         r.port = 0;
-    return scope >= SCOPE_AD ? r : (struct addr){0};
-}
-
-/* ---- ports ---- */
-
-/* A port is taken by a live mapping; with overloading only by one with the same remote. */
-static bool port_free(struct nat *n, int64_t now_us, uint8_t proto, uint16_t port,
-                      const struct addr *remote)
-{
-    struct addr external = n->conf.external;
-    bool overload = n->conf.overload || proto != NAT_UDP;
-    uint32_t next;
-
-    external.port = port;
-    for (uint32_t i = *nat_outside(n, proto, &external); i != 0; i = next) {
-        const struct nat_mapping *m = &n->mappings[i - 1];
-        next = m->next_outside;
-        if (m->proto != proto || !addr_eq(&m->external, &external))
-            continue;
-        if (nat_expired(n, proto, m->refreshed_us, now_us))
-            nat_remove_mapping(n, i);
-        else if (!overload || addr_eq(&m->remote, remote))
-            return false;
-    }
-    return true;
-}
-
-/* The first free port from one on, in steps through the range; 0 if all are taken. */
-static uint16_t search(struct nat *n, int64_t now_us, uint8_t proto, const struct addr *remote,
-                       int64_t offset, int64_t step)
-{
-    int64_t range = (int64_t)n->conf.hi - n->conf.lo + 1;
-
-    for (int64_t i = 0; i < range; i++, offset += step) {
-        offset = (offset % range + range) % range;
-        uint16_t port = (uint16_t)(n->conf.lo + offset);
-        if (port_free(n, now_us, proto, port, remote))
-            return port;
-    }
-    return 0;
-}
-
-static uint16_t contiguous_port(struct nat *n, int64_t now_us, uint8_t proto,
-                                const struct addr *remote)
-{
-    int64_t taken = (now_us - n->last_port_us) * n->conf.background_per_s / 1000000;
-    int64_t offset = n->last_port - n->conf.lo + n->conf.delta * (taken + 1);
-    uint16_t port = search(n, now_us, proto, remote, offset, n->conf.delta);
-
-    if (port != 0) {
-        n->last_port = port;
-        n->last_port_us = now_us;
-    }
-    return port;
-}
-
-static uint16_t random_port(struct nat *n, int64_t now_us, uint8_t proto, const struct addr *remote)
-{
-    uint64_t range = (uint64_t)n->conf.hi - n->conf.lo + 1;
-
-    for (int i = 0; i < RANDOM_TRIES; i++) {
-        uint16_t port = (uint16_t)(n->conf.lo + rng_below(&n->rng, range));
-        if (port_free(n, now_us, proto, port, remote))
-            return port;
-    }
-    return search(n, now_us, proto, remote, (int64_t)rng_below(&n->rng, range), 1);
-}
-
-static uint16_t choose_port(struct nat *n, int64_t now_us, uint8_t proto, uint16_t internal,
-                            const struct addr *remote)
-{
-    switch (proto == NAT_UDP ? n->conf.allocation : NAT_PRESERVE) {
-    case NAT_CONTIGUOUS: return contiguous_port(n, now_us, proto, remote);
-    case NAT_RANDOM: return random_port(n, now_us, proto, remote);
-    case NAT_PRESERVE: break;
-    }
-    return search(n, now_us, proto, remote, (int64_t)internal - n->conf.lo, 1);
+    return scope >= NAT_AD ? r : (struct addr){0};
 }
 
 /* ---- packets ---- */
 
-static enum nat_result open_mapping(struct nat *n, int64_t now_us, uint8_t proto,
-                                    const struct addr *internal, const struct addr *remote,
+static enum nat_result open_mapping(struct nat *n, const struct nat_request *q,
                                     struct nat_mapping **m)
 {
-    if (n->n_mappings == NAT_MAPPINGS_MAX && !nat_room_for_mapping(n, now_us))
+    struct addr external = *q->internal;
+
+    if (n->n_mappings == NAT_MAPPINGS_MAX && !nat_room_for_mapping(n, q->now_us))
         return NAT_TABLE_FULL;
-    struct addr external = *internal;
-    if (n->conf.mapping != SCOPE_NONE) {
-        external = n->conf.external;
-        external.port = choose_port(n, now_us, proto, internal->port, remote);
-        if (external.port == 0)
-            return NAT_NO_PORT;
-    }
-    *m = nat_add_mapping(n, now_us, proto, internal, remote, &external);
-    return NAT_PASS;
+    enum nat_result r = n->conf.mapping == NAT_NONE ? NAT_PASS : nat_choose(n, q, &external);
+    if (r == NAT_PASS)
+        *m = nat_add_mapping(n, q->now_us, q->proto, q->internal, q->remote, &external);
+    return r;
 }
 
 /* Let what the mapping sent to answer. */
@@ -151,17 +68,13 @@ static bool admits(struct nat *n, int64_t now_us, const struct nat_mapping *m,
 
     if (remote.len == 0)
         return true;
-    struct nat_filter *f = nat_find_filter(n, m, &remote);
-    if (f == NULL || nat_expired(n, m->proto, f->refreshed_us, now_us))
-        return false;
-    if (n->conf.inbound_refreshes)
-        f->refreshed_us = now_us;
-    return true;
+    const struct nat_filter *f = nat_find_filter(n, m, &remote);
+    return f != NULL && !nat_expired(n, m->proto, f->refreshed_us, now_us);
 }
 
 static bool transparent(const struct nat *n)
 {
-    return n->conf.mapping == SCOPE_NONE && n->conf.filtering == SCOPE_NONE;
+    return n->conf.mapping == NAT_NONE && n->conf.filtering == NAT_NONE;
 }
 
 static enum nat_result refuse(const struct nat *n, uint8_t proto)
@@ -179,8 +92,9 @@ static enum nat_result outbound(struct nat *n, int64_t now_us, uint8_t proto, st
     if (r != NAT_PASS || transparent(n))
         return r;
     struct addr remote = narrow(dst, mapping_scope(n, proto));
+    struct nat_request q = {now_us, proto, src, &remote, dst};
     struct nat_mapping *m = nat_find_mapping(n, now_us, proto, src, &remote);
-    if (m == NULL && (r = open_mapping(n, now_us, proto, src, &remote, &m)) != NAT_PASS)
+    if (m == NULL && (r = open_mapping(n, &q, &m)) != NAT_PASS)
         return r;
     m->refreshed_us = now_us;
     r = admit(n, now_us, m, dst);
@@ -189,43 +103,110 @@ static enum nat_result outbound(struct nat *n, int64_t now_us, uint8_t proto, st
     return r;
 }
 
-static enum nat_result inbound(struct nat *n, int64_t now_us, uint8_t proto, const struct addr *src,
-                               struct addr *dst)
+/*
+ * The mapping by which what src sends to external comes in.  Where several share the port, the one that was
+ * made for this remote goes first.  NULL: *why.  *claim is src's own, if it has one.
+ */
+static struct nat_mapping *find_outside(struct nat *n, int64_t now_us, uint8_t proto,
+                                        const struct addr *src, const struct addr *external,
+                                        enum nat_result *why, struct nat_mapping **claim)
 {
-    enum nat_result r = refuse(n, proto);
-
-    if (r != NAT_PASS || transparent(n))
-        return r;
     struct addr key = narrow(src, mapping_scope(n, proto));
     struct nat_mapping *best = NULL;
     uint32_t next;
 
-    r = NAT_NO_MAPPING;
-    for (uint32_t i = *nat_outside(n, proto, dst); i != 0; i = next) {
+    *why = NAT_NO_MAPPING;
+    *claim = NULL;
+    for (uint32_t i = *nat_outside(n, proto, external); i != 0; i = next) {
         struct nat_mapping *m = &n->mappings[i - 1];
         next = m->next_outside;
-        if (m->proto != proto || !addr_eq(&m->external, dst))
+        if (m->proto != proto || !addr_eq(&m->external, external))
             continue;
         if (nat_expired(n, proto, m->refreshed_us, now_us)) {
             nat_remove_mapping(n, i);
-            continue;
+        } else if (m->internal.len == 0) {
+            if (addr_eq(&m->remote, src))
+                *claim = m;
+        } else {
+            *why = NAT_FILTERED;
+            if ((best == NULL || addr_eq(&m->remote, &key)) && admits(n, now_us, m, src))
+                best = m;
         }
-        r = NAT_FILTERED;
-        /* Where several mappings share the port, the one that was made for this remote goes first. */
-        if ((best == NULL || addr_eq(&m->remote, &key)) && admits(n, now_us, m, src))
-            best = m;
     }
-    if (best == NULL)
+    return best;
+}
+
+/* Nothing is lost when the table is full: the port just stays free. */
+static void make_claim(struct nat *n, int64_t now_us, uint8_t proto, const struct addr *src,
+                       const struct addr *dst)
+{
+    const struct addr nobody = {0};
+
+    if (n->n_mappings < NAT_MAPPINGS_MAX)
+        nat_add_mapping(n, now_us, proto, &nobody, src, dst);
+}
+
+static enum nat_result inbound(struct nat *n, int64_t now_us, uint8_t proto, const struct addr *src,
+                               struct addr *dst)
+{
+    enum nat_result r = refuse(n, proto);
+    struct nat_mapping *claim;
+
+    if (r != NAT_PASS || transparent(n))
         return r;
-    if (n->conf.inbound_refreshes)
-        best->refreshed_us = now_us;
-    *dst = best->internal;
+    struct addr key = narrow(src, mapping_scope(n, proto));
+    struct nat_mapping *m = find_outside(n, now_us, proto, src, dst, &r, &claim);
+    if (m == NULL) {
+        if (claim != NULL)
+            claim->refreshed_us = now_us;
+        else if (n->conf.claims)
+            make_claim(n, now_us, proto, src, dst);
+        return r;
+    }
+    if (n->conf.inbound_refreshes) {
+        m->refreshed_us = now_us;
+        admit(n, now_us, m, src);
+    }
+    *dst = m->internal;
     /* Nothing is lost when the table is full: the answer just leaves by a new mapping. */
-    if (n->conf.stranger_same && !addr_eq(&best->remote, &key) &&
-        n->n_mappings < NAT_MAPPINGS_MAX && nat_find_mapping(n, now_us, proto, dst, &key) == NULL) {
-        struct addr external = best->external;
+    if (n->conf.stranger_same && !addr_eq(&m->remote, &key) && n->n_mappings < NAT_MAPPINGS_MAX &&
+        nat_find_mapping(n, now_us, proto, dst, &key) == NULL) {
+        struct addr external = m->external;
         admit(n, now_us, nat_add_mapping(n, now_us, proto, dst, &key, &external), src);
     }
+    return NAT_PASS;
+}
+
+static enum nat_result error_out(struct nat *n, int64_t now_us, uint8_t proto,
+                                 const struct addr *src, struct addr *dst)
+{
+    struct addr remote = narrow(src, mapping_scope(n, proto));
+
+    if (transparent(n))
+        return NAT_PASS;
+    const struct nat_mapping *m = nat_find_mapping(n, now_us, proto, dst, &remote);
+    if (m == NULL)
+        return NAT_NO_MAPPING;
+    *dst = m->external;
+    return NAT_PASS;
+}
+
+static enum nat_result error_in(struct nat *n, int64_t now_us, uint8_t proto, struct addr *src,
+                                const struct addr *dst)
+{
+    enum nat_result why;
+    struct nat_mapping *claim;
+
+    if (transparent(n))
+        return NAT_PASS;
+    if (n->conf.errors == NAT_ERRORS_DROP)
+        return NAT_NO_ERRORS;
+    struct nat_mapping *m = find_outside(n, now_us, proto, dst, src, &why, &claim);
+    if (m == NULL)
+        return why;
+    *src = m->internal;
+    if (n->conf.errors == NAT_ERRORS_KILL)
+        nat_remove_mapping(n, (uint32_t)(m - n->mappings) + 1);
     return NAT_PASS;
 }
 
@@ -234,6 +215,15 @@ static enum nat_result inbound(struct nat *n, int64_t now_us, uint8_t proto, con
 void nat_init(struct nat *n, const struct nat_conf *conf, uint64_t seed)
 {
     n->conf = *conf;
+    if (n->conf.mapping == NAT_UNKNOWN)
+        n->conf.mapping = NAT_NONE;
+    if (n->conf.filtering == NAT_UNKNOWN)
+        n->conf.filtering = NAT_NONE;
+    if (n->conf.allocation == ALLOC_UNKNOWN)
+        n->conf.allocation = ALLOC_PRESERVE;
+    if (n->conf.n_external == 0)
+        n->conf.n_external = 1;
+    assert(n->conf.n_external <= NAT_POOL_MAX);
     if (n->conf.lo == 0 && n->conf.hi == 0) {
         n->conf.lo = 1024;
         n->conf.hi = 65535;
@@ -244,30 +234,41 @@ void nat_init(struct nat *n, const struct nat_conf *conf, uint64_t seed)
     if (n->conf.lifetime_us == 0)
         n->conf.lifetime_us = NAT_UDP_LIFETIME_US;
     rng_seed(&n->rng, seed);
-    n->last_port =
-        (uint16_t)(n->conf.lo + rng_below(&n->rng, (uint64_t)n->conf.hi - n->conf.lo + 1));
-    n->last_port_us = 0;
+    uint64_t range = (uint64_t)n->conf.hi - n->conf.lo + 1;
+    n->last = (struct nat_last){(uint16_t)(n->conf.lo + rng_below(&n->rng, range)), 0};
     memset(n->results, 0, sizeof n->results);
     n->evicted = n->opened = 0;
     nat_flush(n);
 }
 
+static enum nat_result counted(struct nat *n, enum nat_result r)
+{
+    n->results[r]++;
+    return r;
+}
+
 enum nat_result nat_out(struct nat *n, int64_t now_us, uint8_t proto, struct addr *src,
                         const struct addr *dst)
 {
-    enum nat_result r = outbound(n, now_us, proto, src, dst);
-
-    n->results[r]++;
-    return r;
+    return counted(n, outbound(n, now_us, proto, src, dst));
 }
 
 enum nat_result nat_in(struct nat *n, int64_t now_us, uint8_t proto, const struct addr *src,
                        struct addr *dst)
 {
-    enum nat_result r = inbound(n, now_us, proto, src, dst);
+    return counted(n, inbound(n, now_us, proto, src, dst));
+}
 
-    n->results[r]++;
-    return r;
+enum nat_result nat_error_out(struct nat *n, int64_t now_us, uint8_t proto, const struct addr *src,
+                              struct addr *dst)
+{
+    return counted(n, error_out(n, now_us, proto, src, dst));
+}
+
+enum nat_result nat_error_in(struct nat *n, int64_t now_us, uint8_t proto, struct addr *src,
+                             const struct addr *dst)
+{
+    return counted(n, error_in(n, now_us, proto, src, dst));
 }
 
 const char *nat_result_name(enum nat_result r)

@@ -9,42 +9,45 @@
 #define NATLAB_NAT_H
 
 #include "lib/addr.h"
+#include "lib/profile.h"
 #include "lib/rng.h"
 
 enum {
+    NAT_POOL_MAX = 4,         /* public addresses of one NAT */
+    NAT_SUBSCRIBERS_MAX = 64, /* inside addresses that it knows at once */
     NAT_MAPPINGS_MAX = 4096,
     NAT_FILTERS_MAX = 16384, /* remotes that mappings have sent to: a birthday attempt is 3,000 */
     NAT_BUCKETS = 4096,      /* a power of two */
 };
 
-/* As on the wire, and the only ones a NAT knows. */
-enum { NAT_ICMP = 1, NAT_TCP = 6, NAT_UDP = 17 };
-
-/*
- * What a mapping (RFC 4787 4.1) or a filter (5) depends on.  Mapping SCOPE_NONE keeps addresses as they
- * are: with filtering that is a stateful firewall in front of a public host, without it is no NAT at all.
- * Filtering SCOPE_NONE lets everything in that has somewhere to go.
- */
-enum nat_scope { SCOPE_NONE, SCOPE_EI, SCOPE_AD, SCOPE_APD };
-
-enum nat_allocation {
-    NAT_PRESERVE,   /* the inside port if it is free, else the next free one above */
-    NAT_CONTIGUOUS, /* the last one given out + delta */
-    NAT_RANDOM,     /* uniform over the range */
-};
+/* As on the wire, and the only ones a NAT knows; NAT_ERROR stands for all errors of ICMP. */
+enum { NAT_ICMP = 1, NAT_TCP = 6, NAT_UDP = 17, NAT_ERROR = 255 };
 
 /* RFC 4787 6: what a host sees as source of a packet that another one sent to the NAT's outside. */
 enum nat_hairpin { NAT_HAIRPIN_NONE, NAT_HAIRPIN_INTERNAL, NAT_HAIRPIN_EXTERNAL };
 
+/* RFC 4787 4.1: whether an inside address keeps to one public address of the pool. */
+enum nat_pooling { NAT_POOLING_PAIRED, NAT_POOLING_ARBITRARY };
+
+/* ICMP errors about what a mapping has sent: RFC 4787 REQ-10 wants them passed and nothing more. */
+enum nat_errors { NAT_ERRORS_PASS, NAT_ERRORS_DROP, NAT_ERRORS_KILL /* and the mapping goes */ };
+
 /*
- * mapping, filtering, allocation are about UDP.  TCP and ICMP echo always get APD mappings and filters
- * with the port (the identifier) kept whenever it is free for that remote.
+ * mapping, filtering, allocation are about UDP; unknown means none, none and preserve.  TCP and ICMP echo
+ * always get APD mappings and filters with the port (the identifier) kept whenever it is free for that
+ * remote.  Mapping `none` keeps addresses as they are: with filtering that is a stateful firewall in front
+ * of a public host, without it is no NAT at all.  Filtering `none` lets everything in that has somewhere
+ * to go.  Allocation: `preserve` gives the inside port if it is free, else the next free one above.
  */
 struct nat_conf {
-    enum nat_scope mapping, filtering;
-    enum nat_allocation allocation;
+    enum behaviour mapping, filtering;
+    enum allocation allocation;
     enum nat_hairpin hairpin;
-    struct addr external;      /* the public ip; the port is not used */
+    enum nat_pooling pooling;
+    enum nat_errors errors;
+    struct addr external[NAT_POOL_MAX]; /* the public ips; ports are not used */
+    size_t n_external;                  /* 0 means 1 */
+    uint16_t block;            /* ports of a subscriber's own block; 0: all share the range */
     int32_t delta;             /* contiguous; 0 means 1, may be negative */
     uint32_t background_per_s; /* contiguous: ports that others behind the same NAT take */
     uint16_t lo, hi;           /* port range, inclusive; 0, 0 means 1024 to 65535 */
@@ -52,7 +55,10 @@ struct nat_conf {
     bool inbound_refreshes;    /* RFC 4787 REQ-6: outbound always does */
     bool overload;             /* a port may serve several mappings whose remotes differ (Linux) */
     bool stranger_same; /* the answer to an accepted stranger leaves by the mapping it used */
-    bool full_evicts;   /* a full table drops its oldest entry instead of refusing */
+    bool claims;  /* what comes in unasked owns its port towards its sender (Linux, unfiltered) */
+    bool rejects; /* what comes in unasked is answered: port unreachable */
+    bool expired_maps; /* a packet whose TTL ends in this NAT has its mapping nevertheless */
+    bool full_evicts;  /* a full table drops its oldest entry instead of refusing */
     bool udp_blocked;
 };
 
@@ -61,11 +67,12 @@ struct nat_conf {
     X(PASS, "pass")                                                                           \
     X(NO_MAPPING, "no-mapping")     /* inbound to a port that is nobody's */                  \
     X(FILTERED, "filtered")         /* inbound to a mapping that does not admit the source */ \
-    X(TABLE_FULL, "table-full")     /* outbound, mappings or filters */                       \
+    X(TABLE_FULL, "table-full")     /* outbound, mappings, filters or subscribers */          \
     X(NO_PORT, "no-port")           /* outbound, every port of the range is taken */          \
     X(NO_HAIRPIN, "no-hairpin")     /* outbound to the NAT's own outside */                   \
     X(UDP_BLOCKED, "udp-blocked")   /* both directions */                                     \
-    X(PROTOCOL, "unknown-protocol") /* neither UDP, TCP nor ICMP echo */
+    X(NO_ERRORS, "no-errors")       /* an ICMP error that it does not pass */                 \
+    X(PROTOCOL, "unknown-protocol") /* neither UDP, TCP nor ICMP */
 
 enum nat_result {
 #define X(name, text) NAT_##name,
@@ -74,6 +81,7 @@ enum nat_result {
         NAT_RESULTS
 };
 
+/* A mapping without an internal address is a claim: what came from remote to external unasked. */
 struct nat_mapping {
     uint8_t proto; /* 0: the slot is free */
     struct addr internal, external;
@@ -90,15 +98,30 @@ struct nat_filter {
     uint32_t next, next_of_mapping;
 };
 
+/* The port that contiguous allocation gave out last, and when. */
+struct nat_last {
+    uint16_t port;
+    int64_t us;
+};
+
+/* An inside address, with what is its own of the outside. */
+struct nat_subscriber {
+    struct addr ip;
+    size_t external; /* of the pool */
+    uint32_t block;
+    struct nat_last last;
+};
+
 struct nat {
     struct nat_conf conf;
     struct rng rng;
-    uint16_t last_port;   /* contiguous */
-    int64_t last_port_us; /* when it was given out */
+    struct nat_last last;
     uint64_t results[NAT_RESULTS], evicted, opened;
     uint32_t n_mappings, n_filters;     /* in use or awaiting expiry */
     uint32_t mappings_end, filters_end; /* slots past these were never used */
     uint32_t free_mapping, free_filter; /* chains through next_inside and next */
+    size_t n_subscribers;
+    struct nat_subscriber subscribers[NAT_SUBSCRIBERS_MAX];
     uint32_t inside[NAT_BUCKETS], outside[NAT_BUCKETS], filter[NAT_BUCKETS];
     struct nat_mapping mappings[NAT_MAPPINGS_MAX];
     struct nat_filter filters[NAT_FILTERS_MAX];
@@ -116,6 +139,15 @@ enum nat_result nat_out(struct nat *n, int64_t now_us, uint8_t proto, struct add
                         const struct addr *dst);
 enum nat_result nat_in(struct nat *n, int64_t now_us, uint8_t proto, const struct addr *src,
                        struct addr *dst);
+
+/*
+ * An ICMP error on its way out or in, about a packet of that proto that went the other way, of which it
+ * quotes the addresses: rewritten is the inside's end of the quote.
+ */
+enum nat_result nat_error_out(struct nat *n, int64_t now_us, uint8_t proto, const struct addr *src,
+                              struct addr *dst);
+enum nat_result nat_error_in(struct nat *n, int64_t now_us, uint8_t proto, struct addr *src,
+                             const struct addr *dst);
 
 /* Ground truth.  Start with *cursor 0; NULL ends.  Expired entries are left out. */
 const struct nat_mapping *nat_next_mapping(const struct nat *n, int64_t now_us, size_t *cursor);

@@ -83,7 +83,6 @@ void nat_remove_mapping(struct nat *n, uint32_t slot)
     n->n_mappings--;
 }
 
-/* Make room in a full table: what has expired first, else, if so configured, the oldest entry. */
 bool nat_room_for_mapping(struct nat *n, int64_t now_us)
 {
     uint32_t oldest = 1;
@@ -203,6 +202,7 @@ void nat_flush(struct nat *n)
     n->n_mappings = n->n_filters = 0;
     n->mappings_end = n->filters_end = 0;
     n->free_mapping = n->free_filter = 0;
+    n->n_subscribers = 0;
     memset(n->inside, 0, sizeof n->inside);
     memset(n->outside, 0, sizeof n->outside);
     memset(n->filter, 0, sizeof n->filter);

@@ -110,6 +110,16 @@ bool netns_default_route(const char *name, const struct addr *gateway)
     return control(SIOCADDRT, &r);
 }
 
+bool netns_host_route(const char *name, const struct addr *ip)
+{
+    char device[IFNAMSIZ];
+    struct rtentry r = {.rt_flags = RTF_UP | RTF_HOST, .rt_dev = device};
+
+    snprintf(device, sizeof device, "%s", name);
+    set_sockaddr(&r.rt_dst, ip);
+    return control(SIOCADDRT, &r);
+}
+
 /* ---- by rtnetlink(7) ---- */
 
 struct request {

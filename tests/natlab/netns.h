@@ -31,6 +31,9 @@ bool netns_up(const char *name);
 /* The default route, by a gateway or, if that is NULL, straight through the interface. */
 bool netns_default_route(const char *name, const struct addr *gateway);
 
+/* A route to one host, straight through the interface. */
+bool netns_host_route(const char *name, const struct addr *ip);
+
 /* Forward between the named interfaces, without needing a writable /proc/sys. */
 bool netns_forward(const char *name);
 

@@ -25,21 +25,44 @@ static bool ip_taken(const struct spec *s, const struct addr *ip)
     return false;
 }
 
+bool spec_is_kernel(enum spec_kind kind)
+{
+    return kind == SPEC_LINUX || kind == SPEC_LINUX_RANDOM || kind == SPEC_LINUX_OPEN;
+}
+
+bool spec_has_lan(const struct spec *s, size_t host)
+{
+    for (size_t i = host + 1; i < s->n_hosts; i++)
+        if (s->hosts[i].behind == host)
+            return true;
+    return false;
+}
+
 /* "MAPPING/ALLOCATION/FILTERING", in the order of the classes. */
 static bool parse_class(struct nat_conf *c, char *text)
 {
-    static const char *const scopes[] = {[SCOPE_EI] = "ei", [SCOPE_AD] = "ad", [SCOPE_APD] = "apd"};
-    static const char *const allocations[] = {"preserve", "contiguous", "random"};
     const char *mapping = strsep(&text, "/"), *allocation = strsep(&text, "/");
     int m, a, f;
 
-    if (allocation == NULL || text == NULL || !spec_choice(mapping, scopes, 4, &m) ||
-        !spec_choice(allocation, allocations, 3, &a) || !spec_choice(text, scopes, 4, &f))
+    if (allocation == NULL || text == NULL ||
+        !spec_choice(mapping, behaviour_name, BEHAVIOUR_COUNT, &m) ||
+        !spec_choice(allocation, allocation_name, ALLOCATION_COUNT, &a) ||
+        !spec_choice(text, behaviour_name, BEHAVIOUR_COUNT, &f))
         return false;
-    c->mapping = (enum nat_scope)m;
-    c->allocation = (enum nat_allocation)a;
-    c->filtering = (enum nat_scope)f;
-    return true;
+    c->mapping = (enum behaviour)m;
+    c->allocation = (enum allocation)a;
+    c->filtering = (enum behaviour)f;
+    return m >= NAT_EI && a >= ALLOC_PRESERVE && f >= NAT_EI;
+}
+
+/* "@HOST": there must be a NAT in front of that host.  On its LAN no line is long. */
+static bool put_behind(const struct spec *s, struct spec_host *h, const char *name)
+{
+    h->behind = spec_find(s, name);
+    h->line = (struct net_line){0};
+    return h->behind < s->n_hosts &&
+           (spec_is_kernel(s->hosts[h->behind].kind) ||
+            (s->hosts[h->behind].kind == SPEC_MODEL && s->hosts[h->behind].nat.mapping > NAT_NONE));
 }
 
 static bool parse_kind(const struct spec *s, struct spec_host *h, char *text)
@@ -48,43 +71,55 @@ static bool parse_kind(const struct spec *s, struct spec_host *h, char *text)
                                         [SPEC_MODEL] = "firewall",
                                         [SPEC_LINUX] = "linux",
                                         [SPEC_LINUX_RANDOM] = "linux-random",
-                                        [SPEC_LINUX_OPEN] = "linux-open"};
+                                        [SPEC_LINUX_OPEN] = "linux-open",
+                                        [SPEC_LAN] = ""};
+    const char *name = strsep(&text, "@");
     int kind;
 
-    if (text[0] == '@') {
-        h->kind = SPEC_BEHIND;
-        h->behind = spec_find(s, text + 1);
-        return h->behind < s->n_hosts && s->hosts[h->behind].kind == SPEC_MODEL &&
-               s->hosts[h->behind].nat.mapping != SCOPE_NONE;
-    }
-    if (spec_choice(text, kinds, sizeof kinds / sizeof *kinds, &kind)) {
-        h->kind = (enum spec_kind)kind;
-        if (h->kind == SPEC_MODEL)
-            h->nat.filtering = SCOPE_APD;
-        return true;
+    if (text != NULL && !put_behind(s, h, text))
+        return false;
+    if (spec_choice(name, kinds, sizeof kinds / sizeof *kinds, &kind)) {
+        h->kind = kind == SPEC_OPEN && text != NULL ? SPEC_LAN : (enum spec_kind)kind;
+        h->nat.mapping = NAT_NONE;
+        h->nat.filtering = h->kind == SPEC_MODEL ? NAT_APD : NAT_NONE;
+        return h->kind != SPEC_LAN || text != NULL;
     }
     h->kind = SPEC_MODEL;
-    return parse_class(&h->nat, text);
+    char copy[32];
+    return snprintf(copy, sizeof copy, "%s", name) < (int)sizeof copy && parse_class(&h->nat, copy);
 }
 
-/* Documentation networks outside (RFC 5737): servers in one, subscribers in the other. */
+/* Documentation networks (RFC 5737) for servers and subscribers, RFC 6598 for those behind a carrier's NAT. */
+static struct addr nth_outside(const struct spec *s, const struct spec_host *h, uint8_t n)
+{
+    if (h->behind != s->n_hosts)
+        return addr_v4(100, 64, (uint8_t)(h->behind + 1), n, 0);
+    return h->kind == SPEC_OPEN ? addr_v4(203, 0, 113, n, 0) : addr_v4(198, 51, 100, n, 0);
+}
+
+/* RFC 1918 inside; a kernel's router has what is behind it on a network apart from its own host's. */
+static struct addr inside_address(const struct spec *s, const struct spec_host *h)
+{
+    bool apart = h->kind == SPEC_LAN && spec_is_kernel(s->hosts[h->behind].kind);
+    size_t lan = h->kind == SPEC_LAN ? h->behind : s->n_hosts;
+
+    return addr_v4(10, (uint8_t)(lan + 1), apart, (uint8_t)(2 + s->n_hosts - lan), 0);
+}
+
 static bool give_addresses(struct spec *s, struct spec_host *h)
 {
-    size_t index = s->n_hosts;
-
-    for (uint8_t i = 10; h->line.n_ips == 0 && h->kind != SPEC_BEHIND; i++) {
-        struct addr ip =
-            h->kind == SPEC_OPEN ? addr_v4(203, 0, 113, i, 0) : addr_v4(198, 51, 100, i, 0);
+    for (uint8_t i = 10; h->line.n_ips == 0 && h->kind != SPEC_LAN; i++) {
+        struct addr ip = nth_outside(s, h, i);
         if (!ip_taken(s, &ip))
             h->line.ips[h->line.n_ips++] = ip;
     }
     for (size_t i = 0; i < h->line.n_ips; i++)
         if (ip_taken(s, &h->line.ips[i]))
             return false;
-    h->inside = addr_v4(10, (uint8_t)(h->behind + 1), 0, (uint8_t)(2 + index - h->behind), 0);
-    if (h->kind == SPEC_OPEN || (h->kind == SPEC_MODEL && h->nat.mapping == SCOPE_NONE))
-        h->inside.len = 0;
-    h->nat.external = h->line.ips[0];
+    if (h->kind != SPEC_OPEN && (h->kind != SPEC_MODEL || h->nat.mapping != NAT_NONE))
+        h->inside = inside_address(s, h);
+    memcpy(h->nat.external, h->line.ips, sizeof h->nat.external);
+    h->nat.n_external = h->line.n_ips;
     return true;
 }
 
@@ -138,8 +173,12 @@ static bool set_option(struct spec *s, struct spec_host *d, const char *name, co
         s->seed = (uint64_t)v;
     else if (strcmp(name, "--ready-fd") == 0 && spec_number(value, 0, 65535, &v))
         s->ready_fd = (int)v;
+    else if (strcmp(name, "--until-eof") == 0 && spec_number(value, 0, 65535, &v))
+        s->until_eof = (int)v;
     else if (strcmp(name, "--state") == 0)
         s->state = value;
+    else if (strcmp(name, "--pcap") == 0)
+        s->pcap = value;
     else if (strcmp(name, "--name") == 0 && strlen(value) > 0 && strlen(value) < sizeof s->name)
         strcpy(s->name, value);
     else
@@ -147,12 +186,24 @@ static bool set_option(struct spec *s, struct spec_host *d, const char *name, co
     return true;
 }
 
+/* The LAN behind a kernel's router takes a line, and that router a host, of the model. */
+static bool fits(const struct spec *s, char *error, size_t cap)
+{
+    size_t n = s->n_hosts;
+
+    for (size_t i = 0; i < s->n_hosts; i++)
+        n += spec_is_kernel(s->hosts[i].kind) && spec_has_lan(s, i);
+    if (n > NET_HOSTS_MAX)
+        snprintf(error, cap, "too many hosts");
+    return n <= NET_HOSTS_MAX;
+}
+
 bool spec_parse(struct spec *s, int argc, char **argv, char *error, size_t cap)
 {
     struct spec_host defaults = {.line.hops = 1};
 
     memset(s, 0, sizeof *s);
-    s->ready_fd = -1;
+    s->ready_fd = s->until_eof = -1;
     snprintf(s->name, sizeof s->name, "%d", (int)getpid());
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--") == 0) {
@@ -176,5 +227,5 @@ bool spec_parse(struct spec *s, int argc, char **argv, char *error, size_t cap)
     }
     if (s->n_hosts == 0)
         snprintf(error, cap, "no hosts");
-    return s->n_hosts > 0;
+    return s->n_hosts > 0 && fits(s, error, cap);
 }

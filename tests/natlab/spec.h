@@ -16,16 +16,16 @@ enum spec_kind {
     SPEC_LINUX, /* the kernel's NAT in a router of its own, by the nftables rules in netns.c */
     SPEC_LINUX_RANDOM,
     SPEC_LINUX_OPEN,
-    SPEC_BEHIND, /* on another host's LAN */
+    SPEC_LAN, /* nothing of its own: on another host's LAN */
 };
 
 struct spec_host {
     char name[SPEC_NAME_MAX];
     enum spec_kind kind;
-    size_t behind;        /* the host whose line this one shares; itself unless SPEC_BEHIND */
+    size_t behind;        /* the host on whose LAN this one, or its line, is; itself for none */
     struct addr inside;   /* its address, when that is not the line's */
     struct net_line line; /* without the NAT's memory */
-    struct nat_conf nat;
+    struct nat_conf nat;  /* of the kernel's NATs only lifetime_us, 0 for the kernel's own */
 };
 
 struct spec {
@@ -33,6 +33,8 @@ struct spec {
     uint64_t seed;
     int ready_fd;      /* -1 for none */
     const char *state; /* file for the ground truth at the end, or NULL */
+    const char *pcap;  /* file for all packets, or NULL */
+    int until_eof;     /* descriptor at whose end the lab ends; -1 for none */
     bool outlive_parent;
     size_t n_hosts;
     struct spec_host hosts[NET_HOSTS_MAX];
@@ -53,6 +55,11 @@ bool spec_choice(const char *text, const char *const *names, size_t n, int *out)
 
 /* The index of a host by name; n_hosts for none. */
 size_t spec_find(const struct spec *s, const char *name);
+
+bool spec_is_kernel(enum spec_kind kind);
+
+/* Is anybody else on this host's LAN? */
+bool spec_has_lan(const struct spec *s, size_t host);
 
 /* Print the keys, for the usage text. */
 void spec_help(FILE *to);

@@ -126,6 +126,55 @@ static bool set_dup(struct spec_host *h, const char *v)
     return set_share(v, &h->line.up.dup_ppm, &h->line.down.dup_ppm);
 }
 
+/* "SHARE/DURATION": both sides of the slash. */
+static bool split(const char *v, char *copy, size_t cap, const char **left, const char **right)
+{
+    char *rest = copy;
+
+    if (strlen(v) >= cap)
+        return false;
+    strcpy(copy, v);
+    *left = strsep(&rest, "/");
+    *right = rest;
+    return true;
+}
+
+static bool set_reorder(struct spec_host *h, const char *v)
+{
+    char copy[64];
+    const char *share, *late;
+    struct net_link *up = &h->line.up, *down = &h->line.down;
+
+    return split(v, copy, sizeof copy, &share, &late) &&
+           set_duration(late != NULL ? late : "10ms", &up->reorder_us, &down->reorder_us) &&
+           set_share(share, &up->reorder_ppm, &down->reorder_ppm);
+}
+
+static bool set_burst(struct spec_host *h, const char *v)
+{
+    char copy[64];
+    const char *length, *pause;
+    struct net_link *up = &h->line.up, *down = &h->line.down;
+
+    return split(v, copy, sizeof copy, &length, &pause) &&
+           set_duration(pause != NULL ? pause : "5s", &up->pause_us, &down->pause_us) &&
+           set_duration(length, &up->burst_us, &down->burst_us);
+}
+
+static bool set_bandwidth(struct spec_host *h, const char *v)
+{
+    char copy[64];
+    const char *rate, *queue;
+    int64_t kbit;
+    struct net_link *up = &h->line.up, *down = &h->line.down;
+
+    if (!split(v, copy, sizeof copy, &rate, &queue) || !spec_number(rate, 0, 10000000, &kbit) ||
+        !set_duration(queue != NULL ? queue : "100ms", &up->queue_us, &down->queue_us))
+        return false;
+    up->rate_bps = down->rate_bps = kbit * 1000;
+    return true;
+}
+
 static bool set_lifetime(struct spec_host *h, const char *v)
 {
     return set_duration(v, &h->nat.lifetime_us, NULL) && h->nat.lifetime_us > 0;
@@ -202,6 +251,58 @@ static bool set_hairpin(struct spec_host *h, const char *v)
     return true;
 }
 
+static bool set_pooling(struct spec_host *h, const char *v)
+{
+    static const char *const names[] = {"paired", "arbitrary"};
+    int i;
+
+    if (!spec_choice(v, names, 2, &i))
+        return false;
+    h->nat.pooling = (enum nat_pooling)i;
+    return true;
+}
+
+static bool set_errors(struct spec_host *h, const char *v)
+{
+    static const char *const names[] = {"pass", "drop", "kill"};
+    int i;
+
+    if (!spec_choice(v, names, 3, &i))
+        return false;
+    h->nat.errors = (enum nat_errors)i;
+    return true;
+}
+
+static bool set_block(struct spec_host *h, const char *v)
+{
+    int64_t n;
+
+    if (!spec_number(v, 0, 65535, &n))
+        return false;
+    h->nat.block = (uint16_t)n;
+    return true;
+}
+
+static bool set_early(struct spec_host *h, const char *v)
+{
+    return set_flag(v, "ignored", "claims", &h->nat.claims);
+}
+
+static bool set_unasked(struct spec_host *h, const char *v)
+{
+    return set_flag(v, "drop", "reject", &h->nat.rejects);
+}
+
+static bool set_expired(struct spec_host *h, const char *v)
+{
+    return set_flag(v, "nothing", "maps", &h->nat.expired_maps);
+}
+
+static bool set_routers(struct spec_host *h, const char *v)
+{
+    return set_flag(v, "speak", "silent", &h->line.silent);
+}
+
 static bool set_overload(struct spec_host *h, const char *v)
 {
     return set_flag(v, "off", "on", &h->nat.overload);
@@ -231,22 +332,33 @@ static const struct {
     const char *key, *help;
     bool (*set)(struct spec_host *, const char *);
 } keys[] = {
-    {"ip",       "A[+B...]: its public addresses",                              set_ip      },
-    {"delay",    "20ms: one way, of its access line alone",                     set_delay   },
-    {"jitter",   "5ms: at most this much more, of its access line alone",       set_jitter  },
-    {"loss",     "2%: of its access line alone, each direction",                set_loss    },
-    {"dup",      "1%: packets that its line doubles, each direction",           set_dup     },
-    {"hops",     "1: routers on its line besides the NAT",                      set_hops    },
-    {"range",    "LO-HI: ports the NAT gives out",                              set_range   },
-    {"delta",    "1: step of contiguous allocation",                            set_delta   },
-    {"rate",     "0: ports a second that others take from a contiguous NAT",    set_rate    },
-    {"lifetime", "120s: of a UDP mapping",                                      set_lifetime},
-    {"refresh",  "out|both: packets that keep a mapping",                       set_refresh },
-    {"overload", "off|on: one port for several remotes",                        set_overload},
-    {"stranger", "new|same: mapping by which an accepted stranger is answered", set_stranger},
-    {"hairpin",  "none|internal|external: between hosts of one NAT",            set_hairpin },
-    {"full",     "refuse|evict: when the table is full",                        set_full    },
-    {"udp",      "open|blocked",                                                set_udp     },
+    {"ip",        "A[+B...]: its public addresses, a NAT's pool",                     set_ip      },
+    {"delay",     "20ms: one way, of its access line alone",                          set_delay   },
+    {"jitter",    "5ms: at most this much more, of its access line alone",            set_jitter  },
+    {"loss",      "2%: of its access line alone, each direction",                     set_loss    },
+    {"burst",     "200ms/5s: nothing passes for so long, about so long apart",        set_burst   },
+    {"dup",       "1%: packets that its line doubles, each direction",                set_dup     },
+    {"reorder",   "1%/10ms: packets that come so much later",                         set_reorder },
+    {"bandwidth", "KBIT/100ms: a second; what had to wait longer is dropped; 0: any",
+     set_bandwidth                                                                                },
+    {"hops",      "1: routers on its line besides the NAT",                           set_hops    },
+    {"routers",   "speak|silent: about a TTL that has run out",                       set_routers },
+    {"range",     "LO-HI: ports the NAT gives out",                                   set_range   },
+    {"block",     "0: ports of a subscriber's own block; 0: all share the range",     set_block   },
+    {"pooling",   "paired|arbitrary: to one address of the pool or to any",           set_pooling },
+    {"delta",     "1: step of contiguous allocation",                                 set_delta   },
+    {"rate",      "0: ports a second that others take from a contiguous NAT",         set_rate    },
+    {"lifetime",  "120s: of a UDP mapping; of linux kinds whole seconds",             set_lifetime},
+    {"refresh",   "out|both: packets that keep a mapping",                            set_refresh },
+    {"overload",  "off|on: one port for several remotes",                             set_overload},
+    {"stranger",  "new|same: mapping by which an accepted stranger is answered",      set_stranger},
+    {"unasked",   "drop|reject: what comes in that nobody asked for",                 set_unasked },
+    {"early",     "ignored|claims: whether that takes the port towards its sender",   set_early   },
+    {"errors",    "pass|drop|kill: ICMP errors; kill: and the mapping goes",          set_errors  },
+    {"expired",   "nothing|maps: what a TTL that ends in this NAT still does",        set_expired },
+    {"hairpin",   "none|internal|external: between hosts of one NAT",                 set_hairpin },
+    {"full",      "refuse|evict: when the table is full",                             set_full    },
+    {"udp",       "open|blocked",                                                     set_udp     },
 };
 
 enum { KEYS = sizeof keys / sizeof *keys };
@@ -262,5 +374,5 @@ bool spec_set(struct spec_host *h, const char *key, const char *value)
 void spec_help(FILE *to)
 {
     for (size_t i = 0; i < KEYS; i++)
-        fprintf(to, "    %-9s %s\n", keys[i].key, keys[i].help);
+        fprintf(to, "    %-10s %s\n", keys[i].key, keys[i].help);
 }

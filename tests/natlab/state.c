@@ -23,10 +23,18 @@ static void print_addr(FILE *to, const struct addr *a)
     fprintf(to, "\"%s\"", text);
 }
 
+static void print_or_null(FILE *to, const struct addr *a)
+{
+    if (a->len > 0)
+        print_addr(to, a);
+    else
+        fputs("null", to);
+}
+
 static void print_host(const struct engine *e, size_t i, FILE *to)
 {
     const struct spec_host *h = &e->spec->hosts[i];
-    const struct spec_host *outside = &e->spec->hosts[h->behind];
+    const struct spec_host *outside = h->kind == SPEC_LAN ? &e->spec->hosts[h->behind] : h;
 
     fprintf(to, "{\"type\":\"host\",\"host\":\"%s\",\"ips\":[", h->name);
     for (size_t j = 0; j < outside->line.n_ips; j++) {
@@ -34,10 +42,7 @@ static void print_host(const struct engine *e, size_t i, FILE *to)
         print_addr(to, &outside->line.ips[j]);
     }
     fputs("],\"inside\":", to);
-    if (h->inside.len > 0)
-        print_addr(to, &h->inside);
-    else
-        fputs("null", to);
+    print_or_null(to, &h->inside);
     fputs("}\n", to);
 }
 
@@ -47,19 +52,16 @@ static void print_mapping(const struct engine *e, size_t i, const struct nat_map
     const struct nat *nat = e->nats[i];
     const struct nat_filter *f;
     size_t cursor = 0;
-    bool open = nat->conf.filtering == SCOPE_NONE ||
-                (nat->conf.filtering == SCOPE_EI && m->proto == NAT_UDP);
+    bool open =
+        nat->conf.filtering == NAT_NONE || (nat->conf.filtering == NAT_EI && m->proto == NAT_UDP);
 
     fprintf(to, "{\"type\":\"mapping\",\"nat\":\"%s\",\"proto\":\"%s\",\"internal\":",
             e->spec->hosts[i].name, proto_name(m->proto));
-    print_addr(to, &m->internal);
+    print_or_null(to, &m->internal);
     fputs(",\"external\":", to);
     print_addr(to, &m->external);
     fputs(",\"remote\":", to);
-    if (m->remote.len > 0)
-        print_addr(to, &m->remote);
-    else
-        fputs("null", to);
+    print_or_null(to, &m->remote);
     fputs(open ? ",\"remotes\":null" : ",\"remotes\":[", to);
     for (const char *comma = ""; !open && (f = nat_next_filter(nat, now_us, m, &cursor)) != NULL;
          comma = ",") {
@@ -93,7 +95,7 @@ static void print_pair(const struct engine *e, size_t from, size_t host, FILE *t
     struct net_count sent = {0};
 
     /* Hosts that share a line: what was sent to it is told once. */
-    if (e->spec->hosts[host].behind == host)
+    if (e->spec->hosts[host].kind != SPEC_LAN)
         sent = e->net.sent[from][e->net.hosts[host].line];
     if (sent.packets == 0 && d->packets == 0)
         return;

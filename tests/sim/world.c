@@ -452,7 +452,8 @@ void world_run(struct world *w, int64_t until_us)
             on_event(w, &e);
         }
         while (net_deliver(w->net, w->now_us, &p, &host))
-            on_packet(w, &p, host);
+            if (p.proto == NAT_UDP) /* an ICMP error is not told to an unconnected socket */
+                on_packet(w, &p, host);
         tick_due(w);
     }
     w->now_us = until_us;
@@ -550,13 +551,13 @@ struct world_peer_conf world_nat(const char *text)
     assert(sscanf(text, "%15[^/]/%15[^/]/%15s", mapping, allocation, filtering) == 3);
     for (unsigned i = 0; i < 4; i++) {
         if (strcmp(mapping, scopes[i]) == 0)
-            c.nat.mapping = SCOPE_NONE + i;
+            c.nat.mapping = NAT_NONE + i;
         if (strcmp(filtering, scopes[i]) == 0)
-            c.nat.filtering = SCOPE_NONE + i;
+            c.nat.filtering = NAT_NONE + i;
         if (i < 3 && strcmp(allocation, allocations[i]) == 0)
-            c.nat.allocation = NAT_PRESERVE + i;
+            c.nat.allocation = ALLOC_PRESERVE + i;
     }
-    c.nat.overload = c.nat.allocation == NAT_PRESERVE; /* as Linux does */
+    c.nat.overload = c.nat.allocation == ALLOC_PRESERVE; /* as Linux does */
     c.nat.inbound_refreshes = true;
     c.nat.full_evicts = true;
     return c;
@@ -623,7 +624,7 @@ static void open_peer(struct world *w, size_t i, const uint8_t authority[static 
     line.ips[0] = addr_v4(198, 51, 100, (uint8_t)(1 + i), 0);
     if (c->has_nat) {
         struct nat_conf nat = c->nat;
-        nat.external = line.ips[0];
+        nat.external[0] = line.ips[0];
         w->nats[i] = malloc(sizeof *w->nats[i]);
         nat_init(w->nats[i], &nat, rng_u64(&w->rng));
         line.nat = w->nats[i];
