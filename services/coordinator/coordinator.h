@@ -110,6 +110,8 @@ struct coordinator_peer {
     struct profile profile;
     int64_t profile_us; /* when it was measured */
     struct addr reflexive;
+    bool
+        udp_silent; /* its last report: no prober has answered it, so no token is to be waited for */
     uint32_t rtt_us; /* smallest to a prober, of the last report; 0 when not known */
     uint8_t n_tokens;
     struct coordinator_token tokens[TOKENS_MAX];

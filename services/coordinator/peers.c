@@ -201,7 +201,7 @@ static void leave(struct coordinator *c, struct coordinator_peer *p)
         c->n.attached_now--;
     p->attached = p->joining = false;
     p->join_tag = 0;
-    p->has_profile = false;
+    p->has_profile = p->udp_silent = false;
     p->n_tokens = 0;
     p->rtt_us = 0;
     release_name(c, p);

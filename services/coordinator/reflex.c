@@ -79,6 +79,7 @@ void coordinator_on_reflex_report(struct coordinator *c, struct coordinator_peer
     for (unsigned i = 0; i < m->seen.n && i < OBSERVATIONS_MAX; i++)
         if (m->seen.v[i].rtt_ms < rtt_ms)
             rtt_ms = m->seen.v[i].rtt_ms;
+    p->udp_silent = m->seen.n == 0;
     if (rtt_ms < UINT16_MAX)
         p->rtt_us = rtt_ms * 1000;
     coordinator_take_tokens(c, p, &m->tokens);

@@ -103,6 +103,19 @@ void coordinator_on_punch_ack(struct coordinator *c, const struct coordinator_pe
         coordinator_enter(c, s, COORD_EXECUTING, "first packet", out);
 }
 
+/* No datagram can leave or reach the one side, so the other need not wait for its deadline. */
+static void tell_blocked(struct coordinator *c, const struct coordinator_session *s, unsigned side,
+                         struct outputs *out)
+{
+    const struct coordinator_peer *p = &c->peers[s->side[side].peer];
+
+    if (!p->attached)
+        return;
+    struct msg_punch_cancel *m = &emit_peer(out, p->conn, MSG_punch_cancel)->punch_cancel;
+    m->session = s->id;
+    msg_text(m->kind, sizeof m->kind, verdict_name(VERDICT_peer_udp_blocked));
+}
+
 static bool result_valid(const struct msg_punch_result *m)
 {
     if (m->path >= PATH_COUNT || m->technique >= TECHNIQUE_COUNT || !kind_valid(m->kind))
@@ -137,6 +150,8 @@ void coordinator_on_punch_result(struct coordinator *c, const struct coordinator
         coordinator_enter(c, s, COORD_EXECUTING, "first result", out);
     if (s->side[!i].reported)
         settle_by_both(c, s, out);
+    else if (m->path == PATH_FAILED && verdict_find(m->verdict) == VERDICT_udp_blocked)
+        tell_blocked(c, s, !i, out);
     else if (s->state != COORD_EXECUTING) /* it settled without the other side before */
         coordinator_silence(c, s, out);
 }

@@ -282,7 +282,7 @@ static bool measured(const struct coordinator *c, const struct coordinator_sessi
 {
     const struct coordinator_peer *p = &c->peers[s->side[side].peer];
 
-    return p->has_profile && coordinator_fresh_tokens(c, p).n > 0;
+    return p->has_profile && (p->udp_silent || coordinator_fresh_tokens(c, p).n > 0);
 }
 
 /* Does the target take this call?  When not, the session is refused. */

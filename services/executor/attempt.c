@@ -158,14 +158,27 @@ static enum verdict relayed_verdict(const struct attempt *a)
     return a->way[WAY_DIRECT].heard ? VERDICT_one_way : VERDICT_punch_unanswered;
 }
 
+/*
+ * No prober has answered, and the relay, asked after them, does not either: neither a dead prober nor a
+ * dead relay alone, so this host's UDP goes nowhere.
+ */
+static bool udp_blocked(const struct executor *x, const struct attempt *a)
+{
+    if (!x->udp_silent || a->way[WAY_DIRECT].heard || a->relay.bound)
+        return false;
+    return a->relay.addr.len == 0
+               ? a->direct_over
+               : a->relay.tries >= BLOCKED_BINDS && a->relay.next_us <= x->now_us;
+}
+
 /* Why there is not even a relayed path. */
 static void fail_unconnected(struct executor *x, struct attempt *a, struct outputs *out)
 {
-    if (a->policy == POLICY_DIRECT)
+    if (x->udp_silent && !a->relay.bound && !a->way[WAY_DIRECT].heard)
+        executor_fail(x, a, "unreachable", VERDICT_udp_blocked, out);
+    else if (a->policy == POLICY_DIRECT)
         executor_fail(x, a, "punch-failed",
                       a->technique == TECHNIQUE_NONE ? a->reason : VERDICT_direct_only, out);
-    else if (x->probed_once && x->tokens.n == 0 && !a->relay.bound)
-        executor_fail(x, a, "unreachable", VERDICT_udp_blocked, out);
     else if (a->relay.addr.len == 0)
         executor_fail(x, a, "rendezvous-no-relay", VERDICT_no_relay, out);
     else if (!a->relay.bound)
@@ -225,6 +238,10 @@ void executor_attempt_tick(struct executor *x, struct attempt *a, struct outputs
     }
     if (a->state < ATTEMPT_EXECUTING || a->state >= ATTEMPT_FAILED)
         return;
+    if (a->state == ATTEMPT_EXECUTING && udp_blocked(x, a)) {
+        fail_unconnected(x, a, out);
+        return;
+    }
     for (enum way w = 0; w < WAYS; w++)
         if (a->way[w].next_punch_us <= x->now_us)
             executor_punch(x, a, w, out);

@@ -179,9 +179,14 @@ static void on_refused(struct executor *x, const struct msg_punch_refused *m, st
     for (size_t i = 0; i < ATTEMPTS_MAX; i++) {
         struct attempt *a = &x->attempts[i];
         if (a->state == ATTEMPT_REQUESTED && a->asked && a->nonce == m->nonce) {
+            enum verdict why = verdict_find(m->verdict);
             a->session = m->session;
-            executor_fail(x, a, kind_valid(m->kind) && m->kind[0] ? m->kind : "rendezvous-rejected",
-                          verdict_find(m->verdict), out);
+            if (why == VERDICT_no_token && x->udp_silent) /* and this is why */
+                executor_fail(x, a, "unreachable", VERDICT_udp_blocked, out);
+            else
+                executor_fail(x, a,
+                              kind_valid(m->kind) && m->kind[0] ? m->kind : "rendezvous-rejected",
+                              why, out);
             return;
         }
     }
@@ -194,9 +199,12 @@ static void on_cancel(struct executor *x, const struct msg_punch_cancel *m, stru
         if (a->state <= ATTEMPT_REQUESTED || a->state >= ATTEMPT_FAILED ||
             !sid_eq(&a->session, &m->session))
             continue;
-        if (a->state == ATTEMPT_EXECUTING)
+        enum verdict why = verdict_find(m->kind);
+        if (a->state == ATTEMPT_EXECUTING && why == VERDICT_peer_udp_blocked)
+            executor_fail(x, a, "peer-not-reachable", why, out);
+        else if (a->state == ATTEMPT_EXECUTING)
             executor_fail(x, a, kind_valid(m->kind) && m->kind[0] ? m->kind : "cancelled",
-                          verdict_find(m->kind) ? verdict_find(m->kind) : VERDICT_cancelled, out);
+                          why ? why : VERDICT_cancelled, out);
         else
             executor_enter(x, a, ATTEMPT_CLOSED, "cancelled by the coordinator", out);
         return;

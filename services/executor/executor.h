@@ -34,6 +34,7 @@ enum executor_times {
     PROBE_EVERY_US = 25 * 1000000,  /* under the 30 s mappings that exist, and the 50 s of tokens */
     PROBE_TRIES = 5,                /* at 0, 100, 250, 500 and 1,000 ms */
     PROBE_GIVE_UP_US = 1500 * 1000, /* a round is over: what hasn't answered won't */
+    PROBE_SILENT_US = 5 * 1000000,  /* after a round without any answer, when to try again */
     PROFILE_WAIT_US = 1000 * 1000,  /* for the classifier, after the report */
     ENROL_AGAIN_US = 1000 * 1000,   /* half to one and a half of it, when too many enrol at once */
     ATTACH_EVERY_US = 20 * 1000000,
@@ -41,8 +42,9 @@ enum executor_times {
         500 * 1000, /* when the coordinator knows no prober yet, as after its restart */
     PING_EVERY_US = 5 * 1000000, /* consent, RFC 7675 section 5.1 */
     PING_RETRY_US = 500 * 1000,
-    PING_TRIES = 4,                  /* unanswered: the direct path is dead */
-    CONSENT_US = 30 * 1000000,       /* nothing authentic on any path: the peer is gone */
+    PING_TRIES = 4,            /* unanswered: the direct path is dead */
+    CONSENT_US = 30 * 1000000, /* nothing authentic on any path: the peer is gone */
+    BLOCKED_BINDS = 4, /* unanswered after unanswered probes, over 1 s: UDP is blocked here */
     RELAY_KEEP_BUSY_US = 500 * 1000, /* while data flows over it, to notice a restarted relay */
     RELAY_KEEP_IDLE_US = 15 * 1000000,
     RELAY_BUSY_US = 10 * 1000000,   /* how long after a datagram a path counts as busy */
@@ -211,6 +213,7 @@ struct executor {
     uint32_t probe_serial;
     bool probing, profile_known, probed_once;
     bool full_round; /* the one under way, or the last, has samples */
+    bool udp_silent; /* the last round had no answer at all, and nothing has come since */
     bool drifted;    /* the NAT shows another address than before: measure it anew */
     int64_t probe_began_us, next_probe_us, profile_by_us;
     struct filter_test filter;

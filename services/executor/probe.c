@@ -154,9 +154,30 @@ static bool has_drifted(const struct executor *x)
     return false;
 }
 
+static bool all_silent(const struct executor *x)
+{
+    for (size_t i = 0; i < x->n_targets; i++)
+        if (x->targets[i].answered)
+            return false;
+    return true;
+}
+
+/* No prober answers; when the relay was asked as often in vain, attempts needn't wait longer. */
+static void fall_silent(struct executor *x)
+{
+    x->udp_silent = true;
+    x->next_probe_us = x->now_us + PROBE_SILENT_US;
+    for (size_t i = 0; i < ATTEMPTS_MAX; i++)
+        if (x->attempts[i].state == ATTEMPT_EXECUTING && !x->attempts[i].relay.bound &&
+            x->attempts[i].relay.tries > BLOCKED_BINDS)
+            x->attempts[i].relay.next_us = x->now_us;
+}
+
 static void finish(struct executor *x, struct outputs *out)
 {
     x->probing = false;
+    if (all_silent(x))
+        fall_silent(x);
     x->probed_once = true;
     executor_filter_round_over(x);
     if (x->told) { /* else the next attached begins another round */
@@ -211,6 +232,7 @@ static void on_answer(struct executor *x, struct probe_target *t, const struct s
     struct token token;
     int64_t rtt_ms = (x->now_us - t->sent_us + 500) / 1000;
 
+    x->udp_silent = false;
     t->answered = true;
     t->seen = m->mapped;
     t->rtt_ms = (uint16_t)(rtt_ms < UINT16_MAX ? rtt_ms : UINT16_MAX);

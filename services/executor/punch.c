@@ -146,6 +146,7 @@ void executor_on_punch(struct executor *x, const struct input *in, struct output
         x->n.replays++;
         return;
     }
+    x->udp_silent = false;
     w->punches_received++;
     w->last_heard_us = x->now_us;
     if (p.flags & PUNCH_HAS_NOISE)

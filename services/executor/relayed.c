@@ -135,6 +135,7 @@ void executor_on_relay(struct executor *x, const struct input *in, struct output
         x->n.refused_datagrams++;
         return;
     }
+    x->udp_silent = false;
     switch (c.op) {
     case RELAY_CHALLENGE: bind(a, RELAY_PROVE, c.cookie, out); break;
     case RELAY_BOUND: on_bound(x, a, c.status, out); break;

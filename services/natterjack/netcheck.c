@@ -102,7 +102,7 @@ static int print_text(const struct agent *g, bool udp)
     printf("also called:  %s\n", profile_display(p));
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         printf("to %s: %s\n", kinds[i].text,
-               direct_to(p, true, &kinds[i]) ? "a direct path" : "over the relay");
+               direct_to(p, g->core.tokens.n > 0, &kinds[i]) ? "a direct path" : "over the relay");
     return EXIT_OK;
 }
 
@@ -112,10 +112,11 @@ static int print_json(const struct agent *g, bool udp)
     json_t *reach = json_object();
 
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
-        json_object_set_new(reach, kinds[i].name,
-                            json_string(udp && direct_to(&g->core.profile, true, &kinds[i])
-                                            ? "direct"
-                                            : "relayed"));
+        json_object_set_new(
+            reach, kinds[i].name,
+            json_string(udp && direct_to(&g->core.profile, g->core.tokens.n > 0, &kinds[i])
+                            ? "direct"
+                            : "relayed"));
     print_line(json_pack("{s:s, s:s, s:b, s:o, s:o, s:o, s:o, s:s?, s:s?}", "event", "netcheck",
                          "peer", peer_id_format(&g->core.conf.id, id), "udp", udp, "local",
                          json_addr(&g->core.conf.local), "reflexive", json_addr(&g->core.reflexive),
@@ -149,8 +150,8 @@ int cmd_netcheck(int argc, char **argv)
     agent_run(&agent, deadline_us, is_done, &agent);
     int stopped = agent.svc.stop_signal;
     if (classified)
-        status = json ? print_json(&agent, agent.core.tokens.n > 0)
-                      : print_text(&agent, agent.core.tokens.n > 0);
+        status = json ? print_json(&agent, !agent.core.udp_silent)
+                      : print_text(&agent, !agent.core.udp_silent);
     else if (stopped)
         status = stopped == SIGINT ? EXIT_INTERRUPTED : EXIT_FAILED;
     else {

@@ -384,7 +384,7 @@ static void on_packet(struct world *w, const struct net_packet *p, size_t host)
             step_service(w, SERVICE_relay, &in);
             return;
         }
-        for (uint8_t s = 0; s < w->prober.conf.info.n_addrs; s++)
+        for (uint8_t s = 0; s < w->prober.conf.info.n_addrs && !w->prober_deaf; s++)
             if (addr_eq(&p->dst, &w->prober.conf.info.addrs[s])) {
                 in.dgram.sock = s;
                 step_service(w, SERVICE_prober, &in);
