@@ -35,24 +35,20 @@ static const char *class_name(size_t i, char text[static 32])
 /* The model's word for what the profile should say. */
 static struct profile truth(const struct nat_conf *n)
 {
-    static const uint8_t scope[] = {
-        [SCOPE_NONE] = NAT_NONE, [SCOPE_EI] = NAT_EI, [SCOPE_AD] = NAT_AD, [SCOPE_APD] = NAT_APD};
-    static const uint8_t allocation[] = {[NAT_PRESERVE] = ALLOC_PRESERVE,
-                                         [NAT_CONTIGUOUS] = ALLOC_CONTIGUOUS,
-                                         [NAT_RANDOM] = ALLOC_RANDOM};
-    bool shared = n->allocation == NAT_PRESERVE && n->overload;
+    bool shared = n->allocation == ALLOC_PRESERVE && n->overload;
 
-    return (struct profile){.mapping = shared ? NAT_EI : scope[n->mapping],
-                            .filtering = scope[n->filtering],
-                            .allocation = allocation[n->allocation],
-                            .delta = (int16_t)(n->allocation == NAT_CONTIGUOUS ? n->delta : 0)};
+    return (struct profile){.mapping = (uint8_t)(shared ? NAT_EI : n->mapping),
+                            .filtering = (uint8_t)n->filtering,
+                            .allocation = (uint8_t)n->allocation,
+                            .delta = (int16_t)(n->allocation == ALLOC_CONTIGUOUS ? n->delta : 0)};
 }
 
 static void judge(size_t peer, uint64_t seed, const char *name, struct tally *t)
 {
     const struct executor *x = &w.peers[peer].core;
     const struct profile *p = &x->profile;
-    struct nat_conf open = {.mapping = SCOPE_NONE};
+    struct nat_conf open = {
+        .mapping = NAT_NONE, .filtering = NAT_NONE, .allocation = ALLOC_PRESERVE};
     struct profile is = truth(w.nats[peer] ? &w.nats[peer]->conf : &open);
 
     if (is.mapping == NAT_NONE && is.filtering == NAT_EI) /* has let us out before it is asked */

@@ -438,9 +438,9 @@ Test(classifier, a_host_without_nat_is_open_or_firewalled_or_unknown)
 
 Test(classifier, filtering_is_kept_while_the_nat_looks_the_same)
 {
-    struct model m = model(NAT_APD, ALLOC_RANDOM, 1);
+    struct model m = model(NAT_EI, ALLOC_RANDOM, 1);
 
-    probe(&m, 0x70); /* one answer to a sample */
+    probe(&m, 0x70); /* no answer to a sample, so the allocation is not known */
     let_in(false, true);
     cr_assert_str_eq(filtering(), "ad");
     probe(&m, 0); /* a later round knows more, but did not measure it */

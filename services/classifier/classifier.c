@@ -17,15 +17,21 @@ static int weight(const struct profile *p)
     return known * 1000 + p->confidence;
 }
 
+static bool differ(uint8_t a, uint8_t b, uint8_t unknown)
+{
+    return a != b && a != unknown && b != unknown;
+}
+
 static bool contradicts(const struct finding *f, const struct finding *earlier)
 {
     const struct profile *p = &f->profile, *e = &earlier->profile;
 
-    if (p->mapping != NAT_UNKNOWN && p->mapping != e->mapping)
+    if (differ(p->mapping, e->mapping, NAT_UNKNOWN) ||
+        differ(p->allocation, e->allocation, ALLOC_UNKNOWN) ||
+        differ(p->filtering, e->filtering, NAT_UNKNOWN))
         return true;
-    if (p->allocation != ALLOC_UNKNOWN && (p->allocation != e->allocation || p->delta != e->delta))
-        return true;
-    if (p->filtering != NAT_UNKNOWN && e->filtering != NAT_UNKNOWN && p->filtering != e->filtering)
+    if (p->allocation == ALLOC_CONTIGUOUS && e->allocation == ALLOC_CONTIGUOUS &&
+        p->delta != e->delta)
         return true;
     return f->varies && (e->mapping == NAT_NONE || e->mapping == NAT_EI);
 }

@@ -629,7 +629,7 @@ static void open_peer(struct world *w, size_t i, const uint8_t authority[static 
         nat_init(w->nats[i], &nat, rng_u64(&w->rng));
         line.nat = w->nats[i];
     }
-    if (!c->has_nat || c->nat.mapping == SCOPE_NONE)
+    if (!c->has_nat || c->nat.mapping == NAT_NONE)
         inside = line.ips[0];
     p->host = net_add_host(w->net, net_add_line(w->net, &line), &inside, 1);
     for (size_t s = 0; s <= SAMPLES_MAX; s++)
