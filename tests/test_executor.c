@@ -189,12 +189,7 @@ Test(executor, gives_way_to_a_later_process_with_its_key)
 
 static void start(uint16_t side, enum technique technique, enum policy policy)
 {
-    executor_bed_ready();
-    if (side == 0)
-        executor_bed_connect(200, "bob", policy, 15000);
-    executor_bed_forget();
-    order = executor_bed_order(side, technique, policy);
-    executor_bed_msg(240, &order);
+    order = executor_bed_start(side, technique, policy);
 }
 
 Test(executor, carries_out_an_order_on_both_ways_at_once)
@@ -619,106 +614,6 @@ Test(executor, a_cancelled_attempt_leaves_nothing_behind)
     cr_assert_eq(ATTEMPT.state, ATTEMPT_FAILED);
     executor_bed_run_to(300 + LINGER_CLOSED_US / 1000 + 1);
     cr_assert_eq(ATTEMPT.state, ATTEMPT_FREE);
-}
-
-/* An order carried out as far as a direct path at 260 ms.  (The keys are the simulation's matter.) */
-static void start_direct(void)
-{
-    start(1, TECHNIQUE_SYNCHRONOUS, POLICY_AUTO);
-    ATTEMPT.has_keys = true;
-    executor_bed_punch(&order, PACKET_PONG, 1, 1, 0, packet);
-    executor_bed_datagram(260, &executor_bed_peer_addr, packet, sizeof packet);
-    cr_assert_eq(ATTEMPT.state, ATTEMPT_DIRECT);
-}
-
-static const struct msg_punch_result *last_result(void)
-{
-    for (size_t i = executor_bed_out.n; i-- > 0;)
-        if (executor_bed_out.v[i].kind == OUT_MSG &&
-            executor_bed_out.v[i].msg.type == MSG_punch_result)
-            return &executor_bed_out.v[i].msg.punch_result;
-    return NULL;
-}
-
-Test(executor, does_not_keep_asking_whether_the_peer_has_come_to_the_relay_once_direct)
-{
-    size_t keeps = 0;
-
-    start_direct();
-    struct relay_control c = {.op = RELAY_BOUND, .status = RELAY_WAITING};
-    uint8_t data[RELAY_CONTROL_MAX];
-    memcpy(c.nonce, ATTEMPT.relay.nonce, sizeof c.nonce);
-    executor_bed_datagram(300, &executor_bed_relay, data, relay_encode(&c, data));
-    while (executor_deadline(&X) < 5000000) {
-        executor_bed_tick();
-        keeps += executor_bed_count(PACKET_RELAY, NULL);
-    }
-    cr_assert_eq(keeps, 0);
-}
-
-Test(executor, stops_punching_when_the_path_is_proven)
-{
-    start_direct();
-    cr_assert_eq(ATTEMPT.way[WAY_DIRECT].next_punch_us, NEVER);
-}
-
-/* Both ways proven at 260 and 270 ms; the flow goes directly. */
-static void start_both(enum policy policy)
-{
-    start(1, TECHNIQUE_SYNCHRONOUS, policy);
-    ATTEMPT.has_keys = true;
-    ATTEMPT.relay.addr = executor_bed_relay;
-    executor_bed_punch(&order, PACKET_PUNCH, 1, 0, PUNCH_CONFIRMED, packet);
-    executor_bed_datagram(250, &executor_bed_relay, packet, sizeof packet);
-}
-
-Test(executor, data_goes_directly_as_soon_as_that_is_proven_and_over_the_relay_before)
-{
-    struct addr to;
-
-    start_both(POLICY_AUTO);
-    executor_bed_app(251, APP_SEND, 0, "x", 1);
-    cr_assert_eq(executor_bed_count(PACKET_DATA, &to), 1);
-    cr_assert(addr_eq(&to, &executor_bed_relay));
-    executor_bed_punch(&order, PACKET_PUNCH, 2, 0, PUNCH_CONFIRMED, packet);
-    executor_bed_datagram(260, &executor_bed_peer_addr, packet, sizeof packet);
-    executor_bed_app(261, APP_SEND, 0, "x", 1);
-    cr_assert_eq(executor_bed_count(PACKET_DATA, &to), 1);
-    cr_assert(addr_eq(&to, &executor_bed_peer_addr));
-}
-
-Test(executor, under_the_direct_policy_no_data_goes_over_the_relay)
-{
-    start_both(POLICY_DIRECT);
-    cr_assert_not(ATTEMPT.opened);
-    executor_bed_app(251, APP_SEND, 0, "x", 1);
-    cr_assert_eq(executor_bed_count(PACKET_DATA, NULL), 0);
-    cr_assert_eq(ATTEMPT.data_dropped, 1);
-}
-
-Test(executor, repeats_its_result_with_the_time_that_it_took)
-{
-    start_direct();
-    cr_assert_eq(last_result()->after_us, 20000);
-    for (uint64_t i = 0; i < 3; i++) { /* the peer lives */
-        int64_t ms = 20000 * (int64_t)(i + 1);
-        executor_bed_run_to(ms);
-        executor_bed_punch(&order, PACKET_PUNCH, 2 + i, 0, 0, packet);
-        executor_bed_datagram(ms, &executor_bed_peer_addr, packet, sizeof packet);
-    }
-    do
-        executor_bed_tick();
-    while (!last_result());
-    cr_assert_geq(X.now_us, RESULT_EVERY_US);
-    cr_assert_eq(last_result()->after_us, 20000);
-}
-
-Test(executor, a_closed_path_is_remembered_as_what_it_was)
-{
-    start_direct();
-    executor_bed_app(300, APP_CLOSE, 0, NULL, 0);
-    cr_assert_eq(ATTEMPT.state, ATTEMPT_CLOSED);
-    cr_assert_eq(executor_path(&ATTEMPT), PATH_DIRECT);
 }
 
 Test(executor, garbage_is_counted_and_nothing_else)

@@ -287,6 +287,17 @@ struct msg executor_bed_order(uint16_t side, enum technique technique, enum poli
     return m;
 }
 
+struct msg executor_bed_start(uint16_t side, enum technique technique, enum policy policy)
+{
+    executor_bed_ready();
+    if (side == 0)
+        executor_bed_connect(200, "bob", policy, 15000);
+    executor_bed_forget();
+    struct msg m = executor_bed_order(side, technique, policy);
+    executor_bed_msg(240, &m);
+    return m;
+}
+
 void executor_bed_punch(const struct msg *order, uint8_t type, uint64_t counter, uint64_t echo,
                         uint8_t flags, uint8_t out[static PUNCH_BYTES])
 {

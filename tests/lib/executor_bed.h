@@ -37,6 +37,9 @@ void executor_bed_ready(void);
 /* An order as the coordinator would send it; change it before feeding it. */
 struct msg executor_bed_order(uint16_t side, enum technique technique, enum policy policy);
 
+/* Ready, asked for by the application when side is 0, and ordered at 240 ms; returns the order. */
+struct msg executor_bed_start(uint16_t side, enum technique technique, enum policy policy);
+
 /* The prober's word that who was seen at where, at this wall time. */
 struct msg_token executor_bed_token(const struct peer_id *who, const struct addr *where,
                                     int64_t wall_ms);

@@ -1,0 +1,201 @@
+/*
+ * test_executor_path.c - the executor's core once there is a path: which way data goes, what keeps it alive,
+ * how it ends, and what is told of it.
+ *
+ * The bench has no Noise handshake: its data keys are zeroes.
+ */
+#include "tests/lib/executor_bed.h"
+
+#include <criterion/criterion.h>
+
+TestSuite(executor_path, .init = executor_bed_open, .timeout = 10);
+
+#define X executor_bed
+#define ATTEMPT (X.attempts[0])
+
+static struct msg order;
+static uint8_t packet[PUNCH_BYTES];
+
+static void start(uint16_t side, enum technique technique, enum policy policy)
+{
+    order = executor_bed_start(side, technique, policy);
+    ATTEMPT.has_keys = true;
+}
+
+/* An order carried out as far as a direct path at 260 ms. */
+static void start_direct(void)
+{
+    start(1, TECHNIQUE_SYNCHRONOUS, POLICY_AUTO);
+    executor_bed_punch(&order, PACKET_PONG, 1, 1, 0, packet);
+    executor_bed_datagram(260, &executor_bed_peer_addr, packet, sizeof packet);
+    cr_assert_eq(ATTEMPT.state, ATTEMPT_DIRECT);
+}
+
+static const struct msg_punch_result *last_result(void)
+{
+    for (size_t i = executor_bed_out.n; i-- > 0;)
+        if (executor_bed_out.v[i].kind == OUT_MSG &&
+            executor_bed_out.v[i].msg.type == MSG_punch_result)
+            return &executor_bed_out.v[i].msg.punch_result;
+    return NULL;
+}
+
+Test(executor_path, does_not_keep_asking_whether_the_peer_has_come_to_the_relay_once_direct)
+{
+    size_t keeps = 0;
+
+    start_direct();
+    struct relay_control c = {.op = RELAY_BOUND, .status = RELAY_WAITING};
+    uint8_t data[RELAY_CONTROL_MAX];
+    memcpy(c.nonce, ATTEMPT.relay.nonce, sizeof c.nonce);
+    executor_bed_datagram(300, &executor_bed_relay, data, relay_encode(&c, data));
+    while (executor_deadline(&X) < 5000000) {
+        executor_bed_tick();
+        keeps += executor_bed_count(PACKET_RELAY, NULL);
+    }
+    cr_assert_eq(keeps, 0);
+}
+
+Test(executor_path, stops_punching_when_the_path_is_proven)
+{
+    start_direct();
+    cr_assert_eq(ATTEMPT.way[WAY_DIRECT].next_punch_us, NEVER);
+}
+
+/* Both ways proven at 260 and 270 ms; the flow goes directly. */
+static void start_both(enum policy policy)
+{
+    start(1, TECHNIQUE_SYNCHRONOUS, policy);
+    ATTEMPT.relay.addr = executor_bed_relay;
+    executor_bed_punch(&order, PACKET_PUNCH, 1, 0, PUNCH_CONFIRMED, packet);
+    executor_bed_datagram(250, &executor_bed_relay, packet, sizeof packet);
+}
+
+Test(executor_path, data_goes_directly_as_soon_as_that_is_proven_and_over_the_relay_before)
+{
+    struct addr to;
+
+    start_both(POLICY_AUTO);
+    executor_bed_app(251, APP_SEND, 0, "x", 1);
+    cr_assert_eq(executor_bed_count(PACKET_DATA, &to), 1);
+    cr_assert(addr_eq(&to, &executor_bed_relay));
+    executor_bed_punch(&order, PACKET_PUNCH, 2, 0, PUNCH_CONFIRMED, packet);
+    executor_bed_datagram(260, &executor_bed_peer_addr, packet, sizeof packet);
+    executor_bed_app(261, APP_SEND, 0, "x", 1);
+    cr_assert_eq(executor_bed_count(PACKET_DATA, &to), 1);
+    cr_assert(addr_eq(&to, &executor_bed_peer_addr));
+}
+
+/* A datagram of the peer's, sealed with the bench's keys, which are zeroes. */
+static void from_peer(int64_t ms, const struct addr *from, enum data_kind kind, uint64_t counter)
+{
+    static const uint8_t key[32];
+    uint8_t data[DATA_BYTES_MAX];
+    struct path_id to = ATTEMPT.own_path;
+    size_t n = data_seal(kind, (const uint8_t *)"12345678", 8, counter, &to, key, data);
+
+    executor_bed_datagram(ms, from, data, n);
+}
+
+Test(executor_path, data_on_a_way_proves_it_both_ways)
+{
+    const struct addr *const from[WAYS] = {&executor_bed_relay, &executor_bed_peer_addr};
+
+    for (enum way w = 0; w < WAYS; w++) {
+        executor_bed_open();
+        start(1, TECHNIQUE_SYNCHRONOUS, POLICY_AUTO);
+        from_peer(250, from[w], DATA_PING, 1);
+        cr_assert(ATTEMPT.way[w].confirmed);
+        cr_assert_not(ATTEMPT.way[!w].confirmed);
+        cr_assert_eq(ATTEMPT.flow, w);
+    }
+}
+
+Test(executor_path, takes_each_datagram_once)
+{
+    start_direct();
+    from_peer(300, &executor_bed_peer_addr, DATA_APP, 1);
+    cr_assert_eq(ATTEMPT.data_received, 1);
+    from_peer(310, &executor_bed_relay, DATA_APP, 1); /* the same, by the other way */
+    cr_assert_eq(ATTEMPT.data_received, 1);
+    cr_assert_eq(X.n.replays, 1);
+}
+
+Test(executor_path, under_the_relay_policy_takes_no_data_from_elsewhere)
+{
+    start(1, TECHNIQUE_RELAYED, POLICY_RELAY);
+    executor_bed_forget();
+    from_peer(250, &executor_bed_peer_addr, DATA_PING, 1);
+    executor_bed_expect("");
+}
+
+Test(executor_path, falls_back_to_the_relay_when_the_direct_path_goes_silent_and_says_so)
+{
+    uint64_t counter = 1;
+    bool told = false;
+
+    start_both(POLICY_AUTO);
+    executor_bed_punch(&order, PACKET_PUNCH, 2, 0, PUNCH_CONFIRMED, packet);
+    executor_bed_datagram(260, &executor_bed_peer_addr, packet, sizeof packet);
+    cr_assert_eq(ATTEMPT.state, ATTEMPT_DIRECT);
+    while (X.now_us < PING_EVERY_US * 3 && ATTEMPT.state == ATTEMPT_DIRECT) {
+        executor_bed_tick();
+        for (size_t i = 0; i < executor_bed_out.n; i++)
+            told = told || (executor_bed_out.v[i].kind == OUT_APP &&
+                            executor_bed_out.v[i].app.event == APP_PATH);
+        from_peer(X.now_us / 1000 + 1, &executor_bed_relay, DATA_PONG, counter++);
+    }
+    cr_assert_eq(ATTEMPT.state, ATTEMPT_RELAYED);
+    cr_assert_eq(ATTEMPT.flow, WAY_RELAY);
+    cr_assert(told);
+}
+
+Test(executor_path, a_peer_that_nothing_is_heard_of_is_gone_after_thirty_seconds)
+{
+    start_direct();
+    executor_bed_run_to(260 + CONSENT_US / 1000 - 600);
+    cr_assert_eq(ATTEMPT.state, ATTEMPT_DIRECT);
+    executor_bed_run_to(260 + CONSENT_US / 1000 + 600);
+    cr_assert_eq(ATTEMPT.state, ATTEMPT_CLOSED);
+}
+
+Test(executor_path, ends_when_the_peer_says_so)
+{
+    start_direct();
+    from_peer(300, &executor_bed_peer_addr, DATA_CLOSE, 1);
+    cr_assert_eq(ATTEMPT.state, ATTEMPT_CLOSED);
+}
+
+Test(executor_path, under_the_direct_policy_no_data_goes_over_the_relay)
+{
+    start_both(POLICY_DIRECT);
+    cr_assert_not(ATTEMPT.opened);
+    executor_bed_app(251, APP_SEND, 0, "x", 1);
+    cr_assert_eq(executor_bed_count(PACKET_DATA, NULL), 0);
+    cr_assert_eq(ATTEMPT.data_dropped, 1);
+}
+
+Test(executor_path, repeats_its_result_with_the_time_that_it_took)
+{
+    start_direct();
+    cr_assert_eq(last_result()->after_us, 20000);
+    for (uint64_t i = 0; i < 3; i++) { /* the peer lives */
+        int64_t ms = 20000 * (int64_t)(i + 1);
+        executor_bed_run_to(ms);
+        executor_bed_punch(&order, PACKET_PUNCH, 2 + i, 0, 0, packet);
+        executor_bed_datagram(ms, &executor_bed_peer_addr, packet, sizeof packet);
+    }
+    do
+        executor_bed_tick();
+    while (!last_result());
+    cr_assert_geq(X.now_us, RESULT_EVERY_US);
+    cr_assert_eq(last_result()->after_us, 20000);
+}
+
+Test(executor_path, a_closed_path_is_remembered_as_what_it_was)
+{
+    start_direct();
+    executor_bed_app(300, APP_CLOSE, 0, NULL, 0);
+    cr_assert_eq(ATTEMPT.state, ATTEMPT_CLOSED);
+    cr_assert_eq(executor_path(&ATTEMPT), PATH_DIRECT);
+}
