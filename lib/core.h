@@ -77,7 +77,7 @@ struct input {
             const uint8_t *data; /* borrowed */
             size_t len;
             struct addr src;
-            uint8_t sock; /* which of the core's sockets it came in by */
+            uint16_t sock; /* which of the core's sockets it came in by */
         } dgram;
         struct {
             enum store_op op;
@@ -100,7 +100,14 @@ struct input {
     };
 };
 
-enum output_kind { OUT_MSG, OUT_DATAGRAM, OUT_STORE, OUT_NOTE, OUT_APP };
+enum output_kind { OUT_MSG, OUT_DATAGRAM, OUT_STORE, OUT_NOTE, OUT_APP, OUT_SOCKET };
+
+/* Sockets beside those that a core begins with: same local ip as socket 0, a port of the system's choice. */
+enum socket_op {
+    SOCKET_OPEN,  /* sock */
+    SOCKET_CLOSE, /* all from sock to `to`; nothing where none is open */
+    SOCKET_MOVE   /* sock is called `to` from now on */
+};
 
 struct output {
     enum output_kind kind;
@@ -112,7 +119,7 @@ struct output {
             bool enrolling;   /* by the enrolment socket */
         };
         struct {
-            uint8_t sock;
+            uint16_t sock;
             uint8_t ttl; /* 0: the system's */
             struct addr dst;
             uint16_t len;
@@ -123,6 +130,10 @@ struct output {
             uint64_t tag;
             struct dir_record record;
         } store;
+        struct {
+            enum socket_op op;
+            uint16_t sock, to;
+        } socket;
         struct note { /* a state change: the shell logs it, the tests compare it */
             struct sid session;
             const char *from, *to, *why; /* static strings */

@@ -1,12 +1,10 @@
 /* service.c - see service.h. */
 #include "lib/service.h"
 #include "lib/log.h"
-#include "lib/udp.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <netinet/in.h>
 #include <signal.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -21,7 +19,6 @@ enum {
     WAIT_MAX_MS = 60000,
     LINGER_MS = 200,
     BUS_HWM = 10000,
-    UDP_BUFFER = 4 << 20, /* a burst of punches from many sessions; the kernel caps it */
     READY_FD_MAX = 1024,
 };
 
@@ -181,83 +178,6 @@ static void open_bus(struct service *s)
     }
 }
 
-/* ---- UDP -------------------------------------------------------------------------------------------- */
-
-static bool receive_udp(struct service *s, void *arg, struct input *in)
-{
-    struct sockaddr_storage from;
-    socklen_t from_len = sizeof from;
-    uint8_t sock = (uint8_t)(uintptr_t)arg;
-    ssize_t n = recvfrom(s->udp[sock], s->dgram, sizeof s->dgram, MSG_DONTWAIT,
-                         (struct sockaddr *)&from, &from_len);
-
-    if (n < 0) /* nothing there, or an ICMP error of something sent earlier: nobody's end */
-        return false;
-    s->n.datagrams_in++;
-    in->kind = IN_DATAGRAM;
-    in->dgram.data = s->dgram;
-    in->dgram.len = (size_t)n;
-    in->dgram.src = addr_from_sockaddr(&from);
-    in->dgram.sock = sock;
-    return true;
-}
-
-int service_udp(struct service *s, const struct addr *local)
-{
-    struct sockaddr_storage sa;
-    socklen_t len = addr_to_sockaddr(local, &sa);
-    int buffer = UDP_BUFFER;
-    int fd = socket(sa.ss_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-
-    assert(s->n_udp < UDP_MAX);
-    if (fd < 0)
-        return -1;
-    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof buffer);
-    setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &buffer, sizeof buffer);
-    if (bind(fd, (struct sockaddr *)&sa, len) != 0) {
-        int err = errno;
-        close(fd);
-        errno = err;
-        return -1;
-    }
-    s->udp[s->n_udp] = fd;
-    service_watch_fd(s, fd, ZMQ_POLLIN, receive_udp, (void *)(uintptr_t)s->n_udp);
-    return s->n_udp++;
-}
-
-struct addr service_udp_local(const struct service *s, uint8_t sock)
-{
-    struct sockaddr_storage sa = {0};
-    socklen_t len = sizeof sa;
-
-    getsockname(s->udp[sock], (struct sockaddr *)&sa, &len);
-    return addr_from_sockaddr(&sa);
-}
-
-static void send_dgram(struct service *s, const struct output *o)
-{
-    assert(o->dgram.sock < s->n_udp);
-    struct sockaddr_storage sa;
-    socklen_t len = addr_to_sockaddr(&o->dgram.dst, &sa);
-    int fd = s->udp[o->dgram.sock], ttl = o->dgram.ttl, usual = -1;
-    int level = o->dgram.dst.len == 4 ? IPPROTO_IP : IPPROTO_IPV6;
-    int option = o->dgram.dst.len == 4 ? IP_TTL : IPV6_UNICAST_HOPS;
-
-    if (o->dgram.dst.len == 0) { /* to the kernel it would be this host */
-        s->n.datagrams_dropped++;
-        return;
-    }
-    if (ttl > 0)
-        setsockopt(fd, level, option, &ttl, sizeof ttl);
-    if (sendto(fd, o->dgram.data, o->dgram.len, MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)&sa,
-               len) < 0)
-        s->n.datagrams_dropped++; /* full buffer, unreachable: the core repeats what matters */
-    else
-        s->n.datagrams_out++;
-    if (ttl > 0)
-        setsockopt(fd, level, option, &usual, sizeof usual);
-}
-
 /* ---- life ------------------------------------------------------------------------------------------- */
 
 void service_open(struct service *s, enum role self, const char *bus_dir)
@@ -268,6 +188,8 @@ void service_open(struct service *s, enum role self, const char *bus_dir)
     s->stop = false;
     s->self = self;
     s->bus_dir = bus_dir;
+    for (size_t i = 0; i < UDP_MAX; i++)
+        s->udp[i] = -1;
     log_init(service_name[self]);
     if (sodium_init() < 0)
         die("event=no_libsodium");
@@ -388,9 +310,10 @@ static void emit_one(struct service *s, const struct output *o)
 
     switch (o->kind) {
     case OUT_MSG: send_msg(s, o); break;
-    case OUT_DATAGRAM: send_dgram(s, o); break;
+    case OUT_DATAGRAM: service_udp_send(s, o); break;
     case OUT_APP: s->app(s, o); break;
     case OUT_STORE: break; /* done before */
+    case OUT_SOCKET: service_udp_change(s, o); break;
     case OUT_NOTE:
         log_info("event=state session=%s from=%s to=%s why=\"%s\"",
                  sid_format(&o->note.session, sid), o->note.from, o->note.to, o->note.why);
@@ -419,7 +342,8 @@ void service_close(struct service *s)
     zsock_destroy((zsock_t **)&s->inbox);
     for (size_t i = 0; i < SERVICE_COUNT; i++)
         zsock_destroy((zsock_t **)&s->peer[i]);
-    for (size_t i = 0; i < s->n_udp; i++)
-        close(s->udp[i]);
+    for (size_t i = 0; i < UDP_MAX; i++)
+        if (s->udp[i] >= 0)
+            close(s->udp[i]);
     close(s->signal_fd);
 }

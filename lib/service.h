@@ -15,7 +15,7 @@
 
 #include <czmq.h>
 
-enum { SOURCES_MAX = 512, UDP_MAX = 16 };
+enum { SOURCES_MAX = 1024, UDP_MAX = 512 };
 
 struct service;
 
@@ -25,6 +25,7 @@ typedef bool service_receive(struct service *s, void *arg, struct input *in);
 struct service_counters {
     uint64_t messages_in, messages_out, messages_refused, messages_dropped;
     uint64_t datagrams_in, datagrams_out, datagrams_dropped;
+    uint64_t sockets_refused; /* the system gave none, or the number is out of range */
 };
 
 struct service {
@@ -32,8 +33,8 @@ struct service {
     const char *bus_dir;
     void *inbox;
     void *peer[SERVICE_COUNT];
-    int udp[UDP_MAX];
-    uint8_t n_udp;
+    int udp[UDP_MAX]; /* -1: not open */
+    uint16_t n_udp;   /* opened by service_udp; the core opens others above by OUT_SOCKET */
     int signal_fd;
     struct {
         void *zsock; /* or NULL, then fd */
@@ -70,7 +71,11 @@ void service_open(struct service *s, enum role self, const char *bus_dir);
 int service_udp(struct service *s, const struct addr *local);
 
 /* The address that UDP socket sock is bound to. */
-struct addr service_udp_local(const struct service *s, uint8_t sock);
+struct addr service_udp_local(const struct service *s, uint16_t sock);
+
+/* Carry out an OUT_DATAGRAM and an OUT_SOCKET. */
+void service_udp_send(struct service *s, const struct output *o);
+void service_udp_change(struct service *s, const struct output *o);
 
 void service_watch_zmq(struct service *s, void *zsock, service_receive *receive, void *arg);
 void service_watch_fd(struct service *s, int fd, short events, service_receive *receive, void *arg);

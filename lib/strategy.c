@@ -115,6 +115,14 @@ static struct step direct(const struct profile *const side[2], const bool has_to
         *reason = VERDICT_no_token;
     if (*reason == VERDICT_direct_synchronous)
         s.technique = TECHNIQUE_SYNCHRONOUS;
+    /* The random side opens many ports; the other one's must be known, and proven, to be opened for. */
+    unsigned random = port_of(side[1]) == PORT_RANDOM;
+    if (*reason == VERDICT_one_random && port_of(side[!random]) == PORT_FIXED && has_token[0] &&
+        has_token[1]) {
+        s.technique = TECHNIQUE_BIRTHDAY;
+        s.role = (uint8_t)random;
+        *reason = VERDICT_direct_birthday;
+    }
     return s;
 }
 

@@ -72,6 +72,7 @@ void executor_enter(struct executor *x, struct attempt *a, enum attempt_state to
         a->path = to == ATTEMPT_DIRECT    ? PATH_DIRECT
                   : to == ATTEMPT_RELAYED ? PATH_RELAYED
                                           : PATH_FAILED;
+        executor_birthday_end(x, a, out);
         if (settling) {
             a->settled_us = x->now_us;
             executor_app(x, a, APP_SETTLED, out);
@@ -82,6 +83,7 @@ void executor_enter(struct executor *x, struct attempt *a, enum attempt_state to
             a->deadline_us = x->now_us;
         break;
     case ATTEMPT_CLOSED:
+        executor_birthday_end(x, a, out);
         executor_app(x, a, APP_CLOSED, out);
         a->deadline_us = x->now_us + LINGER_CLOSED_US;
         memset(a->send_key, 0, sizeof a->send_key);
@@ -107,7 +109,8 @@ struct attempt *executor_new_attempt(struct executor *x)
         if (a->state != ATTEMPT_FREE)
             continue;
         memset(a, 0, sizeof *a);
-        a->deadline_us = a->give_up_us = a->result_us = a->relay.next_us = NEVER;
+        a->deadline_us = a->give_up_us = a->result_us = a->relay.next_us = a->birthday.next_us =
+            NEVER;
         for (size_t w = 0; w < WAYS; w++)
             a->way[w].next_punch_us = a->way[w].next_ping_us = NEVER;
         a->asked_us = x->now_us;
@@ -143,8 +146,11 @@ void executor_ask(struct executor *x, struct attempt *a, struct outputs *out)
 
 static enum verdict direct_verdict(const struct attempt *a)
 {
-    return a->technique == TECHNIQUE_REVERSAL ? VERDICT_direct_reversal
-                                              : VERDICT_direct_synchronous;
+    switch (a->technique) {
+    case TECHNIQUE_REVERSAL: return VERDICT_direct_reversal;
+    case TECHNIQUE_BIRTHDAY: return VERDICT_direct_birthday;
+    default: return VERDICT_direct_synchronous;
+    }
 }
 
 static enum verdict relayed_verdict(const struct attempt *a)
@@ -155,7 +161,9 @@ static enum verdict relayed_verdict(const struct attempt *a)
         return a->reason;
     if (!a->direct_over)
         return VERDICT_timed_out;
-    return a->way[WAY_DIRECT].heard ? VERDICT_one_way : VERDICT_punch_unanswered;
+    if (a->way[WAY_DIRECT].heard)
+        return VERDICT_one_way;
+    return a->technique == TECHNIQUE_BIRTHDAY ? VERDICT_birthday_missed : VERDICT_punch_unanswered;
 }
 
 /*
@@ -245,6 +253,8 @@ void executor_attempt_tick(struct executor *x, struct attempt *a, struct outputs
     for (enum way w = 0; w < WAYS; w++)
         if (a->way[w].next_punch_us <= x->now_us)
             executor_punch(x, a, w, out);
+    if (a->birthday.next_us <= x->now_us)
+        executor_birthday_tick(x, a, out);
     if (a->relay.next_us <= x->now_us)
         executor_relay_tick(x, a, out);
     executor_flow_tick(x, a, out);

@@ -27,7 +27,7 @@ void executor_app(struct executor *x, const struct attempt *a, enum app_event ev
     o->app.len = 0;
 }
 
-struct output *executor_datagram(struct outputs *out, uint8_t sock, const struct addr *dst)
+struct output *executor_datagram(struct outputs *out, uint16_t sock, const struct addr *dst)
 {
     struct output *o = outputs_add(out, OUT_DATAGRAM);
 
@@ -309,7 +309,7 @@ static void on_app(struct executor *x, const struct input *in, struct outputs *o
 }
 
 /* Outputs of one attempt's tick: punches on two ways to every candidate, a ping, a relay message, a result. */
-enum { TICK_OUTPUTS = CANDIDATES_MAX + 10 };
+enum { TICK_OUTPUTS = CANDIDATES_MAX + 10 + 2 * POOL_BATCH };
 
 static void on_tick(struct executor *x, struct outputs *out)
 {
@@ -332,6 +332,7 @@ void executor_init(struct executor *x, const struct executor_conf *conf,
     x->instance = rng_u64(&x->rng);
     x->next_probe_us = x->profile_by_us = x->next_attach_us = x->next_enrol_us = NEVER;
     x->filter.word_by_us = NEVER;
+    x->pool_owner = ATTEMPTS_MAX;
 }
 
 void executor_step(struct executor *x, const struct input *in, struct outputs *out)
@@ -363,7 +364,7 @@ int64_t executor_deadline(const struct executor *x)
         if (a->state < ATTEMPT_EXECUTING || a->state >= ATTEMPT_FAILED)
             continue;
         next = min64(next, min64(a->relay.next_us, a->result_us));
-        next = min64(next, a->give_up_us);
+        next = min64(next, min64(a->give_up_us, a->birthday.next_us));
         for (size_t w = 0; w < WAYS; w++)
             next = min64(next, min64(a->way[w].next_punch_us, a->way[w].next_ping_us));
     }

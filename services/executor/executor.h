@@ -27,7 +27,12 @@ enum {
     SAMPLES_MAX = 3,    /* sockets beside the main one */
     TARGETS_MAX = 8,    /* prober addresses probed in one round */
     CANDIDATES_MAX = 5, /* the peer's vouched addresses, and one it was seen at */
-    PUNCHES_MAX = 40,   /* to one address in one attempt */
+    PUNCHES_MAX = 40,   /* to one address in one attempt, from one socket */
+    POOL_FIRST = 16,    /* numbers of the sockets that a birthday attempt opens ... */
+    POOL_SOCKETS = 256,
+    KEPT_FIRST = POOL_FIRST + POOL_SOCKETS, /* ... and of the one it keeps, by attempt */
+    GUESSES_MAX = 3000,                     /* ports tried at one ip in GUESS_WINDOW_US */
+    GUESS_IPS_MAX = 16,
 };
 
 enum executor_times {
@@ -42,7 +47,7 @@ enum executor_times {
         500 * 1000, /* when the coordinator knows no prober yet, as after its restart */
     PING_EVERY_US = 5 * 1000000, /* consent, RFC 7675 section 5.1 */
     PING_RETRY_US = 500 * 1000,
-    PING_TRIES = 4,            /* unanswered: the direct path is dead */
+    PING_TRIES = 6,            /* unanswered: the direct path is dead */
     CONSENT_US = 30 * 1000000, /* nothing authentic on any path: the peer is gone */
     BLOCKED_BINDS = 4, /* unanswered after unanswered probes, over 1 s: UDP is blocked here */
     RELAY_KEEP_BUSY_US = 500 * 1000, /* while data flows over it, to notice a restarted relay */
@@ -50,6 +55,9 @@ enum executor_times {
     RELAY_BUSY_US = 10 * 1000000,   /* how long after a datagram a path counts as busy */
     ANSWER_US = 500 * 1000,         /* a refusal's way back, of what the application gave */
     RESULT_EVERY_US = 60 * 1000000, /* tells the coordinator that the session still lives */
+    GUESS_EVERY_US = 2000,          /* 500 a second */
+    GUESS_WINDOW_US = 600 * 1000000,
+    POOL_EVERY_US = 1000,           /* between POOL_BATCH openings */
     LINGER_CLOSED_US = 2 * 1000000, /* answers stragglers of a closed session with nothing */
 };
 
@@ -88,6 +96,7 @@ enum attempt_state {
 enum way { WAY_RELAY, WAY_DIRECT, WAYS };
 
 struct way_state {
+    uint16_t sock;         /* by which it is reached */
     struct addr remote;    /* where the peer is heard on this way */
     bool heard, confirmed; /* an authentic packet came; and both directions are proven */
     bool peer_confirmed;   /* the peer said that it has both directions */
@@ -97,6 +106,16 @@ struct way_state {
     int64_t next_ping_us;
     uint8_t pings_unanswered;
     uint64_t punches_sent, punches_received;
+};
+
+/* A side of a birthday attempt: the one whose ports are random opens many, the other one tries many. */
+enum birthday_part { BIRTHDAY_NONE, BIRTHDAY_OPENS, BIRTHDAY_TRIES };
+
+/* How many ports were tried at an ip. */
+struct guesses {
+    struct addr ip;
+    int64_t since_us;
+    uint32_t n;
 };
 
 struct attempt {
@@ -147,6 +166,15 @@ struct attempt {
         uint8_t tries;
         int64_t next_us;
     } relay;
+    struct {
+        enum birthday_part part;
+        uint16_t opened; /* sockets of the pool that have sent */
+        struct addr ip;  /* where ports are tried */
+        uint32_t tried, at,
+            stride; /* the sequence of ports: lo + at, then at += stride modulo their number */
+        uint16_t lo, hi;
+        int64_t next_us;
+    } birthday;
     int64_t last_data_us; /* either way, for the relay's keepalive */
     uint64_t data_sent, data_received, data_dropped;
 };
@@ -191,6 +219,7 @@ struct filter_test {
 };
 
 struct executor_counters {
+    uint64_t guesses, guesses_refused; /* ports tried; and not, for the limit */
     uint64_t refused_datagrams, refused_messages, punches_sent, replays, forged, orders_refused;
 };
 
@@ -222,6 +251,8 @@ struct executor {
     struct profile profile;
     struct addr reflexive;
     struct attempt attempts[ATTEMPTS_MAX];
+    uint32_t pool_owner; /* number of the attempt whose pool is open, or ATTEMPTS_MAX */
+    struct guesses guesses[GUESS_IPS_MAX];
     struct executor_counters n;
 };
 

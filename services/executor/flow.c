@@ -19,7 +19,8 @@ void executor_send(struct executor *x, struct attempt *a, enum data_kind kind, e
         a->data_dropped += kind == DATA_APP;
         return;
     }
-    struct output *o = executor_datagram(out, 0, way == WAY_RELAY ? &a->relay.addr : &w->remote);
+    struct output *o = executor_datagram(out, way == WAY_RELAY ? 0 : w->sock,
+                                         way == WAY_RELAY ? &a->relay.addr : &w->remote);
     o->dgram.len = (uint16_t)data_seal(kind, payload, len, ++a->data_counter, &a->peer_path,
                                        a->send_key, o->dgram.data);
     if (kind == DATA_APP) {
@@ -139,9 +140,9 @@ void executor_on_data(struct executor *x, const struct input *in, struct outputs
     struct attempt *a = NULL;
     uint8_t kind, payload[PAYLOAD_MAX];
 
-    if (in->dgram.sock == 0 && packet_head(in->dgram.data, in->dgram.len, &head))
+    if (packet_head(in->dgram.data, in->dgram.len, &head))
         a = executor_find_path(x, &head.path);
-    if (!a || !a->has_keys) {
+    if (!a || !a->has_keys || !executor_expects(x, a, in->dgram.sock)) {
         x->n.refused_datagrams++;
         return;
     }

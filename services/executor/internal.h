@@ -42,7 +42,19 @@ int64_t executor_filter_deadline(const struct executor *x);
 
 /* punch.c: punch and pong on both ways. */
 void executor_punch(struct executor *x, struct attempt *a, enum way way, struct outputs *out);
+void executor_send_punch(struct executor *x, struct attempt *a, enum way way, uint8_t type,
+                         uint64_t echo, uint16_t sock, const struct addr *to, struct outputs *out);
 void executor_on_punch(struct executor *x, const struct input *in, struct outputs *out);
+
+/* birthday.c: many sockets on one side, many ports on the other. */
+enum { POOL_BATCH = 16, GUESS_BATCH = 8 };
+void executor_birthday_arm(struct executor *x, struct attempt *a, unsigned random_side,
+                           int64_t start_us);
+void executor_birthday_tick(struct executor *x, struct attempt *a, struct outputs *out);
+void executor_birthday_met(struct executor *x, struct attempt *a, uint16_t sock,
+                           struct outputs *out);
+void executor_birthday_end(struct executor *x, struct attempt *a, struct outputs *out);
+bool executor_expects(const struct executor *x, const struct attempt *a, uint16_t sock);
 
 /* relayed.c: the relay's client. */
 void executor_relay_start(struct executor *x, struct attempt *a);
@@ -61,7 +73,7 @@ void executor_choose_flow(struct executor *x, struct attempt *a, struct outputs 
 struct attempt *executor_find_path(struct executor *x, const struct path_id *own);
 void executor_app(struct executor *x, const struct attempt *a, enum app_event event,
                   struct outputs *out);
-struct output *executor_datagram(struct outputs *out, uint8_t sock, const struct addr *dst);
+struct output *executor_datagram(struct outputs *out, uint16_t sock, const struct addr *dst);
 static inline uint32_t executor_number(const struct executor *x, const struct attempt *a)
 {
     return (uint32_t)(a - x->attempts);

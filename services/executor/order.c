@@ -121,12 +121,17 @@ static void arm_direct(struct executor *x, struct attempt *a, const struct msg_p
     take_candidates(x, a, &m->theirs);
     for (size_t i = 0; i < m->plan.n; i++) {
         const struct step *s = &m->plan.v[i];
-        if (s->technique != TECHNIQUE_REVERSAL && s->technique != TECHNIQUE_SYNCHRONOUS)
+        bool birthday = s->technique == TECHNIQUE_BIRTHDAY;
+        if (s->technique != TECHNIQUE_REVERSAL && s->technique != TECHNIQUE_SYNCHRONOUS &&
+            !birthday)
             continue;
         int64_t start = x->now_us + m->fire_in_us + s->start_us;
         a->technique = s->technique;
         a->direct_over = false;
-        a->way[WAY_DIRECT].next_punch_us = start;
+        if (birthday)
+            executor_birthday_arm(x, a, s->role, start);
+        else
+            a->way[WAY_DIRECT].next_punch_us = start;
         a->give_up_us = start + s->span_us;
         return;
     }

@@ -9,8 +9,8 @@
 
 #include <string.h>
 
-static void send_punch(struct executor *x, struct attempt *a, enum way way, uint8_t type,
-                       uint64_t echo, const struct addr *to, struct outputs *out)
+void executor_send_punch(struct executor *x, struct attempt *a, enum way way, uint8_t type,
+                         uint64_t echo, uint16_t sock, const struct addr *to, struct outputs *out)
 {
     struct way_state *w = &a->way[way];
     struct punch p = {
@@ -21,7 +21,7 @@ static void send_punch(struct executor *x, struct attempt *a, enum way way, uint
         .flags = (uint8_t)((a->has_noise_out ? PUNCH_HAS_NOISE : 0) |
                            (w->confirmed ? PUNCH_CONFIRMED : 0)),
     };
-    struct output *o = executor_datagram(out, 0, to);
+    struct output *o = executor_datagram(out, sock, to);
 
     if (a->has_noise_out)
         memcpy(p.noise, a->noise_out, sizeof p.noise);
@@ -57,13 +57,13 @@ void executor_punch(struct executor *x, struct attempt *a, enum way way, struct 
     }
     schedule(w);
     if (way == WAY_RELAY) {
-        send_punch(x, a, way, PACKET_PUNCH, 0, &a->relay.addr, out);
+        executor_send_punch(x, a, way, PACKET_PUNCH, 0, 0, &a->relay.addr, out);
         return;
     }
     for (size_t i = 0; i < a->n_candidates; i++)
         if (a->candidate_punches[i] < PUNCHES_MAX) {
             a->candidate_punches[i]++;
-            send_punch(x, a, way, PACKET_PUNCH, 0, &a->candidates[i], out);
+            executor_send_punch(x, a, way, PACKET_PUNCH, 0, w->sock, &a->candidates[i], out);
         }
 }
 
@@ -100,7 +100,7 @@ static void add_candidate(struct executor *x, struct attempt *a, const struct ad
         return;
     a->candidate_punches[a->n_candidates] = 1;
     a->candidates[a->n_candidates++] = *src;
-    send_punch(x, a, WAY_DIRECT, PACKET_PUNCH, 0, src, out);
+    executor_send_punch(x, a, WAY_DIRECT, PACKET_PUNCH, 0, a->way[WAY_DIRECT].sock, src, out);
 }
 
 static void on_first(struct executor *x, struct attempt *a, enum way way, const struct addr *src,
@@ -126,9 +126,9 @@ void executor_on_punch(struct executor *x, const struct input *in, struct output
     struct punch p;
     struct attempt *a = NULL;
 
-    if (in->dgram.sock == 0 && packet_head(in->dgram.data, in->dgram.len, &head))
+    if (packet_head(in->dgram.data, in->dgram.len, &head))
         a = executor_find_path(x, &head.path);
-    if (!a) { /* unknown session: silence */
+    if (!a || !executor_expects(x, a, in->dgram.sock)) { /* unknown session: silence */
         x->n.refused_datagrams++;
         return;
     }
@@ -151,8 +151,12 @@ void executor_on_punch(struct executor *x, const struct input *in, struct output
     w->last_heard_us = x->now_us;
     if (p.flags & PUNCH_HAS_NOISE)
         on_noise(a, p.noise);
+    if (way == WAY_DIRECT && !w->heard && a->birthday.part != BIRTHDAY_NONE)
+        executor_birthday_met(x, a, in->dgram.sock, out);
     if (!w->heard)
         on_first(x, a, way, &in->dgram.src, out);
+    /* Of the pool one socket is kept, under another number; what another one receives now is too late. */
+    uint16_t sock = way == WAY_RELAY ? 0 : w->sock;
     bool answers_ours = p.type == PACKET_PONG && p.echo > 0 && p.echo <= a->punch_counter;
     if (answers_ours || (p.flags & PUNCH_CONFIRMED)) {
         if (!w->confirmed) {
@@ -166,6 +170,6 @@ void executor_on_punch(struct executor *x, const struct input *in, struct output
             a->own_seen = p.seen;
     }
     if (p.type == PACKET_PUNCH)
-        send_punch(x, a, way, PACKET_PONG, p.counter, &in->dgram.src, out);
+        executor_send_punch(x, a, way, PACKET_PONG, p.counter, sock, &in->dgram.src, out);
     executor_settle(x, a, out);
 }

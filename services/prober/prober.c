@@ -180,7 +180,8 @@ static void on_token_request(struct prober *p, const struct request *r, struct o
 
 static void on_datagram(struct prober *p, const struct input *in, struct outputs *out)
 {
-    struct request r = {.len = in->dgram.len, .src = in->dgram.src, .sock = in->dgram.sock};
+    struct request r = {
+        .len = in->dgram.len, .src = in->dgram.src, .sock = (uint8_t)in->dgram.sock};
 
     assert(r.sock < p->conf.info.n_addrs);
     if (!stun_is(in->dgram.data, in->dgram.len))

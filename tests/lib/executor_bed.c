@@ -78,6 +78,13 @@ static void show(const struct output *o)
         snprintf(line, sizeof line, "%s -> %s: %s", o->note.from, o->note.to, o->note.why);
         break;
     case OUT_APP: snprintf(line, sizeof line, "app: %s", events[o->app.event]); break;
+    case OUT_SOCKET:
+        snprintf(line, sizeof line, "socket %s %u %u",
+                 o->socket.op == SOCKET_OPEN    ? "open"
+                 : o->socket.op == SOCKET_CLOSE ? "close"
+                                                : "move",
+                 o->socket.sock, o->socket.to);
+        break;
     case OUT_STORE: snprintf(line, sizeof line, "store"); break;
     }
     append(line);

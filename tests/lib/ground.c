@@ -16,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { ARGS_MAX = 64 };
+enum { ARGS_MAX = 64, LISTEN_PIPE = 1 << 20 };
 
 static const char pub[] = "pub=open,ip=203.0.113.10+203.0.113.11";
 
@@ -133,10 +133,12 @@ struct ground_run ground_start(struct ground *g, const char *host, const char *v
 
 struct ground_run ground_listen(struct ground *g, const char *host)
 {
+    /* Nobody reads its events while connects go on: a full pipe would stop it in the middle. */
     struct ground_run r =
         ground_start(g, host, "listen", (const char *const[]){"--name", host, "--echo", NULL});
     json_t *line = ground_line(&r, GROUND_WAIT_MS);
 
+    cr_assert_geq(fcntl(r.out, F_SETPIPE_SZ, LISTEN_PIPE), LISTEN_PIPE);
     cr_assert(line && strcmp(ground_text(line, "event"), "listening") == 0, "%s does not listen",
               host);
     json_decref(line);

@@ -107,4 +107,5 @@ pair cone router2
 pair carrier carrier2
 pair cone carrier2
 echo
-echo "Where the ports of a NAT can't be known the relay carries the session; its payload is sealed end to end."
+echo "Where one side's port can't be known, many are opened there and many tried here until two meet; where both"
+echo "can't, the relay carries the session.  It is sealed end to end, so the relay can't read it."

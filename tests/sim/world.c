@@ -213,6 +213,24 @@ static void told(struct world *w, size_t i, const struct output *o)
         }
 }
 
+static void change_sockets(struct world *w, struct world_peer *p, const struct output *o)
+{
+    uint16_t sock = o->socket.sock, to = o->socket.to;
+
+    assert(sock > SAMPLES_MAX && to < WORLD_SOCKETS);
+    switch (o->socket.op) {
+    case SOCKET_OPEN: p->sockets[sock].port = (uint16_t)(10000 + rng_below(&w->rng, 20000)); break;
+    case SOCKET_CLOSE:
+        for (; sock <= to; sock++)
+            p->sockets[sock].port = 0;
+        break;
+    case SOCKET_MOVE:
+        p->sockets[to].port = p->sockets[sock].port;
+        p->sockets[sock].port = 0;
+        break;
+    }
+}
+
 /* Carry out one core's outputs; peer and its host when it is an executor. */
 static void emit_all(struct world *w, enum role from, size_t peer, const struct outputs *out)
 {
@@ -231,6 +249,7 @@ static void emit_all(struct world *w, enum role from, size_t peer, const struct 
                 send_dgram(w, w->suite, &w->prober.conf.info.addrs[o->dgram.sock], o);
             }
             break;
+        case OUT_SOCKET: change_sockets(w, &w->peers[peer], o); break;
         case OUT_STORE: /* by its own copy: the answer steps the coordinator again */
         case OUT_NOTE: break;
         }
@@ -301,6 +320,8 @@ static void start_peer(struct world *w, size_t i)
     uint8_t key[32];
 
     /* A new process: new ports, so a new mapping. */
+    for (size_t s = 0; s < WORLD_SOCKETS; s++)
+        p->sockets[s].port = 0;
     for (size_t s = 0; s <= SAMPLES_MAX; s++) {
         p->sockets[s].port = (uint16_t)(PEER_PORT + rng_below(&w->rng, 20000));
         if (s > 0)
@@ -393,7 +414,7 @@ static void on_packet(struct world *w, const struct net_packet *p, size_t host)
         return;
     }
     for (size_t i = 0; i < w->conf.n_peers; i++)
-        for (uint8_t s = 0; s <= SAMPLES_MAX && w->peers[i].host == host; s++)
+        for (uint16_t s = 0; s < WORLD_SOCKETS && w->peers[i].host == host; s++)
             if (w->peers[i].up && p->dst.port == w->peers[i].sockets[s].port) {
                 in.dgram.sock = s;
                 step_peer(w, i, &in);
@@ -632,7 +653,7 @@ static void open_peer(struct world *w, size_t i, const uint8_t authority[static 
     if (!c->has_nat || c->nat.mapping == NAT_NONE)
         inside = line.ips[0];
     p->host = net_add_host(w->net, net_add_line(w->net, &line), &inside, 1);
-    for (size_t s = 0; s <= SAMPLES_MAX; s++)
+    for (size_t s = 0; s < WORLD_SOCKETS; s++)
         p->sockets[s] = inside;
     rng_bytes(&w->rng, p->conf.secret, sizeof p->conf.secret);
     crypto_scalarmult_base(p->conf.id.b, p->conf.secret);

@@ -22,6 +22,7 @@ enum {
     WORLD_EVENTS_MAX = 4096,
     WORLD_SLOTS = 2048, /* UDP packets under way */
     WORLD_RESULTS_MAX = 64,
+    WORLD_SOCKETS = KEPT_FIRST + ATTEMPTS_MAX,
 };
 
 /* One peer's host. */
@@ -76,8 +77,8 @@ struct world_peer {
     bool linked;
     int64_t to_coord_us, to_peer_us; /* when the last message each way arrives: order is kept */
     size_t host;
-    struct addr sockets[1 + SAMPLES_MAX];
-    uint64_t received, next_nonce; /* application datagrams; attempts */
+    struct addr sockets[WORLD_SOCKETS]; /* port 0: not open */
+    uint64_t received, next_nonce;      /* application datagrams; attempts */
     uint64_t echo_left;
 };
 
