@@ -73,6 +73,14 @@ Test(coordinator, enrols_so_many_a_second_and_no_more)
     expect(b, "store: put_enrolled \np3(enrol): enrolled \n");
 }
 
+Test(coordinator, admits_nobody_whose_enrolment_is_not_written)
+{
+    b->store.away = true;
+    enrol("0123456789abcdef", 16);
+    expect(b, "store: put_enrolled \np3(enrol): enrolled overloaded\n");
+    cr_assert(b->core.n.enrolled == 0 && b->core.n.enrol_refused == 1);
+}
+
 Test(coordinator, takes_nothing_but_enrolment_from_strangers)
 {
     struct msg m = coordinator_bed_request("bob", 1);
@@ -497,19 +505,22 @@ Test(coordinator, another_process_with_the_same_key_ends_the_sessions_of_the_ear
     cr_assert_not_null(strstr(b->text, "p1: punch_cancel"));
 }
 
-Test(coordinator, waits_for_the_first_hello_of_a_relay_just_after_its_own_start)
+Test(coordinator, sends_the_targets_order_again_when_it_is_back_on_another_connection)
 {
-    coordinator_bed_ready(b, 0, "alice");
-    coordinator_bed_ready(b, 1, "bob");
-    for (size_t i = 0; i < COORD_RELAYS_MAX; i++)
-        b->core.relays[i].used = false; /* none has been heard of yet */
-    b->core.first_us = b->now_us;
-    request(0, "bob", 7);
-    cr_assert_null(strstr(b->text, "punch_coordinate"));
-    coordinator_bed_hellos(b);
-    cr_assert_not_null(strstr(b->text,
-                              "p0: punch_coordinate side=0 to=bob own=1 theirs=1 "
-                              "plan=synchronous,relayed reason=direct-synchronous relay=yes"));
+    ordered();
+    coordinator_bed_pass(b, 3000);
+    coordinator_bed_attach_as(b, 1, 901, "bob", 2, ACCEPT_ANYONE);
+    coordinator_bed_forget(b);
+    coordinator_bed_pass(b, 1);
+    expect(b, "p801: punch_coordinate side=1 to=alice own=1 theirs=1 plan=synchronous,relayed "
+              "reason=direct-synchronous relay=yes deadline=12000 warm\n");
+    coordinator_bed_attach_as(b, 0, 900, "alice", 2, ACCEPT_ANYONE); /* will ask itself */
+    struct msg m = coordinator_bed_result(b, PATH_DIRECT, TECHNIQUE_SYNCHRONOUS, "");
+    coordinator_bed_from_conn(b, 1, 901, &m);
+    coordinator_bed_attach_as(b, 1, 902, "bob", 3, ACCEPT_ANYONE);
+    coordinator_bed_forget(b);
+    coordinator_bed_pass(b, 1);
+    expect(b, ""); /* who has reported has had it */
 }
 
 Test(coordinator, makes_room_by_forgetting_the_oldest_closed_session_only)
@@ -627,6 +638,43 @@ Test(coordinator, plans_without_a_relay_when_none_is_up_and_refuses_when_it_is_n
               "inviting -> closed: no relay is up\n"
               "p0: punch_refused rendezvous-no-relay no-relay\n");
     cr_assert_eq(b->core.n.no_relay, 1);
+}
+
+Test(coordinator, waits_for_the_first_relay_just_after_its_own_start)
+{
+    coordinator_bed_fini(b);
+    coordinator_bed_init_alone(b, 0, 0);
+    coordinator_bed_prober_hello(b);
+    coordinator_bed_ready(b, 0, "alice");
+    coordinator_bed_ready(b, 1, "bob");
+    request(0, "bob", 7);
+    coordinator_bed_pass_alone(b, 1000);
+    expect(b, "free -> requested: asked for\nrequested -> inviting: both are attached\n");
+    coordinator_bed_relay_hello(b);
+    expect(b, "inviting -> coordinating: direct-synchronous\n"
+              "p0: punch_coordinate side=0 to=bob own=1 theirs=1 plan=synchronous,relayed "
+              "reason=direct-synchronous relay=yes deadline=14000 warm\n"
+              "p1: punch_coordinate side=1 to=alice own=1 theirs=1 plan=synchronous,relayed "
+              "reason=direct-synchronous relay=yes deadline=14000 warm\n");
+}
+
+Test(coordinator, waits_for_no_relay_for_ever_nor_under_the_direct_policy)
+{
+    coordinator_bed_fini(b);
+    coordinator_bed_init_alone(b, 0, 0);
+    coordinator_bed_prober_hello(b);
+    coordinator_bed_ready(b, 0, "alice");
+    coordinator_bed_ready(b, 1, "bob");
+    struct msg m = coordinator_bed_request("bob", 7);
+    m.punch_request.policy = POLICY_DIRECT;
+    coordinator_bed_from_peer(b, 0, &m);
+    cr_assert(strstr(b->text, "plan=synchronous reason=direct-synchronous relay=no"));
+    coordinator_bed_forget(b);
+    request(0, "bob", 8);
+    coordinator_bed_pass_alone(b, 1999);
+    cr_assert_null(strstr(b->text, "punch_coordinate"));
+    coordinator_bed_pass_alone(b, 1);
+    cr_assert(strstr(b->text, "plan=synchronous reason=direct-synchronous relay=no"));
 }
 
 Test(coordinator, chooses_the_relay_with_the_most_room)
@@ -825,7 +873,7 @@ Test(coordinator, ignores_answers_that_it_did_not_ask_for)
 
     ordered();
     for (uint64_t tag = 0; tag < 4; tag++)
-        for (int op = STORE_PUT; op <= STORE_PUT_ENROLLED; op++) {
+        for (int op = STORE_PUT; op <= STORE_GET_NAME; op++) {
             in.store.op = (enum store_op)op;
             in.store.tag = tag << 26 | (tag == 3 ? 0x3ffffff : 0);
             coordinator_bed_step(b, &in);

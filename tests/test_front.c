@@ -239,36 +239,78 @@ Test(front, lets_in_enrolled_keys_only)
     zsock_destroy(&stranger.sock);
 }
 
-Test(front, knows_a_peer_by_its_key_and_not_by_its_routing_id)
+/* On a routing id of the peer's own choice, five bytes of it. */
+static void choose_id(struct peer *p, const char *id)
+{
+    cr_assert_eq(zmq_setsockopt(zsock_resolve(unconnected(p)), ZMQ_ROUTING_ID, id, 5), 0);
+    cr_assert_eq(zsock_connect(p->sock, "tcp://127.0.0.1:%u", front_port), 0);
+}
+
+/* Until a counter of `state` has this value, asking again and again. */
+static void wait_for_count(const char *group, const char *name, json_int_t n)
+{
+    int64_t end_ms = zclock_mono() + PATIENCE_MS;
+
+    for (json_int_t was = -1; was != n;) {
+        cr_assert_lt(zclock_mono(), end_ms, "%s never was %d but %d", name, (int)n, (int)was);
+        json_t *state = ask("state");
+        was = json_integer_value(json_object_get(json_object_get(state, group), name));
+        json_decref(state);
+    }
+}
+
+Test(front, knows_a_peer_by_its_key_and_listens_to_no_routing_id_of_a_peers_choice)
 {
     struct peer alice = new_peer(), mallory = new_peer();
     struct msg m = {.type = MSG_detach};
 
     enrol(&alice), enrol(&mallory);
-    zsock_set_identity(unconnected(&alice), "alice");
-    cr_assert_eq(zsock_connect(alice.sock, "tcp://127.0.0.1:%u", front_port), 0);
+    go(&alice, front_port);
     attach(&alice, "alice");
-    zsock_destroy(&alice.sock);
-    /* Whoever takes the routing id over is not attached, and gets nothing that is alice's. */
-    for (int i = 0;; i++) {
-        cr_assert_lt(i, 100);
-        zsock_set_identity(unconnected(&mallory), "alice");
-        zsock_set_rcvtimeo(mallory.sock, 200);
-        cr_assert_eq(zsock_connect(mallory.sock, "tcp://127.0.0.1:%u", front_port), 0);
-        send_to(&mallory, &m);
-        zmsg_t *raw = zmsg_recv(mallory.sock); /* none while the id is still taken */
-        if (!raw)
-            continue;
-        char *type = zmsg_popstr(raw);
-        cr_assert_str_eq(type, "detached");
-        zstr_free(&type);
-        zmsg_destroy(&raw);
-        break;
-    }
+    choose_id(&mallory, "mallory");
+    send_to(&mallory, &m);
+    send_to(&mallory, &m);
+    wait_for_count("front", "malformed", 2);
+    go(&mallory, front_port);
+    send_to(&mallory, &m);
+    cr_assert_eq(receive(&mallory).type, MSG_detached); /* not attached, and not taken for alice */
     json_t *answer = ask("peer alice");
     cr_assert(json_is_true(json_object_get(answer, "attached")));
     json_decref(answer);
+    zsock_destroy(&alice.sock);
     zsock_destroy(&mallory.sock);
+}
+
+/* One who guessed the routing id that alice had has her id, but nothing that is meant for her. */
+Test(front, sends_nothing_that_is_for_a_peer_to_who_has_its_routing_id_now)
+{
+    static const char guessed[] = "\0abcd"; /* as libzmq draws them */
+    struct peer alice = new_peer(), mallory = new_peer();
+    struct msg m = {.type = MSG_detach}, profile = {.type = MSG_nat_profile};
+    zsock_t *bus = zsock_new(ZMQ_PUSH);
+    char body[MSG_SIZE_MAX];
+
+    enrol(&alice), enrol(&mallory);
+    choose_id(&alice, guessed);
+    attach(&alice, "alice");
+    zsock_destroy(&alice.sock);
+    for (bool in = false; !in;) {
+        choose_id(&mallory, guessed);
+        zsock_set_rcvtimeo(mallory.sock, 200);
+        send_to(&mallory, &m);
+        zmsg_t *raw = zmsg_recv(mallory.sock); /* none while the id is still taken */
+        in = raw != NULL;
+        zmsg_destroy(&raw);
+    }
+    memcpy(profile.nat_profile.peer.b, alice.public_key, 32);
+    cr_assert_eq(zsock_connect(bus, "ipc://%s/coordinator", in_dir("bus")), 0);
+    zsock_send(bus, "ssb", "classifier", "nat_profile", body, msg_encode(&profile, body));
+    wait_for_count("front", "vanished", 1);
+    send_to(&mallory, &m);
+    zsock_set_rcvtimeo(mallory.sock, PATIENCE_MS);
+    cr_assert_eq(receive(&mallory).type, MSG_detached);
+    zsock_destroy(&mallory.sock);
+    zsock_destroy(&bus);
 }
 
 static void throw_garbage(zsock_t *sock)

@@ -5,8 +5,6 @@
 
 enum { TAG_SLOT_BITS = 26, NAME_KEY_BYTES = NAME_MAX_BYTES + 1 };
 
-/* The most outputs that one deadline makes; the rest of the due ones wait for the next tick. */
-
 uint64_t coordinator_tag(struct coordinator *c, uint32_t slot)
 {
     return ++c->last_tag << TAG_SLOT_BITS | slot;
@@ -141,8 +139,7 @@ static void on_store(struct coordinator *c, const struct input *in, struct outpu
     case STORE_PUT: coordinator_on_row_written(c, in, out); break;
     case STORE_GET_PEER:
     case STORE_GET_NAME: coordinator_on_looked_up(c, in, out); break;
-    case STORE_PUT_ENROLLED:
-        break; /* the shell admits the key at once; a lost row is enrolled again */
+    case STORE_PUT_ENROLLED: coordinator_on_enrolment_written(c, in, out); break;
     }
 }
 

@@ -5,7 +5,8 @@
  *                       punch_cancel
  *          from the suite:  nat_profile (classifier), prober_hello, relay_hello, relay_usage; and
  *                       punch_cancel from SERVICE_coordinator, which is the operator
- *          from the store:  the answers to STORE_PUT, STORE_GET_PEER and STORE_GET_NAME
+ *          from the store:  the answers to STORE_PUT, STORE_GET_PEER, STORE_GET_NAME and
+ *                       STORE_PUT_ENROLLED, whose tag is the connection to answer
  *   state: peers that are attached, or that a session waits for; sessions:
  *
  *     requested -> inviting -> coordinating -> executing -> direct | half | relayed | failed -> closed
@@ -155,6 +156,7 @@ struct coordinator_session {
     char target[NAME_MAX_BYTES + 1]; /* as asked for; "" when asked for by id */
     bool warm;                       /* both profiles and tokens were there at the request */
     bool leaving[2];                 /* that side has detached: close at the next tick */
+    bool order_owed;                 /* to the target, which is back: send it at the next tick */
     bool attempted,
         counted;        /* an order with a direct technique was sent; its outcome was counted */
     uint64_t store_tag; /* of the question that is open, or 0 */

@@ -8,10 +8,10 @@
 #include <stdlib.h>
 
 enum {
-    CONNS_MAX = 32768,   /* known at once; the least recently used makes room */
-    ROUTING_ID_MAX = 32, /* libzmq's own are 5 bytes */
-    HWM = 64,            /* messages that wait for one peer */
-    BACKLOG = 1024,      /* connections that wait to be taken */
+    CONNS_MAX = 32768, /* known at once; the least recently used makes room */
+    ROUTING_ID = 5,    /* bytes of one that libzmq drew: a zero and a 32-bit count */
+    HWM = 64,          /* messages that wait for one peer */
+    BACKLOG = 1024,    /* connections that wait to be taken */
     HANDSHAKE_MS = 10000,
     HEARTBEAT_MS = 5000,
     HEARTBEAT_TIMEOUT_MS = 15000,
@@ -22,13 +22,17 @@ enum {
 };
 #define ZAP_ENDPOINT "inproc://zeromq.zap.01" /* ZeroMQ RFC 27 */
 
-/* What tells connections apart; the peer too, so that a routing id used again is another connection. */
+/*
+ * What tells connections apart.  A routing id outlives its connection in here, and what is sent to it
+ * goes to whoever has it then.  So only those count that libzmq drew, a count from a random start: a
+ * peer that chooses its own would have to guess the 32 bits of somebody who has left.
+ */
 struct conn_key {
-    uint8_t enrolling, len, id[ROUTING_ID_MAX];
-    struct peer_id peer;
+    uint8_t enrolling, id[ROUTING_ID];
 };
 
 struct conn {
+    struct peer_id peer;
     uint32_t number, number_slot;
     uint32_t newer, older; /* by use; TABLE_NONE at the ends */
 };
@@ -73,10 +77,14 @@ static void forget_conn(uint32_t slot)
 }
 
 /* The number of this connection, a new one when it was not seen before or was forgotten. */
-static uint32_t conn_number(const struct conn_key *key)
+static uint32_t conn_number(const struct conn_key *key, const struct peer_id *peer)
 {
     uint32_t slot = table_find(&front.by_key, key);
 
+    if (slot != TABLE_NONE && !peer_id_eq(&front.conns[slot].peer, peer)) {
+        forget_conn(slot); /* what waits for the earlier one is not for this one */
+        slot = TABLE_NONE;
+    }
     if (slot != TABLE_NONE) {
         unlink_conn(slot);
         link_newest(slot);
@@ -88,6 +96,7 @@ static uint32_t conn_number(const struct conn_key *key)
     }
     slot = table_insert(&front.by_key, key);
     struct conn *c = &front.conns[slot];
+    c->peer = *peer;
     do /* 0 is no connection; after 2^32 of them an old one may still be there */
         c->number = ++front.last_number;
     while (c->number == 0 || table_find(&front.by_number, &c->number) != TABLE_NONE);
@@ -167,6 +176,12 @@ static bool who_sent(zmq_msg_t *body, struct peer_id *peer)
     return id && peer_id_parse(id, peer);
 }
 
+/* Does this routing id look like one that libzmq drew? */
+static bool drawn_id(zmq_msg_t *id)
+{
+    return zmq_msg_size(id) == ROUTING_ID && *(const char *)zmq_msg_data(id) == 0;
+}
+
 /* The frames of one message, at most three of them; n is how many there were. */
 static size_t receive_frames(void *sock, zmq_msg_t frame[3])
 {
@@ -185,11 +200,11 @@ static size_t receive_frames(void *sock, zmq_msg_t frame[3])
 static bool take(struct service *s, zmq_msg_t frame[3], bool enrolling, struct input *in)
 {
     struct conn_key key = {.enrolling = enrolling};
+    struct peer_id peer;
 
-    if (zmq_msg_size(&frame[0]) > ROUTING_ID_MAX || !who_sent(&frame[2], &key.peer))
+    if (!drawn_id(&frame[0]) || !who_sent(&frame[2], &peer))
         return false;
-    key.len = (uint8_t)zmq_msg_size(&frame[0]);
-    memcpy(key.id, zmq_msg_data(&frame[0]), key.len);
+    memcpy(key.id, zmq_msg_data(&frame[0]), sizeof key.id);
     if (!service_decode(s, SERVICE_executor, zmq_msg_data(&frame[1]), zmq_msg_size(&frame[1]),
                         zmq_msg_data(&frame[2]), zmq_msg_size(&frame[2]), &s->msg))
         return false;
@@ -197,8 +212,8 @@ static bool take(struct service *s, zmq_msg_t frame[3], bool enrolling, struct i
     in->msg = &s->msg;
     in->from = (struct sender){
         .service = SERVICE_executor,
-        .peer = key.peer,
-        .conn = conn_number(&key),
+        .peer = peer,
+        .conn = conn_number(&key, &peer),
         .enrolling = enrolling,
     };
     return true;
@@ -235,7 +250,7 @@ static void send_peer(struct service *s, const struct output *o)
     const char *type = msg_name[o->msg.type];
     size_t len = msg_encode(&o->msg, body);
     /* The first frame finds the peer or fails; then the others can't. */
-    if (zmq_send(sock, key->id, key->len, ZMQ_DONTWAIT | ZMQ_SNDMORE) >= 0 &&
+    if (zmq_send(sock, key->id, sizeof key->id, ZMQ_DONTWAIT | ZMQ_SNDMORE) >= 0 &&
         zmq_send(sock, type, strlen(type), ZMQ_DONTWAIT | ZMQ_SNDMORE) >= 0 &&
         zmq_send(sock, body, len, ZMQ_DONTWAIT) >= 0) {
         s->n.messages_out++;

@@ -5,7 +5,8 @@
  *   front  enrolled keys only       type, body in both directions
  *   enrol  any key, to show a token
  *
- * A message's peer is the key that ZAP put into its User-Id, never a routing id, which can be squatted.
+ * A message's peer is the key that ZAP put into its User-Id, never a routing id, which can be squatted:
+ * connections that chose their own are not listened to.
  */
 #ifndef FRONT_SHELL_H
 #define FRONT_SHELL_H

@@ -23,6 +23,8 @@ uint32_t coordinator_tag_slot(uint64_t tag);
 
 /* peers.c; a slot is an index into c->peers */
 void coordinator_on_enrol(struct coordinator *c, const struct input *in, struct outputs *out);
+void coordinator_on_enrolment_written(struct coordinator *c, const struct input *in,
+                                      struct outputs *out);
 void coordinator_on_attach(struct coordinator *c, const struct input *in, struct outputs *out);
 void coordinator_on_row_written(struct coordinator *c, const struct input *in, struct outputs *out);
 void coordinator_on_detach(struct coordinator *c, struct coordinator_peer *p, struct outputs *out);

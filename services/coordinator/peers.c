@@ -29,22 +29,41 @@ static const char *admit(struct coordinator *c, const struct msg_enrol *m)
     return "";
 }
 
+static void send_enrolled(uint32_t conn, const char *kind, struct outputs *out)
+{
+    struct msg_enrolled *m = &emit_peer(out, conn, MSG_enrolled)->enrolled;
+
+    out->v[out->n - 1].enrolling = true;
+    msg_text(m->kind, sizeof m->kind, kind);
+}
+
+/* The answer waits for the store's: who was told that it is admitted stays so through a crash. */
 void coordinator_on_enrol(struct coordinator *c, const struct input *in, struct outputs *out)
 {
     const char *kind = admit(c, &in->msg->enrol);
 
-    if (*kind == '\0') {
-        struct output *o = outputs_add(out, OUT_STORE);
-        memset(&o->store, 0, sizeof o->store);
-        o->store.op = STORE_PUT_ENROLLED;
-        o->store.record.peer = in->from.peer;
-        c->n.enrolled++;
-    } else {
+    if (*kind != '\0') {
         c->n.enrol_refused++;
+        send_enrolled(in->from.conn, kind, out);
+        return;
     }
-    struct msg *m = emit_peer(out, in->from.conn, MSG_enrolled);
-    out->v[out->n - 1].enrolling = true;
-    msg_text(m->enrolled.kind, sizeof m->enrolled.kind, kind);
+    struct output *o = outputs_add(out, OUT_STORE);
+    memset(&o->store, 0, sizeof o->store);
+    o->store.op = STORE_PUT_ENROLLED;
+    o->store.tag = in->from.conn; /* whom to answer: there is nothing else to remember */
+    o->store.record.peer = in->from.peer;
+}
+
+void coordinator_on_enrolment_written(struct coordinator *c, const struct input *in,
+                                      struct outputs *out)
+{
+    bool ok = in->store.status == STORE_OK;
+
+    if (ok)
+        c->n.enrolled++;
+    else
+        c->n.enrol_refused++;
+    send_enrolled((uint32_t)in->store.tag, ok ? "" : "overloaded", out);
 }
 
 /* ---- the table of peers ------------------------------------------------------------------------- */
@@ -170,6 +189,21 @@ void coordinator_kick(struct coordinator *c, const struct coordinator_peer *p)
         for (uint32_t i = p->sessions[side]; i != TABLE_NONE; i = c->sessions[i].side[side].next)
             if (c->sessions[i].state <= COORD_INVITING)
                 deadlines_set(&c->deadlines, i, c->now_us);
+}
+
+/*
+ * A target that is back on another connection may have lost its orders with the one before.  (An
+ * initiator asks again by itself.)
+ */
+static void owe_orders(struct coordinator *c, const struct coordinator_peer *p)
+{
+    for (uint32_t i = p->sessions[1]; i != TABLE_NONE; i = c->sessions[i].side[1].next) {
+        struct coordinator_session *s = &c->sessions[i];
+        if (s->state < COORD_COORDINATING || s->state > COORD_EXECUTING || s->side[1].reported)
+            continue;
+        s->order_owed = true;
+        deadlines_set(&c->deadlines, i, c->now_us);
+    }
 }
 
 static void send_attached(struct coordinator *c, uint32_t conn, const char *kind,
@@ -329,6 +363,7 @@ void coordinator_on_row_written(struct coordinator *c, const struct input *in, s
         claim_name(c, p, in->store.status == STORE_OK);
         send_attached(c, p->conn, "", "", out);
         coordinator_kick(c, p);
+        owe_orders(c, p);
     }
     coordinator_peer_unused(c, slot);
 }

@@ -369,5 +369,8 @@ void coordinator_session_due(struct coordinator *c, uint32_t slot, struct output
         return;
     }
     deadlines_set(&c->deadlines, slot, s->deadline_us);
+    if (s->order_owed)
+        coordinator_send_order(c, s, 1, out);
+    s->order_owed = false;
     coordinator_advance(c, s, out);
 }

@@ -54,6 +54,8 @@ static void sweep(int64_t wall_ms)
         log_limited("event=store_away doing=sweep");
 }
 
+static bool writes(enum store_op op) { return op == STORE_PUT || op == STORE_PUT_ENROLLED; }
+
 static enum store_status carry_out(const struct output *o, struct dir_record *answer)
 {
     const struct dir_record *r = &o->store.record;
@@ -65,12 +67,12 @@ static enum store_status carry_out(const struct output *o, struct dir_record *an
     case STORE_PUT:
     case STORE_PUT_ENROLLED: break;
     }
+    if (o->store.op == STORE_PUT_ENROLLED && table_find(&shell.enrolled, r->peer.b) != TABLE_NONE)
+        return STORE_OK; /* also while nothing can be written */
     if (store_begin(shell.store) != STORE_OK)
         return STORE_AWAY;
-    if (o->store.op == STORE_PUT)
-        return store_put(shell.store, r);
-    remember(NULL, &r->peer);
-    return store_put_enrolled(shell.store, &r->peer);
+    return o->store.op == STORE_PUT ? store_put(shell.store, r)
+                                    : store_put_enrolled(shell.store, &r->peer);
 }
 
 static void store(struct service *s, const struct output *o)
@@ -96,13 +98,16 @@ static void store(struct service *s, const struct output *o)
 static void commit(struct service *s)
 {
     (void)s;
-    if (store_commit(shell.store) != STORE_OK) {
+    bool written = store_commit(shell.store) == STORE_OK;
+
+    if (!written)
         log_limited("event=store_away doing=commit");
-        for (size_t i = shell.n - shell.in_batch; i < shell.n; i++) {
-            struct input *in = &shell.answers[(shell.first + i) % ANSWERS_MAX];
-            if (in->store.op == STORE_PUT || in->store.op == STORE_PUT_ENROLLED)
-                in->store.status = STORE_AWAY;
-        }
+    for (size_t i = shell.n - shell.in_batch; i < shell.n; i++) {
+        struct input *in = &shell.answers[(shell.first + i) % ANSWERS_MAX];
+        if (!written && writes(in->store.op))
+            in->store.status = STORE_AWAY;
+        if (in->store.op == STORE_PUT_ENROLLED && in->store.status == STORE_OK)
+            remember(NULL, &in->store.record.peer);
     }
     shell.in_batch = 0;
     sweep(service_wall_ms());

@@ -100,7 +100,8 @@ static void on_enrolled(struct executor *x, const struct msg_enrolled *m, struct
         x->next_enrol_us =
             x->now_us + ENROL_AGAIN_US / 2 + (int64_t)rng_below(&x->rng, ENROL_AGAIN_US);
     else
-        refuse(x, kind_valid(m->kind) ? m->kind : "not-authorized", VERDICT_not_enrolled, out);
+        refuse(x, kind_valid(m->kind) ? m->kind : "not-authorized",
+               strcmp(m->kind, "overloaded") == 0 ? VERDICT_overloaded : VERDICT_not_enrolled, out);
 }
 
 /* Only probers whose key the pinned authority certified count. */

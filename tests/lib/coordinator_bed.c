@@ -206,15 +206,27 @@ void coordinator_bed_from_suite(struct bed *b, enum role from, const struct msg 
     coordinator_bed_step(b, &in);
 }
 
+void coordinator_bed_prober_hello(struct bed *b)
+{
+    struct msg m = {.type = MSG_prober_hello};
+
+    m.prober_hello.probers.n = 1;
+    m.prober_hello.probers.v[0] = b->prober;
+    coordinator_bed_from_suite(b, SERVICE_prober, &m);
+}
+
+void coordinator_bed_relay_hello(struct bed *b)
+{
+    struct msg m = {.type = MSG_relay_hello};
+
+    m.relay_hello = b->relay;
+    coordinator_bed_from_suite(b, SERVICE_relay, &m);
+}
+
 void coordinator_bed_hellos(struct bed *b)
 {
-    struct msg p = {.type = MSG_prober_hello}, r = {.type = MSG_relay_hello};
-
-    p.prober_hello.probers.n = 1;
-    p.prober_hello.probers.v[0] = b->prober;
-    r.relay_hello = b->relay;
-    coordinator_bed_from_suite(b, SERVICE_prober, &p);
-    coordinator_bed_from_suite(b, SERVICE_relay, &r);
+    coordinator_bed_prober_hello(b);
+    coordinator_bed_relay_hello(b);
 }
 
 void coordinator_bed_pass_alone(struct bed *b, int64_t ms)
@@ -323,6 +335,12 @@ struct msg coordinator_bed_result(const struct bed *b, enum path_kind path,
 
 void coordinator_bed_init(struct bed *b, uint32_t peers_max, uint32_t sessions_max)
 {
+    coordinator_bed_init_alone(b, peers_max, sessions_max);
+    coordinator_bed_hellos(b);
+}
+
+void coordinator_bed_init_alone(struct bed *b, uint32_t peers_max, uint32_t sessions_max)
+{
     static const uint8_t rng_key[32] = {1};
     uint8_t relay_secret[32] = {9};
 
@@ -348,7 +366,6 @@ void coordinator_bed_init(struct bed *b, uint32_t peers_max, uint32_t sessions_m
     cert_sign('r', b->relay.key.b, b->authority_secret, b->relay.cert.b);
     b->relay.addr = addr_v4(203, 0, 113, 1, 3480);
     b->relay.sessions_max = 1000;
-    coordinator_bed_hellos(b);
 }
 
 void coordinator_bed_fini(struct bed *b)

@@ -34,6 +34,8 @@ struct bed {
 
 /* A core with tables of these sizes (0: the defaults), a live prober and a live relay; now is 1 s. */
 void coordinator_bed_init(struct bed *b, uint32_t peers_max, uint32_t sessions_max);
+/* The same just started: no prober and no relay has said hello. */
+void coordinator_bed_init_alone(struct bed *b, uint32_t peers_max, uint32_t sessions_max);
 void coordinator_bed_fini(struct bed *b);
 
 struct peer_id
@@ -47,7 +49,9 @@ void coordinator_bed_from_peer(struct bed *b, unsigned i,
                                const struct msg *m); /* on its usual connection */
 void coordinator_bed_from_conn(struct bed *b, unsigned i, uint32_t conn, const struct msg *m);
 void coordinator_bed_from_suite(struct bed *b, enum role from, const struct msg *m);
-void coordinator_bed_hellos(struct bed *b); /* the prober's and the relay's */
+void coordinator_bed_prober_hello(struct bed *b);
+void coordinator_bed_relay_hello(struct bed *b);
+void coordinator_bed_hellos(struct bed *b); /* both */
 
 /* Let time pass: every tick that is due until then, with hellos every 2 s. */
 void coordinator_bed_pass(struct bed *b, int64_t ms);

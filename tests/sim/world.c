@@ -183,7 +183,7 @@ static void answer_store(struct world *w, const struct output *o)
     case STORE_GET_NAME:
         in.store.status = store_get_name(w->store, o->store.record.name, in.wall_ms, &r);
         break;
-    case STORE_PUT_ENROLLED: store_put_enrolled(w->store, &r.peer); return;
+    case STORE_PUT_ENROLLED: in.store.status = store_put_enrolled(w->store, &r.peer); break;
     }
     in.store.record = r;
     step_coordinator(w, &in);
