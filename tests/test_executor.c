@@ -113,6 +113,39 @@ Test(executor, under_the_relay_policy_asks_at_once_and_discloses_no_address)
                         "tokens=(0) timeout_ms=14500\n");
 }
 
+Test(executor, under_the_relay_policy_keeps_the_tokens_that_it_has_to_itself)
+{
+    executor_bed_ready();
+    cr_assert_eq(X.tokens.n, 1);
+    executor_bed_connect(200, "bob", POLICY_RELAY, 15000);
+    executor_bed_expect("[  200] free -> requested: the application asks\n"
+                        "[  200] punch_request nonce=7 target=bob target_id=- mode=0 policy=2 "
+                        "tokens=(0) timeout_ms=14500\n");
+}
+
+Test(executor, a_prober_that_the_pinned_authority_did_not_certify_is_not_asked)
+{
+    struct msg m = {.type = MSG_attached, .attached = {.refresh_s = 20}};
+    struct prober_info p = {.key = {7}, .cert = {7}, .n_addrs = 1};
+
+    p.addrs[0] = executor_bed_prober;
+    m.attached.probers = (struct prober_list){1, {p}};
+    executor_bed_link(0, true, false);
+    executor_bed_forget();
+    executor_bed_msg(40, &m);
+    executor_bed_expect("[   40] app: attached\n");
+    cr_assert_eq(X.probers.n, 0);
+}
+
+Test(executor, an_order_gives_no_more_time_than_the_application)
+{
+    executor_bed_ready();
+    executor_bed_connect(200, "bob", POLICY_AUTO, 3000);
+    order = executor_bed_order(0, TECHNIQUE_SYNCHRONOUS, POLICY_AUTO);
+    executor_bed_msg(240, &order);
+    cr_assert_eq(ATTEMPT.deadline_us, 3200000);
+}
+
 Test(executor, a_classifier_that_says_nothing_delays_a_request_by_a_second_only)
 {
     executor_bed_ready();

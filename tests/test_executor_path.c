@@ -173,6 +173,43 @@ Test(executor_path, under_the_direct_policy_no_data_goes_over_the_relay)
     executor_bed_app(251, APP_SEND, 0, "x", 1);
     cr_assert_eq(executor_bed_count(PACKET_DATA, NULL), 0);
     cr_assert_eq(ATTEMPT.data_dropped, 1);
+    executor_bed_run_to(3300);
+    cr_assert_eq(executor_path(&ATTEMPT), PATH_FAILED);
+    cr_assert_eq(ATTEMPT.verdict, VERDICT_direct_only);
+}
+
+Test(executor_path, a_relayed_path_says_whether_the_peer_was_heard_directly)
+{
+    start_both(POLICY_AUTO);
+    executor_bed_run_to(3300);
+    cr_assert_eq(ATTEMPT.state, ATTEMPT_RELAYED);
+    cr_assert_eq(ATTEMPT.verdict, VERDICT_punch_unanswered);
+    executor_bed_open();
+    start_both(POLICY_AUTO);
+    executor_bed_punch(&order, PACKET_PUNCH, 2, 0, 0, packet);
+    executor_bed_datagram(260, &executor_bed_peer_addr, packet, sizeof packet);
+    executor_bed_run_to(3300);
+    cr_assert_eq(ATTEMPT.state, ATTEMPT_RELAYED);
+    cr_assert_eq(ATTEMPT.verdict, VERDICT_one_way);
+}
+
+Test(executor_path, time_that_is_over_while_the_relay_works_is_relayed)
+{
+    start_both(POLICY_AUTO);
+    ATTEMPT.deadline_us = 1000000; /* before the direct techniques have had their time */
+    executor_bed_run_to(1000);
+    cr_assert_eq(ATTEMPT.state, ATTEMPT_RELAYED);
+    cr_assert_eq(ATTEMPT.verdict, VERDICT_timed_out);
+}
+
+Test(executor_path, under_the_relay_policy_reports_no_address_of_its_own)
+{
+    start(1, TECHNIQUE_RELAYED, POLICY_RELAY);
+    executor_bed_punch(&order, PACKET_PUNCH, 1, 0, PUNCH_CONFIRMED, packet);
+    executor_bed_datagram(250, &executor_bed_relay, packet, sizeof packet);
+    cr_assert_eq(ATTEMPT.state, ATTEMPT_RELAYED);
+    cr_assert_eq(last_result()->path, PATH_RELAYED);
+    cr_assert_eq(last_result()->local.len, 0);
 }
 
 Test(executor_path, repeats_its_result_with_the_time_that_it_took)
