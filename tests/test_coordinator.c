@@ -469,6 +469,36 @@ Test(coordinator, tells_no_address_to_whom_the_target_does_not_accept)
               "p0: punch_refused rate-limited rate-limited\n");
 }
 
+Test(coordinator, an_operator_changes_the_limits_of_requests_at_run_time)
+{
+    coordinator_bed_ready(b, 0, "alice");
+    coordinator_limit_requests(&b->core, 2, 0);
+    coordinator_bed_forget(b);
+    request(0, "alice", 1);
+    request(0, "alice", 2);
+    request(0, "alice", 3);
+    expect(b, "p0: punch_refused bad-request bad-request\n"
+              "p0: punch_refused bad-request bad-request\n"
+              "p0: punch_refused rate-limited rate-limited\n");
+    coordinator_limit_requests(&b->core, 3, 0);
+    request(0, "alice", 4);
+    expect(b, "p0: punch_refused bad-request bad-request\n");
+}
+
+Test(coordinator, when_it_drains_it_finishes_sessions_and_begins_none)
+{
+    ordered();
+    cr_assert(coordinator_pending(&b->core));
+    coordinator_drain(&b->core);
+    request(0, "bob", 8);
+    expect(b, "p0: punch_refused overloaded overloaded\n");
+    request(0, "bob", 7); /* what was begun is repeated still */
+    cr_assert(strstr(b->text, "punch_coordinate"));
+    cr_assert(coordinator_pending(&b->core));
+    coordinator_bed_pass(b, 60000); /* nobody answers */
+    cr_assert(!coordinator_pending(&b->core));
+}
+
 Test(coordinator, repeats_an_order_when_its_request_is_repeated)
 {
     ordered();

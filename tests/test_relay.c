@@ -177,6 +177,30 @@ Test(relay, refuses_a_session_too_many_and_serves_the_others)
                          "[ 61000] A: BOUND waiting 5\n");
 }
 
+Test(relay, when_it_drains_sessions_go_on_and_none_begins)
+{
+    struct ticket a = relay_bed_ticket(&b, 1, 0), c = relay_bed_ticket(&b, 2, 0);
+    struct ticket other = relay_bed_ticket(&b, 1, 1);
+
+    relay_bed_bind(&b, 'A', &a, 1);
+    relay_bed_forget(&b);
+    relay_drain(&b.r);
+    b.show_hello = true;
+    relay_bed_tick(&b);
+    cr_assert(strstr(b.log, "sessions=1 sessions_max=1\n"), "coordinators are told at once: %s",
+              b.log);
+    b.show_hello = false;
+    relay_bed_forget(&b);
+    relay_bed_bind(&b, 'C', &c, 2);
+    relay_bed_expect(&b, "[     0] C: BOUND full 2\n");
+    relay_bed_bind(&b, 'B', &other, 3);
+    cr_assert(strstr(b.log, "B: BOUND ready 3"), "the other side of a session still binds: %s",
+              b.log);
+    cr_assert_eq(b.r.n.refused_draining, 1);
+    relay_bed_run(&b, 2 * RELAY_IDLE_US / 1000);
+    cr_assert_eq(b.r.by_sid.n, 0);
+}
+
 Test(relay, ignores_what_is_not_for_a_relay)
 {
     static const uint8_t ops[] = {RELAY_CHALLENGE, RELAY_BOUND, RELAY_KEPT, RELAY_UNKNOWN};

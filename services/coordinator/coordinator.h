@@ -226,6 +226,8 @@ struct coordinator {
     struct coordinator_relay relays[COORD_RELAYS_MAX];
     int64_t enrol_window_us;
     uint32_t enrols;
+    uint16_t limits[COORD_LIMITS]; /* per peer and minute */
+    bool draining;
     struct coordinator_counters n;
 };
 
@@ -235,6 +237,12 @@ void coordinator_init(struct coordinator *c, const struct coordinator_conf *conf
                       const uint8_t rng_key[static 32], void *memory);
 void coordinator_step(struct coordinator *c, const struct input *in, struct outputs *out);
 int64_t coordinator_deadline(const struct coordinator *c); /* us, or NEVER */
+
+/* What an operator changes between two steps: the limits that requests run into (0: the defaults); and that
+ * no session begins any more.  coordinator_pending: is any not settled? */
+void coordinator_limit_requests(struct coordinator *c, uint16_t per_min, uint16_t rejected_per_min);
+void coordinator_drain(struct coordinator *c);
+bool coordinator_pending(const struct coordinator *c);
 
 /* Views for the admin socket and tests; NULL when there is none. */
 const struct coordinator_peer *coordinator_peer(const struct coordinator *c,

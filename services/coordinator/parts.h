@@ -9,6 +9,7 @@
  *   orders.c       plans, and the orders that carry them
  *   results.c      what executors and relays say of a session, and how it settles
  *   fleet.c        probers and relays
+ *   operate.c      what an operator changes while it runs
  */
 #ifndef COORDINATOR_PARTS_H
 #define COORDINATOR_PARTS_H

@@ -5,13 +5,6 @@
 
 enum { WINDOW_US = 60000000, ENROL_WINDOW_US = 1000000 };
 
-static const uint16_t limits[COORD_LIMITS] = {
-    [COORD_LIMIT_ATTACH] = COORD_ATTACHES_PER_MIN,
-    [COORD_LIMIT_REPORT] = COORD_REPORTS_PER_MIN,
-    [COORD_LIMIT_REQUEST] = COORD_REQUESTS_PER_MIN,
-    [COORD_LIMIT_REJECTED] = COORD_REJECTED_PER_MIN,
-};
-
 /* ---- enrolment ---------------------------------------------------------------------------------- */
 
 static const char *admit(struct coordinator *c, const struct msg_enrol *m)
@@ -126,7 +119,7 @@ bool coordinator_limited(struct coordinator *c, struct coordinator_peer *p,
         p->window_us = c->now_us;
         memset(p->used, 0, sizeof p->used);
     }
-    if (p->used[limit] >= limits[limit]) {
+    if (p->used[limit] >= c->limits[limit]) {
         c->n.rate_limited++;
         return true;
     }

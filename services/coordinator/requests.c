@@ -109,7 +109,7 @@ void coordinator_on_punch_request(struct coordinator *c, struct coordinator_peer
             coordinator_send_order(c, s, 0, out);
         return;
     }
-    s = coordinator_session_open(c, (uint32_t)(p - c->peers), out);
+    s = c->draining ? NULL : coordinator_session_open(c, (uint32_t)(p - c->peers), out);
     if (!s) {
         c->n.overloaded++;
         refuse_early(c, p, m->nonce, "overloaded", VERDICT_overloaded, out);

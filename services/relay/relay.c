@@ -243,6 +243,11 @@ static void on_prove(struct relay *r, const struct addr *src, const struct relay
         return;
     }
     uint32_t slot = table_find(&r->by_sid, t.session.b);
+    if (slot == TABLE_NONE && r->draining) {
+        r->n.refused_draining++;
+        send_bound(out, src, in->nonce, RELAY_FULL);
+        return;
+    }
     struct relay_session *s =
         slot == TABLE_NONE ? open_session(r, &t.session, out) : &r->sessions[slot];
     if (!s) {
@@ -369,7 +374,7 @@ static void on_tick(struct relay *r, struct outputs *out)
         m->addr = r->public_addr;
         m->epoch = r->epoch;
         m->sessions = r->by_sid.n;
-        m->sessions_max = r->by_sid.capacity;
+        m->sessions_max = r->draining ? r->by_sid.n : r->by_sid.capacity;
         r->hello_us = r->now_us + RELAY_HELLO_US;
     }
     while (out->n + TICK_OUTPUTS_MAX <= OUTPUTS_MAX) {
@@ -435,6 +440,12 @@ void relay_step(struct relay *r, const struct input *in, struct outputs *out)
         on_tick(r, out);
     else if (in->kind == IN_DATAGRAM)
         on_datagram(r, in, out);
+}
+
+void relay_drain(struct relay *r)
+{
+    r->draining = true;
+    r->hello_us = r->now_us; /* at once */
 }
 
 int64_t relay_deadline(const struct relay *r)

@@ -43,7 +43,7 @@ enum {
     X(strangers)         /* packets of ours from where no side is bound */ \
     X(strangers_told)    /* those answered with UNKNOWN */ \
     X(malformed)         /* not a packet of ours at all */ \
-    X(challenged) X(bad_cookie) X(bad_ticket) X(expired_ticket) X(refused_full) \
+    X(challenged) X(bad_cookie) X(bad_ticket) X(expired_ticket) X(refused_full) X(refused_draining) \
     X(bound) X(rebound)  /* rebound: a side's address has changed */ \
     X(kept) X(keep_unknown) \
     X(sessions_opened) X(sessions_ended) X(sides_dropped)
@@ -100,6 +100,7 @@ struct relay {
     uint32_t *end_of;                     /* by end: session << 1 | side */
     struct relay_session *sessions;
     struct deadlines due; /* by session */
+    bool draining;
 };
 
 /* Bytes of memory that relay_init needs, aligned as for int64_t. */
@@ -110,6 +111,9 @@ bool relay_init(struct relay *r, const struct relay_conf *conf, const uint8_t rn
                 void *memory);
 void relay_step(struct relay *r, const struct input *in, struct outputs *out);
 int64_t relay_deadline(const struct relay *r); /* when to tick next */
+
+/* From now on no session is opened, and coordinators are told that there is no room. */
+void relay_drain(struct relay *r);
 
 /*
  * The data plane, for loops that forward in batches and give the core only what is for it:
