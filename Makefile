@@ -15,7 +15,7 @@ MODE  ?= release
 BUILD ?= build
 B     := $(BUILD)/$(MODE)
 
-PKGS     := libczmq libzmq msgpack libsodium sqlite3 jansson
+PKGS     := libczmq libzmq msgpack libsodium sqlite3 jansson libcyaml
 CPPFLAGS += -I. -MMD -MP -D_GNU_SOURCE
 CFLAGS   += -std=gnu11 -g -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes \
             -Wmissing-prototypes -Wvla -Werror -fno-common $(shell pkg-config --cflags $(PKGS))
@@ -82,10 +82,12 @@ test: all $(TESTS:%=$(B)/tests/%)
 
 $(B)/schemadoc: $(B)/tools/schemadoc.o
 	$(Q)$(CC) $(CFLAGS) $< -o $@
-docs: $(B)/schemadoc
+docs: $(B)/schemadoc all
 	$(B)/schemadoc messages > docs/messages.md
 	$(B)/schemadoc verdicts > docs/verdicts.md
-docs-check: $(B)/schemadoc
+	$(B)/bin/natterjack up --print-config > deploy/natterjack.yml
+docs-check: $(B)/schemadoc all
+	$(Q)$(B)/bin/natterjack up --print-config | diff - deploy/natterjack.yml
 	$(Q)$(B)/schemadoc messages | diff - docs/messages.md
 	$(Q)$(B)/schemadoc verdicts | diff - docs/verdicts.md
 

@@ -1,5 +1,6 @@
 /* admin.c - see admin.h. */
 #include "lib/admin.h"
+#include "lib/config.h"
 #include "lib/log.h"
 
 #include <errno.h>
@@ -9,6 +10,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/timerfd.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -23,12 +25,12 @@ struct client {
 
 /* One admin socket per process. */
 static struct {
-    int fd;
+    int fd, pause_fd;
     char path[sizeof((struct sockaddr_un *)0)->sun_path];
     admin_verb *verb;
     void *arg;
     struct client clients[ADMIN_CLIENTS_MAX];
-} admin = {.fd = -1};
+} admin = {.fd = -1, .pause_fd = -1};
 
 static void drop(struct service *s, struct client *c)
 {
@@ -51,13 +53,35 @@ static bool flush(struct service *s, void *arg, struct input *in)
     return false;
 }
 
+/* The verbs that every process has; NULL when it is none of them. */
+static json_t *common_verb(struct service *s, const char *verb, const char *argument)
+{
+    char err[CONFIG_ERROR_MAX];
+
+    if (strcmp(verb, "reload") == 0)
+        return service_reload(s, err) ? json_pack("{s:b}", "reloaded", 1)
+                                      : json_pack("{s:s}", "error", err);
+    if (strcmp(verb, "drain") == 0) {
+        service_drain(s);
+        return json_pack("{s:b}", "draining", 1);
+    }
+    if (strcmp(verb, "loglevel") != 0)
+        return NULL;
+    if (*argument && !log_set_level(argument))
+        return json_pack("{s:s}", "error", "the levels are debug, info and warn");
+    return json_pack("{s:s}", "loglevel", log_level());
+}
+
 static void answer(struct service *s, struct client *c)
 {
     char *argument = strchr(c->request, ' ');
 
     if (argument)
         *argument++ = '\0';
-    json_t *value = admin.verb(admin.arg, c->request, argument ? argument : "");
+    argument = argument ? argument : (char[]){""};
+    json_t *value = common_verb(s, c->request, argument);
+    if (!value)
+        value = admin.verb(admin.arg, c->request, argument);
     if (!value)
         value = json_pack("{s:s}", "error", "unknown verb");
     char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
@@ -112,13 +136,43 @@ static struct client *place(struct service *s)
     return NULL;
 }
 
+static bool receive_client(struct service *s, void *arg, struct input *in);
+
+static bool receive_pause_over(struct service *s, void *arg, struct input *in)
+{
+    uint64_t times;
+
+    (void)arg, (void)in;
+    if (read(admin.pause_fd, &times, sizeof times) != sizeof times)
+        return false;
+    service_unwatch_fd(s, admin.pause_fd);
+    service_watch_fd(s, admin.fd, ZMQ_POLLIN, receive_client, NULL);
+    return false;
+}
+
+/* Out of descriptors: who waits would be reported for ever, so look away for a while. */
+static void pause_listening(struct service *s)
+{
+    const struct itimerspec after = {
+        .it_value = {ADMIN_PAUSE_MS / 1000, ADMIN_PAUSE_MS % 1000 * 1000000}
+    };
+
+    log_limited("event=admin_paused why=\"%s\"", strerror(errno));
+    timerfd_settime(admin.pause_fd, 0, &after, NULL);
+    service_unwatch_fd(s, admin.fd);
+    service_watch_fd(s, admin.pause_fd, ZMQ_POLLIN, receive_pause_over, NULL);
+}
+
 static bool receive_client(struct service *s, void *arg, struct input *in)
 {
     int fd = accept4(admin.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
     (void)arg, (void)in;
-    if (fd < 0)
+    if (fd < 0) {
+        if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+            pause_listening(s);
         return false;
+    }
     struct client *c = place(s);
     if (!c) {
         close(fd);
@@ -149,10 +203,13 @@ void admin_open(struct service *s, const char *path, admin_verb *verb, void *arg
     if (!unix_addr(path, &sa))
         die("event=no_admin path=%s why=\"longer than a socket's path may be\"", path);
     admin.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    admin.pause_fd =
+        timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC); /* while there are any */
     if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode))
         unlink(path); /* of a process that was killed; the supervisor's lock keeps out a live one */
     mode_t old = umask(0117);
-    if (admin.fd < 0 || bind(admin.fd, (struct sockaddr *)&sa, sizeof sa) != 0 ||
+    if (admin.fd < 0 || admin.pause_fd < 0 ||
+        bind(admin.fd, (struct sockaddr *)&sa, sizeof sa) != 0 ||
         listen(admin.fd, ADMIN_CLIENTS_MAX) != 0)
         die("event=no_admin path=%s why=\"%s\"", path, strerror(errno));
     umask(old);
@@ -169,8 +226,9 @@ void admin_close(void)
     if (admin.fd < 0)
         return;
     close(admin.fd);
+    close(admin.pause_fd);
     unlink(admin.path);
-    admin.fd = -1;
+    admin.fd = admin.pause_fd = -1;
 }
 
 json_t *admin_counters(const struct service *s)

@@ -1,5 +1,8 @@
 /*
- * admin.h - a process's admin socket: read verbs on a Unix stream socket, mode 0660.
+ * admin.h - a process's admin socket: verbs on a Unix stream socket, mode 0660.
+ *
+ * Every process has `reload`, `drain` (lib/service.h), and `loglevel [debug|info|warn]`, which lasts until
+ * the next reload; the others are its own.
  *
  * One request per connection: a line "VERB [ARGUMENT]", at most 512 bytes; the answer is one JSON
  * value, then the end.  A refusal is {"error": "..."}.  Slow, silent and talkative clients are dropped.
@@ -11,7 +14,12 @@
 
 #include <jansson.h>
 
-enum { ADMIN_CLIENTS_MAX = 16, ADMIN_REQUEST_MAX = 512, ADMIN_TIMEOUT_MS = 5000 };
+enum {
+    ADMIN_CLIENTS_MAX = 16,
+    ADMIN_REQUEST_MAX = 512,
+    ADMIN_TIMEOUT_MS = 5000,
+    ADMIN_PAUSE_MS = 500
+};
 
 /* Answer a verb; the caller owns what is returned, NULL means "unknown verb". */
 typedef json_t *admin_verb(void *arg, const char *verb, const char *argument);

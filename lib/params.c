@@ -49,10 +49,16 @@ static bool set_seconds(int64_t *out_us, const char *text)
     return true;
 }
 
-static bool set(const struct param *p, char *text)
+static bool set_flag(bool *out, const char *text)
+{
+    *out = strcmp(text, "true") == 0;
+    return *out || strcmp(text, "false") == 0;
+}
+
+bool param_set(const struct param *p, char *text)
 {
     switch (p->kind) {
-    case PARAM_FLAG: *(bool *)p->value = true; return true;
+    case PARAM_FLAG: return set_flag(p->value, text);
     case PARAM_TEXT: *(const char **)p->value = text; return true;
     case PARAM_U32: return set_u32(p->value, text);
     case PARAM_SECONDS: return set_seconds(p->value, text);
@@ -72,11 +78,10 @@ static const struct param *find(const struct param *table, size_t n, const char 
     return NULL;
 }
 
-enum { PARAMS_MAX = 64 };
-
-int params_parse(const char *usage, const struct param *table, size_t n, int argc, char **argv)
+int params_read(const char *usage, const struct param *table, size_t n, int argc, char **argv,
+                bool given[static PARAMS_MAX])
 {
-    bool given[PARAMS_MAX] = {false};
+    static char yes[] = "true";
     int kept = 1;
     bool flags = true;
 
@@ -106,12 +111,20 @@ int params_parse(const char *usage, const struct param *table, size_t n, int arg
                 refuse(usage, arg, "needs a value");
             value = argv[i];
         }
-        if (!set(p, value))
+        if (!param_set(p, p->kind == PARAM_FLAG ? yes : value))
             refuse(usage, arg, "not a usable value");
         given[p - table] = true;
     }
+    return kept;
+}
+
+int params_parse(const char *usage, const struct param *table, size_t n, int argc, char **argv)
+{
+    bool given[PARAMS_MAX] = {false};
+    int kept = params_read(usage, table, n, argc, argv, given);
+
     for (size_t i = 0; i < n; i++)
-        if (table[i].required && !given[i])
+        if ((table[i].is & PARAM_REQUIRED) && !given[i])
             refuse(usage, table[i].name, "this flag is required");
     return kept;
 }

@@ -1,5 +1,6 @@
 /* service.c - see service.h. */
 #include "lib/service.h"
+#include "lib/config.h"
 #include "lib/log.h"
 
 #include <errno.h>
@@ -17,6 +18,7 @@
 
 enum {
     WAIT_MAX_MS = 60000,
+    DRAIN_LOOK_MS = 100, /* while draining: between looks whether it is over */
     LINGER_MS = 200,
     BUS_HWM = 10000,
     READY_FD_MAX = 1024,
@@ -82,11 +84,15 @@ void service_unwatch_zmq(struct service *s, void *zsock) { unwatch(s, zsock_reso
 static bool receive_signal(struct service *s, void *arg, struct input *in)
 {
     struct signalfd_siginfo info;
+    char err[CONFIG_ERROR_MAX];
 
     (void)arg, (void)in;
-    if (read(s->signal_fd, &info, sizeof info) == sizeof info) {
-        s->stop = true;
-        s->stop_signal = (int)info.ssi_signo;
+    if (read(s->signal_fd, &info, sizeof info) != sizeof info)
+        return false;
+    switch (info.ssi_signo) {
+    case SIGHUP: service_reload(s, err); break;
+    case SIGUSR1: service_drain(s); break;
+    default: s->stop = true; s->stop_signal = (int)info.ssi_signo;
     }
     return false;
 }
@@ -105,6 +111,7 @@ bool service_decode(struct service *s, enum role from, const char *type, size_t 
         name[type_len] = '\0';
         err = msg_decode(out, name, body, len, &field);
         if (err == MSG_OK && msg_routed(out->type, from, s->self)) {
+            log_debug("event=message type=%s from=%s", name, service_name[from]);
             s->n.messages_in++;
             return true;
         }
@@ -124,25 +131,42 @@ static enum role service_find(const void *name, size_t len)
     return SERVICE_none;
 }
 
+size_t service_frames(void *zsock, zmq_msg_t frame[static 3])
+{
+    size_t n = 0;
+    int more = 1;
+
+    for (; more; n++) {
+        zmq_msg_t *f = &frame[n < 3 ? n : 2];
+        if (zmq_msg_recv(f, zsock, ZMQ_DONTWAIT) < 0) /* recv lets go of what was in it */
+            return 0;
+        more = zmq_msg_more(f);
+    }
+    return n;
+}
+
 /* Three frames: sender, type, body. */
 static bool receive_bus(struct service *s, void *arg, struct input *in)
 {
-    (void)arg;
-    zmsg_t *raw = zmsg_recv_nowait(s->inbox);
+    zmq_msg_t frame[3];
     bool ok = false;
 
-    if (raw && zmsg_size(raw) == 3) {
-        zframe_t *from = zmsg_first(raw), *type = zmsg_next(raw), *body = zmsg_next(raw);
-        enum role who = service_find(zframe_data(from), zframe_size(from));
-        ok = service_decode(s, who, (const char *)zframe_data(type), zframe_size(type),
-                            zframe_data(body), zframe_size(body), &s->msg);
+    (void)arg;
+    for (int i = 0; i < 3; i++)
+        zmq_msg_init(&frame[i]);
+    size_t n = service_frames(zsock_resolve(s->inbox), frame);
+    if (n == 3) {
+        enum role who = service_find(zmq_msg_data(&frame[0]), zmq_msg_size(&frame[0]));
+        ok = service_decode(s, who, zmq_msg_data(&frame[1]), zmq_msg_size(&frame[1]),
+                            zmq_msg_data(&frame[2]), zmq_msg_size(&frame[2]), &s->msg);
         in->kind = IN_MSG;
         in->msg = &s->msg;
         in->from = (struct sender){.service = who};
-    } else if (raw) {
+    } else if (n > 0) {
         s->n.messages_refused++;
     }
-    zmsg_destroy(&raw);
+    for (int i = 0; i < 3; i++)
+        zmq_msg_close(&frame[i]);
     return ok;
 }
 
@@ -199,6 +223,11 @@ void service_open(struct service *s, enum role self, const char *bus_dir)
     sigemptyset(&stop);
     sigaddset(&stop, SIGINT);
     sigaddset(&stop, SIGTERM);
+    if (self !=
+        SERVICE_executor) { /* there HUP means what it does to every program of a terminal */
+        sigaddset(&stop, SIGHUP);
+        sigaddset(&stop, SIGUSR1);
+    }
     sigprocmask(SIG_BLOCK, &stop, NULL);
     signal(SIGPIPE, SIG_IGN);
     s->signal_fd = signalfd(-1, &stop, SFD_NONBLOCK | SFD_CLOEXEC);
@@ -208,6 +237,45 @@ void service_open(struct service *s, enum role self, const char *bus_dir)
     if (bus_dir)
         open_bus(s);
 }
+
+bool service_reload(struct service *s, char *err)
+{
+    bool ok = config_reload(err);
+
+    if (ok && s->reload)
+        s->reload();
+    return ok;
+}
+
+void service_drain(struct service *s)
+{
+    if (s->draining)
+        return;
+    s->draining = true;
+    s->drain_until_us = service_now_us() + config_drain_limit_us();
+    if (s->drain)
+        s->drain();
+    log_info("event=draining limit_s=%" PRId64, config_drain_limit_us() / 1000000);
+}
+
+/* Whether draining has come to its end. */
+static bool drained(struct service *s)
+{
+    int64_t now = service_now_us();
+
+    if (now < s->drain_look_us)
+        return false;
+    s->drain_look_us =
+        now + DRAIN_LOOK_MS * INT64_C(1000); /* it may take a walk over all sessions */
+    bool empty = !s->is_drained || s->is_drained();
+    if (!empty && now < s->drain_until_us)
+        return false;
+    log_info("event=drained empty=%s", empty ? "yes" : "no");
+    s->drained = s->stop = true;
+    return true;
+}
+
+int service_status(const struct service *s) { return s->drained ? SERVICE_DRAINED : 0; }
 
 void service_ready(struct service *s)
 {
@@ -263,6 +331,8 @@ bool service_wait(struct service *s, int64_t deadline_us, struct input *in)
 
     while (!s->stop) {
         memset(in, 0, sizeof *in);
+        if (s->draining && drained(s))
+            break;
         if (s->store_answer && s->store_answer(s, in))
             return stamp(in);
         int64_t now = service_now_us();
@@ -275,6 +345,8 @@ bool service_wait(struct service *s, int64_t deadline_us, struct input *in)
                                                  : (deadline_us - now + 999) / 1000;
         if (wait_ms > WAIT_MAX_MS)
             wait_ms = WAIT_MAX_MS;
+        if (s->draining && wait_ms > DRAIN_LOOK_MS)
+            wait_ms = DRAIN_LOOK_MS;
         size_t n = s->n_sources;
         for (size_t i = 0; i < n; i++)
             items[i] =

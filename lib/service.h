@@ -7,6 +7,10 @@
  * counted and dropped, and the sender's core recovers by deadline.
  *
  * A shell may watch more sockets (a ROUTER, a DEALER, a file descriptor) by registering a source.
+ *
+ * Signals: TERM and INT end the process; HUP reads the configuration again (lib/config.h) and USR1 drains:
+ * nothing new is taken, and the process ends with SERVICE_DRAINED when it is empty, or when
+ * common.drain-limit is over.  An executor knows TERM and INT only.
  */
 #ifndef SERVICE_H
 #define SERVICE_H
@@ -16,6 +20,9 @@
 #include <czmq.h>
 
 enum { SOURCES_MAX = 1024, UDP_MAX = 512 };
+
+/* The exit status that tells a supervisor that the process was told to drain, and has. */
+enum { SERVICE_DRAINED = 10 };
 
 struct service;
 
@@ -53,12 +60,17 @@ struct service {
         struct service *s); /* after a batch with puts in it, before messages leave */
     bool (*store_answer)(struct service *s, struct input *in); /* next answer that waits, if any */
     void (*app)(struct service *s, const struct output *o);
-    void *arg; /* the shell's own */
+    void (*reload)(void);     /* take over what config_reload changed; or NULL */
+    void (*drain)(void);      /* tell the core to take nothing new; or NULL */
+    bool (*is_drained)(void); /* NULL: always; a process without these two ends at once */
+    void *arg;                /* the shell's own */
     struct service_counters n;
     struct msg msg;       /* what the last input's msg points at */
     uint8_t dgram[65536]; /* what the last input's dgram points at */
     bool stop;
     int stop_signal; /* the signal that asked for it, or 0 */
+    bool draining, drained;
+    int64_t drain_until_us, drain_look_us;
 };
 
 /*
@@ -96,6 +108,22 @@ bool service_wait(struct service *s, int64_t deadline_us, struct input *in);
 
 void service_emit(struct service *s, const struct outputs *out);
 void service_close(struct service *s);
+
+/* What HUP does; false with a sentence in err (CONFIG_ERROR_MAX bytes) when nothing was changed. */
+bool service_reload(struct service *s, char *err);
+
+/* What USR1 does. */
+void service_drain(struct service *s);
+
+/* What main returns after service_close: 0, or SERVICE_DRAINED. */
+int service_status(const struct service *s);
+
+/*
+ * The frames of one message, at most three of them; returns how many there were.  Frames are let go of as
+ * they come, since MAXMSGSIZE bounds one frame and nothing bounds their number; but libzmq hands over
+ * whole messages, so that a sender can make it hold many frames until the last has come.
+ */
+size_t service_frames(void *zsock, zmq_msg_t frame[static 3]);
 
 /* Decode one message for us from raw frames; false (counted, logged at a limit) when it is unusable. */
 bool service_decode(struct service *s, enum role from, const char *type, size_t type_len,

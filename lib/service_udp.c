@@ -32,10 +32,13 @@ static int bound_socket(const struct addr *local, int buffer)
 {
     struct sockaddr_storage sa;
     socklen_t len = addr_to_sockaddr(local, &sa);
+    int on = 1;
     int fd = socket(sa.ss_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
     if (fd < 0)
         return -1;
+    if (sa.ss_family == AF_INET6) /* the wildcard of one family must not take the other's port */
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
     if (buffer > 0) {
         setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof buffer);
         setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &buffer, sizeof buffer);

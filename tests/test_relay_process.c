@@ -255,7 +255,7 @@ Test(relay_process, does_not_start_with_a_bad_key_file)
     bool ready;
 
     cr_assert_eq(chmod(in_dir("key"), 0644), 0); /* a secret that others can read */
-    cr_assert_eq(exit_status(spawn("127.0.0.1", &ready)), 1);
+    cr_assert_eq(exit_status(spawn("127.0.0.1", &ready)), 2);
     cr_assert_not(ready);
     cr_assert_eq(chmod(in_dir("key"), 0600), 0);
     cr_assert_eq(truncate(in_dir("cert"), 20), 0);

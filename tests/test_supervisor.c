@@ -30,7 +30,7 @@ static void setup(void) { cr_assert(mkdtemp(dir)); }
 
 static void teardown(void)
 {
-    static const char *const names[] = {"a", "b", "ready"};
+    static const char *const names[] = {"a", "b", "c", "d", "e", "go", "ready"};
     char path[64];
 
     if (supervisor > 0) {
@@ -232,10 +232,10 @@ Test(supervisor, ends_when_the_announcement_fails)
 
 Test(supervisor, ends_in_order_on_each_signal_to_stop)
 {
-    static const int stop[] = {SIGTERM, SIGINT, SIGHUP};
+    static const int stop[] = {SIGTERM, SIGINT};
 
     child("a", READY "trap 'exit 0' TERM; while :; do sleep 0.02; done");
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < 2; i++) {
         begin(NULL);
         wait_line("ready", i + 1);
         int64_t at = service_now_us();
@@ -244,6 +244,65 @@ Test(supervisor, ends_in_order_on_each_signal_to_stop)
         cr_assert_lt(service_now_us() - at, (STOP_LIMIT_MS - 500) * INT64_C(1000), "not killed");
         wait_gone(wait_line("a", i + 1));
     }
+}
+
+Test(supervisor, passes_hup_on_and_runs_on)
+{
+    child("a", "trap 'echo 1 >>"
+               "$DIR/b' HUP; " READY "while :; do sleep 0.02; done");
+    setenv("DIR", dir, 1);
+    begin(NULL);
+    wait_line("ready", 1);
+    for (size_t i = 1; i <= 2; i++) {
+        kill(supervisor, SIGHUP);
+        wait_line("b", i);
+    }
+    pid_t pid[LINES_MAX];
+    cr_assert_eq(lines("a", pid), 1);
+}
+
+#define DRAINS "trap 'exit 10' USR1; " READY "while :; do sleep 0.02; done"
+
+/* The first child ends its draining only when told by the file "go". */
+#define DRAINS_LATE                                                                              \
+    "trap 'echo $$ >>$DIR/b; while ! [ -e $DIR/go ]; do sleep 0.02; done; exit 10' USR1; " READY \
+    "while :; do sleep 0.02; done"
+
+Test(supervisor, drains_one_child_after_the_other_and_then_ends_the_rest)
+{
+    pid_t pid[LINES_MAX];
+    char go[64];
+
+    snprintf(go, sizeof go, "%s/go", dir);
+    setenv("DIR", dir, 1);
+    child("a", DRAINS_LATE);
+    child("c", "trap 'exit 0' TERM; " READY "while :; do sleep 0.02; done");
+    child("d", "trap 'echo 1 >>$DIR/e; exit 10' USR1; " READY "while :; do sleep 0.02; done");
+    children[0].drains = children[2].drains = true;
+    begin(NULL);
+    wait_line("ready", 1);
+    kill(supervisor, SIGUSR1);
+    wait_line("b", 1);
+    cr_assert_eq(lines("e", pid), 0, "the next one waits for the one before");
+    cr_assert_eq(kill(wait_line("c", 1), 0), 0);
+    close(open(go, O_WRONLY | O_CREAT, 0600));
+    wait_line("e", 1);
+    cr_assert_eq(exit_status(), EXIT_OK);
+    cr_assert_eq(lines("a", pid) + lines("c", pid) + lines("d", pid), 3, "none was started again");
+}
+
+Test(supervisor, a_child_that_drained_by_itself_has_the_others_drain)
+{
+    pid_t pid[LINES_MAX];
+
+    child("a", DRAINS);
+    child("c", DRAINS);
+    children[0].drains = children[1].drains = true;
+    begin(NULL);
+    wait_line("ready", 1);
+    kill(wait_line("a", 1), SIGUSR1);
+    cr_assert_eq(exit_status(), EXIT_OK);
+    cr_assert_eq(lines("a", pid) + lines("c", pid), 2);
 }
 
 Test(supervisor, kills_a_child_that_does_not_stop)

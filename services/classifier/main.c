@@ -1,7 +1,7 @@
 /* main.c - the classifier process: wait, step, emit. */
 #include "lib/admin.h"
+#include "lib/config.h"
 #include "lib/log.h"
-#include "lib/params.h"
 #include "services/classifier/classifier.h"
 
 #include <sodium.h>
@@ -20,6 +20,10 @@ static struct {
 static const struct param params[] = {
     {"bus",   PARAM_TEXT, &flags.bus,   "DIR  the bus directory, mode 0700", true },
     {"admin", PARAM_TEXT, &flags.admin, "PATH  the admin socket",            false},
+};
+
+static const struct config_group groups[] = {
+    {"classifier", "", params, sizeof params / sizeof *params, false}
 };
 
 static json_t *on_verb(void *arg, const char *verb, const char *argument)
@@ -47,9 +51,10 @@ int main(int argc, char **argv)
     struct input in;
 
     log_init(service_name[SERVICE_classifier]);
-    if (params_parse("natterjack-classifier --bus DIR [--admin PATH]", params,
-                     sizeof params / sizeof *params, argc, argv) != 1)
+    if (config_load("natterjack-classifier --bus DIR [--admin PATH]", groups, 1, argc, argv) != 1)
         die("event=bad_arguments why=\"takes flags only\"");
+    if (config_task() == CONFIG_CHECK)
+        return 0;
     service_open(&sh.svc, SERVICE_classifier, flags.bus);
     void *memory = malloc(classifier_bytes(CLASSIFIER_PEERS));
     if (!memory)
@@ -68,5 +73,5 @@ int main(int argc, char **argv)
         admin_close();
     service_close(&sh.svc);
     free(memory);
-    return 0;
+    return service_status(&sh.svc);
 }

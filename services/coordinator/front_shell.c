@@ -182,21 +182,6 @@ static bool drawn_id(zmq_msg_t *id)
     return zmq_msg_size(id) == ROUTING_ID && *(const char *)zmq_msg_data(id) == 0;
 }
 
-/* The frames of one message, at most three of them; n is how many there were. */
-static size_t receive_frames(void *sock, zmq_msg_t frame[3])
-{
-    size_t n = 0;
-    int more = 1;
-
-    for (; more; n++) {
-        zmq_msg_t *f = &frame[n < 3 ? n : 2];
-        if (zmq_msg_recv(f, sock, ZMQ_DONTWAIT) < 0) /* recv lets go of what was in it */
-            return 0;
-        more = zmq_msg_more(f);
-    }
-    return n;
-}
-
 static bool take(struct service *s, zmq_msg_t frame[3], bool enrolling, struct input *in)
 {
     struct conn_key key = {.enrolling = enrolling};
@@ -226,7 +211,7 @@ static bool receive_peer(struct service *s, void *arg, struct input *in)
 
     for (int i = 0; i < 3; i++)
         zmq_msg_init(&frame[i]);
-    size_t n = receive_frames(zsock_resolve(sock), frame);
+    size_t n = service_frames(zsock_resolve(sock), frame);
     bool ok = n == 3 && take(s, frame, sock == front.enrol, in);
     if (!ok && n != 0)
         front.n.malformed++;

@@ -1,7 +1,7 @@
 /* main.c - the coordinator process: read keys and store, open the doors; then wait, step, emit. */
+#include "lib/config.h"
 #include "lib/keys.h"
 #include "lib/log.h"
-#include "lib/params.h"
 #include "services/coordinator/admin_shell.h"
 #include "services/coordinator/front_shell.h"
 #include "services/coordinator/store_shell.h"
@@ -17,30 +17,38 @@ static struct outputs out;
 
 static struct flags {
     const char *bus, *admin, *key, *authority, *token_file, *store, *listen_ip;
-    uint32_t front_port, enrol_port, peers, sessions;
+    uint32_t front_port, enrol_port, peers, sessions, requests, rejected;
 } flags = {
     .listen_ip = "0.0.0.0",
     .front_port = 7440,
     .enrol_port = 7442,
     .peers = COORD_PEERS,
     .sessions = COORD_SESSIONS,
+    .requests = COORD_REQUESTS_PER_MIN,
+    .rejected = COORD_REJECTED_PER_MIN,
 };
 
 /* clang-format off */
 static const struct param table[] = {
     {"bus",        PARAM_TEXT, &flags.bus,        "DIR   of the bus sockets", true},
     {"admin",      PARAM_TEXT, &flags.admin,      "PATH  of the admin socket", false},
-    {"key",        PARAM_TEXT, &flags.key,        "FILE  own X25519 secret, hex", true},
+    {"key",        PARAM_TEXT, &flags.key,        "FILE  own X25519 secret, hex", PARAM_REQUIRED | PARAM_SECRET},
     {"authority",  PARAM_TEXT, &flags.authority,  "FILE  public key that certifies probers and relays, hex", true},
-    {"token-file", PARAM_TEXT, &flags.token_file, "FILE  enrolment token, hex", true},
+    {"token-file", PARAM_TEXT, &flags.token_file, "FILE  enrolment token, hex", PARAM_REQUIRED | PARAM_SECRET},
     {"store",      PARAM_TEXT, &flags.store,      "FILE  of the directory", true},
     {"listen-ip",  PARAM_TEXT, &flags.listen_ip,  "IP    to listen on (0.0.0.0)", false},
     {"front-port", PARAM_U32,  &flags.front_port, "N     TCP, for enrolled peers (7440); 0 is any", false},
     {"enrol-port", PARAM_U32,  &flags.enrol_port, "N     TCP, for enrolment (7442); 0 is any", false},
     {"peers",      PARAM_U32,  &flags.peers,      "N     attached at once (10000)", false},
     {"sessions",   PARAM_U32,  &flags.sessions,   "N     live at once (10000)", false},
+    {"requests-per-minute", PARAM_U32, &flags.requests, "N     punch requests of one peer", PARAM_RELOAD},
+    {"rejected-per-minute", PARAM_U32, &flags.rejected, "N     of these, to targets that don't accept it", PARAM_RELOAD},
 };
 /* clang-format on */
+
+static const struct config_group groups[] = {
+    {"coordinator", "", table, sizeof table / sizeof *table, false}
+};
 
 enum { TABLE_ROWS_MAX = 1000000, SPARE_DESCRIPTORS = 256 };
 
@@ -51,7 +59,7 @@ static void must_load(bool (*load)(const char *, void *, size_t), const char *pa
         die("event=no_key path=%s why=\"%s\"", path, strerror(errno));
 }
 
-static void read_conf(struct coordinator_conf *conf)
+static void check_flags(void)
 {
     struct addr listen;
 
@@ -62,6 +70,10 @@ static void read_conf(struct coordinator_conf *conf)
     if (flags.peers < 1 || flags.peers > TABLE_ROWS_MAX || flags.sessions < 1 ||
         flags.sessions > TABLE_ROWS_MAX)
         die("event=bad_flag why=\"peers and sessions are from 1 to %d\"", TABLE_ROWS_MAX);
+}
+
+static void read_conf(struct coordinator_conf *conf)
+{
     must_load(key_load, flags.key, conf->secret, sizeof conf->secret);
     must_load(key_load_public, flags.authority, conf->authority, sizeof conf->authority);
     must_load(key_load, flags.token_file, conf->enrol_token, sizeof conf->enrol_token);
@@ -69,6 +81,18 @@ static void read_conf(struct coordinator_conf *conf)
     conf->peers_max = flags.peers;
     conf->sessions_max = flags.sessions;
 }
+
+/* Both limits fit, and 0 stands for the default. */
+static void set_limits(void)
+{
+    uint32_t requests = flags.requests < UINT16_MAX ? flags.requests : UINT16_MAX;
+    uint32_t rejected = flags.rejected < UINT16_MAX ? flags.rejected : UINT16_MAX;
+
+    coordinator_limit_requests(&core, (uint16_t)requests, (uint16_t)rejected);
+}
+
+static void drain(void) { coordinator_drain(&core); }
+static bool is_drained(void) { return !coordinator_pending(&core); }
 
 static void open_doors(const struct coordinator_conf *conf)
 {
@@ -108,13 +132,14 @@ int main(int argc, char **argv)
     struct input in;
     uint8_t key[32];
 
-    if (params_parse(
-            "natterjack-coordinator --bus DIR --key FILE --authority FILE --token-file FILE"
-            " --store FILE",
-            table, sizeof table / sizeof table[0], argc, argv) != 1) {
-        log_init("coordinator");
+    log_init("coordinator");
+    if (config_load("natterjack-coordinator --bus DIR --key FILE --authority FILE --token-file FILE"
+                    " --store FILE",
+                    groups, 1, argc, argv) != 1)
         die("event=bad_flag why=\"an argument without a flag\"");
-    }
+    check_flags();
+    if (config_task() == CONFIG_CHECK)
+        return 0;
     service_open(&svc, SERVICE_coordinator, flags.bus);
     read_conf(&conf);
     raise_descriptors(flags.peers);
@@ -123,12 +148,16 @@ int main(int argc, char **argv)
         die("event=no_memory peers=%u sessions=%u", flags.peers, flags.sessions);
     service_random_key(key);
     coordinator_init(&core, &conf, key, memory);
+    set_limits();
     sodium_memzero(key, sizeof key);
     store_shell_open(&svc, flags.store);
     open_doors(&conf);
     sodium_memzero(&conf, sizeof conf);
     if (flags.admin)
         coordinator_admin_open(&svc, flags.admin, &core);
+    svc.reload = set_limits;
+    svc.drain = drain;
+    svc.is_drained = is_drained;
     service_ready(&svc);
     while (service_wait(&svc, coordinator_deadline(&core), &in)) {
         coordinator_step(&core, &in, &out);
@@ -139,5 +168,5 @@ int main(int argc, char **argv)
     store_shell_close();
     service_close(&svc);
     free(memory);
-    return 0;
+    return service_status(&svc);
 }

@@ -15,7 +15,7 @@ enum { ASK_TIMEOUT_MS = 3000 };
 static const char *const processes[] = {"coordinator", "classifier", "prober", "relay"};
 enum { PROCESSES = sizeof processes / sizeof *processes };
 
-enum argument { NO_ARGUMENT, SESSION, PEER, PROCESS };
+enum argument { NO_ARGUMENT, SESSION, PEER, PROCESS, LEVEL };
 
 /* What a verb was called with. */
 struct question {
@@ -51,6 +51,7 @@ static int check_argument(const char *verb, enum argument kind, const char *give
                                     : usage_error("%s: the processes are coordinator, classifier, "
                                                   "prober and relay",
                                                   verb);
+    case LEVEL: return EXIT_OK; /* each process says itself what it knows */
     }
     return EXIT_USAGE;
 }
@@ -59,7 +60,7 @@ static int check_argument(const char *verb, enum argument kind, const char *give
 static int parse(struct question *q, enum argument kind, const struct param *extra, size_t n_extra,
                  int argc, char **argv)
 {
-    static const char *const shown[] = {"", " SID", " NAME|PEER-ID", " PROCESS"};
+    static const char *const shown[] = {"", " SID", " NAME|PEER-ID", " PROCESS", " LEVEL"};
     struct param flags[5] = {
         {"state",  PARAM_TEXT, &q->dir,    "DIR     the suite's directory",    false},
         {"socket", PARAM_TEXT, &q->socket, "PATH    a process's admin socket", false},
@@ -167,21 +168,27 @@ int cmd_state(int argc, char **argv)
 
 /* ---- health --------------------------------------------------------------------------------- */
 
-/* Ask one process for its state: does it answer?  Adds what was found to all. */
-static bool healthy(const struct question *q, const char *process, json_t *all)
+/* Ask one process: does it do it?  Adds what came of it to all. */
+static bool asked(const struct question *q, const char *process, const char *request, json_t *all)
 {
     char err[256] = "";
-    json_t *answer = ask(q, process, "state", err, sizeof err);
-    bool ok = answer && !json_object_get(answer, "error");
+    json_t *answer = ask(q, process, request, err, sizeof err);
+    const char *refused = json_string_value(json_object_get(answer, "error"));
+    bool ok = answer && !refused;
 
     if (ok)
         json_object_set_new(all, process, json_pack("{s:b}", "ok", 1));
     else
-        json_object_set_new(
-            all, process,
-            json_pack("{s:b, s:s}", "ok", 0, "why", *err ? err : "it refused to tell its state"));
+        json_object_set_new(all, process,
+                            json_pack("{s:b, s:s}", "ok", 0, "why", refused ? refused : err));
     json_decref(answer);
     return ok;
+}
+
+/* Does it answer? */
+static bool healthy(const struct question *q, const char *process, json_t *all)
+{
+    return asked(q, process, "state", all);
 }
 
 /* Is its supervisor there? */
@@ -207,17 +214,32 @@ static bool suite_ready(const struct question *q, json_t *all)
     return ok;
 }
 
-static void show_health(bool ok, json_t *all)
+static void show_all(bool ok, const char *otherwise, const char *each, json_t *all)
 {
     const char *name;
     json_t *v;
 
-    printf("%s\n", ok ? "ok" : "not ready");
+    printf("%s\n", ok ? "ok" : otherwise);
     json_object_foreach(all, name, v)
     {
         const char *why = json_string_value(json_object_get(v, "why"));
-        printf("  %-12s %s%s\n", name, why ? "down: " : "ok", why ? why : "");
+        printf("  %-12s %s%s%s\n", name, why ? each : "ok", why ? ": " : "", why ? why : "");
     }
+}
+
+/* Print what came of it and release it; the exit status. */
+static int tell_all(const struct question *q, bool ok, const char *otherwise, const char *each,
+                    json_t *all)
+{
+    if (q->json) {
+        json_t *answer = json_pack("{s:b, s:O}", "ok", ok, "processes", all);
+        print_json(answer);
+        json_decref(answer);
+    } else {
+        show_all(ok, otherwise, each, all);
+    }
+    json_decref(all);
+    return fflush(stdout) == 0 && ok ? EXIT_OK : EXIT_FAILED;
 }
 
 int cmd_health(int argc, char **argv)
@@ -237,13 +259,31 @@ int cmd_health(int argc, char **argv)
     bool ok = q.socket ? healthy(&q, "process", all)
               : q.live ? suite_live(&q, all)
                        : suite_ready(&q, all);
-    if (q.json) {
-        json_t *answer = json_pack("{s:b, s:O}", "ok", ok, "processes", all);
-        print_json(answer);
-        json_decref(answer);
-    } else {
-        show_health(ok, all);
-    }
-    json_decref(all);
-    return fflush(stdout) == 0 && ok ? EXIT_OK : EXIT_FAILED;
+    return tell_all(&q, ok, "not ready", "down", all);
 }
+
+/* ---- what an operator has processes do ------------------------------------------------------ */
+
+/* With --state DIR, of the processes of the suite those that the verb is for. */
+static int order(enum argument kind, size_t n_processes, int argc, char **argv)
+{
+    struct question q = {0};
+    char request[64];
+    bool ok = true;
+
+    int status = parse(&q, kind, NULL, 0, argc, argv);
+    if (status != EXIT_OK)
+        return status;
+    if (snprintf(request, sizeof request, "%s %s", argv[0], q.argument) >= (int)sizeof request)
+        return usage_error("%s: %s is too long", argv[0], q.argument);
+    json_t *all = json_object();
+    for (size_t i = 0; i < (q.socket ? 1 : n_processes); i++)
+        ok = asked(&q, q.socket ? "process" : processes[i], request, all) && ok;
+    return tell_all(&q, ok, "failed", "no", all);
+}
+
+int cmd_reload(int argc, char **argv) { return order(NO_ARGUMENT, PROCESSES, argc, argv); }
+int cmd_loglevel(int argc, char **argv) { return order(LEVEL, PROCESSES, argc, argv); }
+
+/* The coordinator alone, which is the first of them: when it has drained, `up` has the others do it too. */
+int cmd_drain(int argc, char **argv) { return order(NO_ARGUMENT, 1, argc, argv); }

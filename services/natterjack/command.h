@@ -36,6 +36,9 @@ int cmd_relays(int argc, char **argv);
 int cmd_stats(int argc, char **argv);
 int cmd_state(int argc, char **argv);
 int cmd_health(int argc, char **argv);
+int cmd_reload(int argc, char **argv);
+int cmd_drain(int argc, char **argv);
+int cmd_loglevel(int argc, char **argv);
 
 /*
  * What the flag "-o" (a PARAM_TEXT named "o", "text" by default) asks for: true for json, false for

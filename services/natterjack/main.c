@@ -30,6 +30,9 @@ static const struct {
     {"stats",       cmd_stats,       "                                    counters of every outcome"},
     {"state",       cmd_state,       "PROCESS                             what coordinator, classifier, prober or relay holds"},
     {"health",      cmd_health,      "[--live|--ready]                    exit status 0 when the suite is well, else 1"},
+    {"reload",      cmd_reload,      "                                    have the processes read the configuration again"},
+    {"drain",       cmd_drain,       "                                    take no new sessions, and end when all are settled"},
+    {"loglevel",    cmd_loglevel,    "debug|info|warn                     what is logged, until the next reload"},
 };
 /* clang-format on */
 

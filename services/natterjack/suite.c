@@ -1,7 +1,7 @@
 /* suite.c - see suite.h. */
 #include "services/natterjack/suite.h"
+#include "lib/config.h"
 #include "lib/log.h"
-#include "lib/params.h"
 #include "lib/udp.h"
 #include "services/natterjack/command.h"
 #include "services/natterjack/keyring.h"
@@ -9,15 +9,17 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
-/* ---- flags ---------------------------------------------------------------------------------- */
+/* ---- addresses and ports -------------------------------------------------------------------- */
 
 static bool usable_ip(const char *text, struct addr *out)
 {
@@ -60,33 +62,6 @@ static int check_ports(const struct suite *s)
             return usage_error("%u is not a port", port);
     }
     return EXIT_OK;
-}
-
-int suite_parse(struct suite *s, const char *usage, int *argc, char **argv)
-{
-    const struct param flags[] = {
-        {"state",           PARAM_TEXT, &s->dir,             "DIR        where keys, store and sockets live", true },
-        {"public-ip",       PARAM_TEXT, &s->public_ip,       "A[,B]  addresses (127.0.0.1)",                  false},
-        {"prober-port",     PARAM_U32,  &s->prober_port,     "PORT   udp (3478)",                             false},
-        {"prober-alt-port", PARAM_U32,  &s->prober_alt_port, "PORT   udp (3479)",                             false},
-        {"relay-port",      PARAM_U32,  &s->relay_port,      "PORT   udp (3480)",                             false},
-        {"front-port",      PARAM_U32,  &s->front_port,      "PORT   tcp (7440)",                             false},
-        {"enrol-port",      PARAM_U32,  &s->enrol_port,      "PORT   tcp (7442)",                             false},
-    };
-
-    *s = (struct suite){.public_ip = "127.0.0.1",
-                        .prober_port = 3478,
-                        .prober_alt_port = 3479,
-                        .relay_port = 3480,
-                        .front_port = 7440,
-                        .enrol_port = 7442};
-    *argc = params_parse(usage, flags, sizeof flags / sizeof *flags, *argc, argv);
-    if (!*s->dir || strlen(s->dir) > STATE_DIR_MAX)
-        return usage_error("--state: %s is too long: sockets in it need names under 108 bytes, so "
-                           "the directory's own must have 1 to %d",
-                           s->dir, STATE_DIR_MAX);
-    int status = parse_public_ip(s);
-    return status == EXIT_OK ? check_ports(s) : status;
 }
 
 /* ---- directory and keys --------------------------------------------------------------------- */
@@ -212,20 +187,73 @@ static void add_flags(struct child *c, const char *const (*pairs)[2])
     }
 }
 
+static const char *flag_text(const struct param *p)
+{
+    if (p->kind == PARAM_TEXT)
+        return *(const char *const *)p->value;
+    assert(p->kind == PARAM_SECONDS); /* `common` has no other kinds */
+    int64_t us = *(const int64_t *)p->value;
+    return text("%" PRId64 ".%06d", us / 1000000, (int)(us % 1000000));
+}
+
+/* What was said to us in flags is said on; file and environment are read by the child as well. */
+static void add_common(struct child *c)
+{
+    const struct config_group *common = config_common();
+
+    if (config_path())
+        add_flags(c, (const char *const[][2]){
+                         {"config", config_path()},
+                         {NULL,     NULL         }
+        });
+    for (size_t i = 0; i < common->n; i++) {
+        const struct param *p = &common->table[i];
+        if (config_source(p->value) == CONFIG_FROM_FLAG)
+            add_flags(c, (const char *const[][2]){
+                             {p->name, flag_text(p)},
+                             {NULL,    NULL        }
+            });
+    }
+}
+
+static void plan_program(struct child *c, const char *name)
+{
+    c->name = name;
+    c->path = text("%s/natterjack-%s", program_dir(), name);
+    c->argv[0] = text("natterjack-%s", name);
+    add_common(c);
+}
+
 static void plan_child(struct child *c, const struct suite *s, const char *name,
                        const char *const (*pairs)[2])
 {
-    const char *const common[][2] = {
+    const char *const own[][2] = {
         {"bus",   text("%s/bus", s->dir)},
         {"admin",       text("%s/admin/%s",              s->dir, name)},
         {NULL, NULL}
     };
 
-    c->name = name;
-    c->path = text("%s/natterjack-%s", program_dir(), name);
-    c->argv[0] = text("natterjack-%s", name);
-    add_flags(c, common);
+    plan_program(c, name);
+    add_flags(c, own);
     add_flags(c, pairs);
+}
+
+static int programs_there(const struct child c[static SUITE_PROCESSES])
+{
+    for (size_t i = 0; i < SUITE_PROCESSES; i++)
+        if (access(c[i].path, X_OK) != 0)
+            return failure("%s: %s", c[i].path, strerror(errno));
+    return EXIT_OK;
+}
+
+static int plan_bare(struct child c[static SUITE_PROCESSES])
+{
+    static const char *const names[SUITE_PROCESSES] = {"coordinator", "classifier", "prober",
+                                                       "relay"};
+
+    for (size_t i = 0; i < SUITE_PROCESSES; i++)
+        plan_program(&c[i], names[i]);
+    return programs_there(c);
 }
 
 int suite_plan(const struct suite *s, struct child c[static SUITE_PROCESSES])
@@ -264,8 +292,120 @@ int suite_plan(const struct suite *s, struct child c[static SUITE_PROCESSES])
     plan_child(&c[1], s, "classifier", classifier);
     plan_child(&c[2], s, "prober", prober);
     plan_child(&c[3], s, "relay", relay);
-    for (size_t i = 0; i < SUITE_PROCESSES; i++)
-        if (access(c[i].path, X_OK) != 0)
-            return failure("%s: %s", c[i].path, strerror(errno));
-    return EXIT_OK;
+    c[0].drains = c[3].drains = true; /* in this order: sessions that are being made still bind */
+    return programs_there(c);
+}
+
+/* ---- parameters ----------------------------------------------------------------------------- */
+
+/* What the parameters hold; those of other sections are the processes' own, which are told the same. */
+static struct {
+    const char *dir, *public_ip;
+    uint32_t prober_port, prober_alt_port, relay_port, front_port, enrol_port;
+} flags = {
+    .public_ip = "127.0.0.1",
+    .prober_port = 3478,
+    .prober_alt_port = 3479,
+    .relay_port = 3480,
+    .front_port = 7440,
+    .enrol_port = 7442,
+};
+
+/* clang-format off */
+static const struct param suite_table[] = {
+    {"state",     PARAM_TEXT, &flags.dir,       "DIR  where keys, store and sockets live", PARAM_REQUIRED},
+    {"public-ip", PARAM_TEXT, &flags.public_ip, "A[,B]  addresses (127.0.0.1)", 0},
+};
+static const struct param prober_table[] = {
+    {"port",     PARAM_U32, &flags.prober_port,     "PORT  udp (3478)", 0},
+    {"alt-port", PARAM_U32, &flags.prober_alt_port, "PORT  udp (3479)", 0},
+};
+static const struct param relay_table[] = {
+    {"port", PARAM_U32, &flags.relay_port, "PORT  udp (3480)", 0},
+};
+static const struct param coordinator_table[] = {
+    {"front-port", PARAM_U32, &flags.front_port, "PORT  tcp (7440)", 0},
+    {"enrol-port", PARAM_U32, &flags.enrol_port, "PORT  tcp (7442)", 0},
+};
+static const struct config_group groups[] = {
+    {"suite",       "",        suite_table,       2, false},
+    {"prober",      "prober-", prober_table,      2, true},
+    {"relay",       "relay-",  relay_table,       1, true},
+    {"coordinator", "",        coordinator_table, 2, true},
+};
+/* clang-format on */
+
+static int check_flags(struct suite *s)
+{
+    *s =
+        (struct suite){flags.dir,        flags.public_ip,  flags.prober_port, flags.prober_alt_port,
+                       flags.relay_port, flags.front_port, flags.enrol_port,  .join = ""};
+    if (!*s->dir || strlen(s->dir) > STATE_DIR_MAX)
+        return usage_error("--state: %s is too long: sockets in it need names under 108 bytes, so "
+                           "the directory's own must have 1 to %d",
+                           s->dir, STATE_DIR_MAX);
+    int status = parse_public_ip(s);
+    return status == EXIT_OK ? check_ports(s) : status;
+}
+
+/* Run one of the processes with one flag more; its exit status. */
+static int run_with(const struct child *c, const char *flag)
+{
+    const char *argv[CHILD_ARGS_MAX + 2];
+    size_t n = 0;
+    int status;
+
+    for (; c->argv[n]; n++)
+        argv[n] = c->argv[n];
+    argv[n++] = flag;
+    argv[n] = NULL;
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0) {
+        execv(c->path, (char *const *)(uintptr_t)argv); /* it writes to none */
+        _exit(EXIT_FAILED);
+    }
+    if (pid < 0 || waitpid(pid, &status, 0) != pid)
+        return failure("%s: %s", c->name, strerror(errno));
+    return WIFEXITED(status) ? WEXITSTATUS(status) : EXIT_FAILED;
+}
+
+/* Print the whole file: common and suite, and what each process would have, with our flags if we know them. */
+static int print_all(struct suite *s)
+{
+    struct child all[SUITE_PROCESSES] = {0};
+    int status = flags.dir ? check_flags(s) : EXIT_OK;
+
+    if (status == EXIT_OK)
+        status = flags.dir ? suite_plan(s, all) : plan_bare(all);
+    if (status != EXIT_OK)
+        return status;
+    puts("# The parameters of natterjack; docs/configuration.md says how they are read.");
+    config_print(stdout);
+    for (size_t i = 0; i < SUITE_PROCESSES && status == EXIT_OK; i++) {
+        putchar('\n');
+        status = run_with(&all[i], "--print-own-config");
+    }
+    return fflush(stdout) == 0 ? status : EXIT_FAILED;
+}
+
+static int check_all(struct suite *s)
+{
+    struct child all[SUITE_PROCESSES] = {0};
+    int status = suite_plan(s, all), worst = status;
+
+    for (size_t i = 0; i < SUITE_PROCESSES && status == EXIT_OK; i++)
+        worst = run_with(&all[i], "--check") == EXIT_OK ? worst : EXIT_USAGE;
+    return worst;
+}
+
+int suite_parse(struct suite *s, const char *usage, int *argc, char **argv)
+{
+    *argc = config_load(usage, groups, sizeof groups / sizeof *groups, *argc, argv);
+    if (config_task() == CONFIG_PRINT)
+        exit(print_all(s));
+    int status = check_flags(s);
+    if (status == EXIT_OK && config_task() == CONFIG_CHECK)
+        exit(check_all(s));
+    return status;
 }

@@ -18,8 +18,9 @@ struct suite {
 };
 
 /*
- * Read the flags that describe a suite.  EXIT_OK, with what is no flag left in argv[1..*argc - 1]; else
- * what to exit with, after a sentence on stderr.
+ * Read the parameters that describe a suite (lib/config.h), its own and those that it has to know of its
+ * processes.  EXIT_OK, with what is no flag left in argv[1..*argc - 1]; else what to exit with, after a
+ * sentence on stderr.  --check and --print-config speak for all processes, and end here.
  */
 int suite_parse(struct suite *s, const char *usage, int *argc, char **argv);
 

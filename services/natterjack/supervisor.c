@@ -1,5 +1,6 @@
 /* supervisor.c - see supervisor.h. */
 #include "services/natterjack/supervisor.h"
+#include "lib/config.h"
 #include "lib/log.h"
 #include "lib/service.h"
 #include "services/natterjack/command.h"
@@ -26,7 +27,7 @@ struct supervisor {
     bool (*on_ready)(void *arg);
     void *arg;
     bool announced; /* all were ready once, and on_ready was called */
-    bool stop;
+    bool stop, draining;
     int status;
 };
 
@@ -121,6 +122,35 @@ static void fail(struct supervisor *s)
     s->status = EXIT_FAILED;
 }
 
+/* Was this the end of its draining?  If nobody had told the others to, they are told now. */
+static bool on_drained(struct supervisor *s, struct child *c, int status)
+{
+    bool asked = WIFEXITED(status) && WEXITSTATUS(status) == SERVICE_DRAINED;
+
+    if (s->stop || (!asked && !c->told_to_drain))
+        return false;
+    log_info("event=child_drained child=%s in_order=%s", c->name, asked ? "yes" : "no");
+    c->drained = true;
+    s->draining = true;
+    return true;
+}
+
+/* Tell the next child to drain; when all that can have, it is time to stop. */
+static void drain_on(struct supervisor *s)
+{
+    for (size_t i = 0; i < s->n; i++) {
+        struct child *c = &s->children[i];
+        if (!c->drains || c->drained)
+            continue;
+        if (!c->told_to_drain && c->pid > 0) {
+            log_info("event=draining child=%s", c->name);
+            c->told_to_drain = kill(c->pid, SIGUSR1) == 0;
+        }
+        return;
+    }
+    s->stop = true;
+}
+
 static void on_death(struct supervisor *s, struct child *c, int status)
 {
     int64_t now = service_now_us();
@@ -130,6 +160,8 @@ static void on_death(struct supervisor *s, struct child *c, int status)
     c->pid = 0;
     forget_ready_fd(c);
     schedule(c, now);
+    if (on_drained(s, c, status))
+        return;
     if (WIFSIGNALED(status))
         log_warn("event=child_died child=%s pid=%d signal=%d why=\"%s\" next=%s", c->name, pid,
                  WTERMSIG(status), strsignal(WTERMSIG(status)), next);
@@ -154,13 +186,28 @@ static void reap(struct supervisor *s)
                 on_death(s, &s->children[i], status);
 }
 
+/* A child that is not ready yet reads the new configuration anyway, or would die of the signal. */
+static void reload(struct supervisor *s)
+{
+    char err[CONFIG_ERROR_MAX];
+
+    config_reload(err); /* it says in the log what came of it, and each child does for itself */
+    for (size_t i = 0; i < s->n; i++)
+        if (s->children[i].pid > 0 && s->children[i].ready)
+            kill(s->children[i].pid, SIGHUP);
+}
+
 static void on_signal(struct supervisor *s)
 {
     struct signalfd_siginfo info;
 
     while (read(s->signal_fd, &info, sizeof info) == sizeof info)
-        if (info.ssi_signo != SIGCHLD)
-            s->stop = true;
+        switch (info.ssi_signo) {
+        case SIGCHLD: break;
+        case SIGHUP: reload(s); break;
+        case SIGUSR1: s->draining = true; break;
+        default: s->stop = true;
+        }
     reap(s);
 }
 
@@ -197,6 +244,8 @@ static int64_t on_time(struct supervisor *s, struct child *c)
 {
     int64_t now = service_now_us();
 
+    if (c->drained)
+        return NEVER;
     if (c->pid == 0 && c->restart_us <= now)
         start(c);
     if (c->pid == 0)
@@ -234,7 +283,7 @@ static void stop_children(struct supervisor *s)
 
 static int open_signals(void)
 {
-    static const int which[] = {SIGCHLD, SIGTERM, SIGINT, SIGHUP};
+    static const int which[] = {SIGCHLD, SIGTERM, SIGINT, SIGHUP, SIGUSR1};
     sigset_t set;
 
     sigemptyset(&set);
@@ -247,7 +296,8 @@ static int open_signals(void)
 
 int supervise(struct child *children, size_t n, bool (*on_ready)(void *arg), void *arg)
 {
-    struct supervisor s = {children, n, open_signals(), on_ready, arg, false, false, EXIT_OK};
+    struct supervisor s = {children, n,     open_signals(), on_ready, arg,
+                           false,    false, false,          EXIT_OK};
 
     assert(n <= CHILDREN_MAX);
     if (s.signal_fd < 0)
@@ -262,6 +312,8 @@ int supervise(struct child *children, size_t n, bool (*on_ready)(void *arg), voi
             next = due < next ? due : next;
             ready += children[i].ready;
         }
+        if (s.draining)
+            drain_on(&s);
         if (ready == n && !s.announced && !s.stop) {
             s.announced = true;
             if (!on_ready(arg))

@@ -2,8 +2,12 @@
  * supervisor.h - keep a few child processes running until told to stop.
  *
  * A child says that it is ready by a line on the descriptor in NATTERJACK_READY_FD.  One that dies is
- * started again: at once, and with a growing pause when it keeps dying young.  SIGTERM, SIGINT and
- * SIGHUP end all; and when the supervisor itself is killed, the kernel kills its children.
+ * started again: at once, and with a growing pause when it keeps dying young.  SIGTERM and SIGINT end all;
+ * and when the supervisor itself is killed, the kernel kills its children.
+ *
+ * SIGHUP reads the configuration again, and goes on to the children.  SIGUSR1, or a child that ends with
+ * SERVICE_DRAINED, drains: the children that can are told one after the other, each when the one before
+ * has ended, and then the rest is ended.
  */
 #ifndef SUPERVISOR_H
 #define SUPERVISOR_H
@@ -15,7 +19,7 @@
 
 enum {
     CHILDREN_MAX = 8,
-    CHILD_ARGS_MAX = 24,
+    CHILD_ARGS_MAX = 40,
     READY_LIMIT_MS = 10000, /* from a start until ready */
     START_TRIES = 3,        /* of each child, until all have been ready once */
     BACKOFF_MIN_MS = 100,   /* the second restart; doubled after each further early death */
@@ -28,10 +32,11 @@ struct child {
     const char *name;                     /* in the log */
     const char *path;                     /* the program */
     const char *argv[CHILD_ARGS_MAX + 1]; /* NULL at the end; borrowed, like all text here */
+    bool drains;                          /* it knows SIGUSR1, and has something to wait for */
     /* the rest is the supervisor's */
     pid_t pid; /* 0: not running */
     int ready_fd;
-    bool ready;
+    bool ready, told_to_drain, drained;
     unsigned tries;
     int64_t started_us, ready_us, restart_us, backoff_us;
 };

@@ -1,8 +1,8 @@
 /* main.c - the prober process: flags, key, sockets; then wait, step, emit. */
 #include "lib/admin.h"
+#include "lib/config.h"
 #include "lib/keys.h"
 #include "lib/log.h"
-#include "lib/params.h"
 #include "services/prober/prober.h"
 
 #include <errno.h>
@@ -28,9 +28,14 @@ static const struct param params[] = {
      "A[,B]  addresses to serve on; one that is not local is advertised, and the wildcard bound",           true },
     {"port",      PARAM_U32,  &flags.port,      "PORT  the first port (3478)",                              false},
     {"alt-port",  PARAM_U32,  &flags.alt_port,  "PORT  the second port (3479)",                             false},
-    {"key",       PARAM_TEXT, &flags.key,       "FILE  Ed25519 secret key, 128 hex digits",                 true },
+    {"key",       PARAM_TEXT, &flags.key,       "FILE  Ed25519 secret key, 128 hex digits",
+     PARAM_REQUIRED | PARAM_SECRET                                                                               },
     {"cert",      PARAM_TEXT, &flags.cert,      "FILE  the authority's certificate for it, 128 hex digits",
      true                                                                                                        },
+};
+
+static const struct config_group groups[] = {
+    {"prober", "", params, sizeof params / sizeof *params, false}
 };
 
 /* "A" or "A,B", of one family; returns how many. */
@@ -163,13 +168,15 @@ int main(int argc, char **argv)
     struct input in;
 
     log_init(service_name[SERVICE_prober]);
-    if (params_parse("natterjack-prober --bus DIR --public-ip A[,B] --key FILE --cert FILE", params,
-                     sizeof params / sizeof *params, argc, argv) != 1)
+    if (config_load("natterjack-prober --bus DIR --public-ip A[,B] --key FILE --cert FILE", groups,
+                    1, argc, argv) != 1)
         die("event=bad_arguments why=\"takes flags only\"");
     if (flags.port > UINT16_MAX || flags.alt_port > UINT16_MAX ||
         (flags.port == flags.alt_port && flags.port != 0))
         die("event=bad_flag flag=port why=\"two different ports below 65536\"");
     size_t n_ips = parse_public_ips(flags.public_ip, ips);
+    if (config_task() == CONFIG_CHECK)
+        return 0;
     load_keys(&conf);
     service_open(&sh.svc, SERVICE_prober, flags.bus);
     open_sockets(&sh.svc, ips, n_ips, &conf.info);
@@ -188,5 +195,5 @@ int main(int argc, char **argv)
         admin_close();
     service_close(&sh.svc);
     sodium_memzero(&sh.core, sizeof sh.core);
-    return 0;
+    return service_status(&sh.svc);
 }

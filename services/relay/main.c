@@ -1,8 +1,8 @@
 /* main.c - the relay process: read the keys, bind the port; then wait, step, emit. */
 #include "lib/admin.h"
+#include "lib/config.h"
 #include "lib/keys.h"
 #include "lib/log.h"
-#include "lib/params.h"
 #include "services/relay/plane_shell.h"
 
 #include <errno.h>
@@ -26,11 +26,15 @@ static const struct param table[] = {
     {"public-ip",       PARAM_TEXT, &flags.public_ip,       "A     where peers find this relay", true},
     {"port",            PARAM_U32,  &flags.port,            "N     UDP (3480); 0 is any", false},
     {"sessions",        PARAM_U32,  &flags.sessions,        "N     carried at once (10000)", false},
-    {"key",             PARAM_TEXT, &flags.key,             "FILE  own X25519 secret, hex", true},
+    {"key",             PARAM_TEXT, &flags.key,             "FILE  own X25519 secret, hex", PARAM_REQUIRED | PARAM_SECRET},
     {"cert",            PARAM_TEXT, &flags.cert,            "FILE  the authority's certificate for it, hex", true},
     {"coordinator-key", PARAM_TEXT, &flags.coordinator_key, "FILE  the coordinator's public key, hex", true},
 };
 /* clang-format on */
+
+static const struct config_group groups[] = {
+    {"relay", "", table, sizeof table / sizeof *table, false}
+};
 
 static void must_load(bool (*load)(const char *, void *, size_t), const char *path, void *to,
                       size_t n)
@@ -39,7 +43,7 @@ static void must_load(bool (*load)(const char *, void *, size_t), const char *pa
         die("event=no_key path=%s why=\"%s\"", path, strerror(errno));
 }
 
-static void read_conf(struct relay_conf *conf)
+static void check_flags(struct relay_conf *conf)
 {
     if (flags.port > UINT16_MAX)
         die("event=bad_flag name=port why=\"%u is not a port\"", flags.port);
@@ -47,11 +51,15 @@ static void read_conf(struct relay_conf *conf)
         die("event=bad_flag name=sessions why=\"from 1 to %d\"", RELAY_SESSIONS_MAX);
     if (!addr_parse_ip(flags.public_ip, (uint16_t)flags.port, &conf->public_addr))
         die("event=bad_flag name=public-ip why=\"%s is not an address\"", flags.public_ip);
+    conf->sessions_max = flags.sessions;
+}
+
+static void load_keys(struct relay_conf *conf)
+{
     must_load(key_load, flags.key, conf->secret, sizeof conf->secret);
     must_load(key_load_public, flags.cert, conf->cert, sizeof conf->cert);
     must_load(key_load_public, flags.coordinator_key, conf->coordinators[0], 32);
     conf->n_coordinators = 1;
-    conf->sessions_max = flags.sessions;
 }
 
 /* An address that is not this host's, as behind a 1:1 NAT, is advertised and the wildcard bound. */
@@ -88,6 +96,9 @@ static json_t *answer(void *arg, const char *verb, const char *argument)
                      admin_counters(&svc));
 }
 
+static void drain(void) { relay_drain(&core); }
+static bool is_drained(void) { return core.by_sid.n == 0; }
+
 int main(int argc, char **argv)
 {
     struct relay_conf conf = {0};
@@ -95,11 +106,14 @@ int main(int argc, char **argv)
     uint8_t key[32];
 
     log_init("relay");
-    if (params_parse("natterjack-relay --bus DIR --public-ip A --key FILE --cert FILE"
-                     " --coordinator-key FILE",
-                     table, sizeof table / sizeof table[0], argc, argv) != 1)
+    if (config_load("natterjack-relay --bus DIR --public-ip A --key FILE --cert FILE"
+                    " --coordinator-key FILE",
+                    groups, 1, argc, argv) != 1)
         die("event=bad_flag why=\"an argument without a flag\"");
-    read_conf(&conf);
+    check_flags(&conf);
+    if (config_task() == CONFIG_CHECK)
+        return 0;
+    load_keys(&conf);
     service_open(&svc, SERVICE_relay, flags.bus);
     uint8_t sock = bind_port(&conf);
     void *memory = malloc(relay_bytes(&conf)), *buffers = malloc(plane_bytes());
@@ -113,6 +127,8 @@ int main(int argc, char **argv)
     plane_open(&plane, &svc, sock, &core, &out, buffers);
     if (flags.admin)
         admin_open(&svc, flags.admin, answer, &core);
+    svc.drain = drain;
+    svc.is_drained = is_drained;
     service_ready(&svc);
     while (service_wait(&svc, relay_deadline(&core), &in)) {
         relay_step(&core, &in, &out);
@@ -121,5 +137,5 @@ int main(int argc, char **argv)
     admin_close();
     service_close(&svc);
     free(memory), free(buffers);
-    return 0;
+    return service_status(&svc);
 }
