@@ -124,9 +124,14 @@ Test(executor_path, takes_each_datagram_once)
 Test(executor_path, under_the_relay_policy_takes_no_data_from_elsewhere)
 {
     start(1, TECHNIQUE_RELAYED, POLICY_RELAY);
+    executor_bed_punch(&order, PACKET_PUNCH, 1, 0, PUNCH_CONFIRMED, packet);
+    executor_bed_datagram(250, &executor_bed_relay, packet, sizeof packet);
+    cr_assert(ATTEMPT.opened);
     executor_bed_forget();
-    from_peer(250, &executor_bed_peer_addr, DATA_PING, 1);
+    from_peer(260, &executor_bed_peer_addr, DATA_APP, 1);
     executor_bed_expect("");
+    from_peer(270, &executor_bed_relay, DATA_APP, 2);
+    executor_bed_expect("[  270] app: data\n");
 }
 
 Test(executor_path, falls_back_to_the_relay_when_the_direct_path_goes_silent_and_says_so)
