@@ -887,14 +887,32 @@ Test(coordinator, adds_up_what_relays_carried)
     ordered();
     struct msg m = {.type = MSG_relay_usage};
     m.relay_usage.session = b->last;
-    coordinator_bed_from_suite(b, SERVICE_relay, &m); /* nothing flowed yet */
-    cr_assert_eq(b->core.n.relay_fallbacks, 0);
     m.relay_usage.packets = 2;
     m.relay_usage.bytes = 200;
     coordinator_bed_from_suite(b, SERVICE_relay, &m);
     coordinator_bed_from_suite(b, SERVICE_relay, &m);
-    cr_assert_eq(b->core.n.relay_fallbacks, 1);
     cr_assert(session()->relay_packets == 4 && session()->relay_bytes == 400);
+}
+
+Test(coordinator, counts_a_fallback_once_and_only_where_the_relay_is_the_path)
+{
+    struct msg m = {.type = MSG_relay_usage};
+
+    ordered();
+    m.relay_usage.session = b->last;
+    m.relay_usage.packets = 2;
+    for (unsigned i = 0; i < 2; i++) {
+        struct msg r =
+            coordinator_bed_result(b, PATH_DIRECT, TECHNIQUE_SYNCHRONOUS, "direct-synchronous");
+        coordinator_bed_from_peer(b, i, &r);
+    }
+    coordinator_bed_from_suite(b, SERVICE_relay, &m); /* punches of the two */
+    cr_assert_eq(b->core.n.relay_fallbacks, 0);
+    struct msg r = coordinator_bed_result(b, PATH_RELAYED, TECHNIQUE_NONE, "punch-unanswered");
+    coordinator_bed_from_peer(b, 1, &r);
+    coordinator_bed_from_suite(b, SERVICE_relay, &m);
+    coordinator_bed_from_suite(b, SERVICE_relay, &m);
+    cr_assert_eq(b->core.n.relay_fallbacks, 1);
 }
 
 Test(coordinator, ignores_answers_that_it_did_not_ask_for)

@@ -171,6 +171,7 @@ struct coordinator_session {
     struct peer_id relay_key;
     uint32_t order_ms; /* deadline_ms of the order */
     uint64_t relay_packets, relay_bytes;
+    bool fell_back;     /* counted in relay_fallbacks */
     uint32_t n_changes; /* all that happened; the ring keeps the last */
     struct coordinator_change changes[COORD_HISTORY];
     uint32_t older, newer; /* closed sessions, in order */

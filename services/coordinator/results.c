@@ -189,8 +189,13 @@ void coordinator_on_relay_usage(struct coordinator *c, const struct msg_relay_us
     c->n.relay_bytes += m->bytes;
     if (!s)
         return;
-    if (s->relay_packets == 0 && m->packets > 0)
+    /* Punches and consent take the relay beside a direct path as well: they are no fallback. */
+    bool relayed = (s->side[0].reported && s->side[0].path == PATH_RELAYED) ||
+                   (s->side[1].reported && s->side[1].path == PATH_RELAYED);
+    if (relayed && !s->fell_back && m->packets > 0) {
+        s->fell_back = true;
         c->n.relay_fallbacks++;
+    }
     s->relay_packets += m->packets;
     s->relay_bytes += m->bytes;
 }
