@@ -476,6 +476,47 @@ Test(prober, never_answers_garbage_with_more_than_its_bound)
     cr_assert_gt(answered, 10000);
 }
 
+/* ---- gateways ---------------------------------------------------------------------------------- */
+
+static bool suspected_after(unsigned requests, struct addr src)
+{
+    struct stun m = request();
+
+    for (unsigned i = 0; i < requests; i++) {
+        client = src;
+        client.port = (uint16_t)(src.port + i);
+        ask(0, &m);
+    }
+    return gateway_suspected(&core.gateway);
+}
+
+Test(prober, suspects_a_gateway_when_all_requests_come_from_one_private_address)
+{
+    struct addr bridge = addr_v4(172, 17, 0, 1, 40000);
+
+    cr_assert_not(suspected_after(GATEWAY_REQUESTS - 1, bridge));
+    feed(0, "garbage", 7);
+    cr_assert_not(gateway_suspected(&core.gateway), "garbage is no client");
+    cr_assert(suspected_after(1, bridge));
+    cr_assert(addr_ip_eq(&core.gateway.ip, &bridge));
+    cr_assert(suspected_after(GATEWAY_REQUESTS, bridge));
+    cr_assert_not(suspected_after(1, addr_v4(203, 0, 113, 9, 4000)), "a client is seen as it is");
+    cr_assert_not(suspected_after(2 * GATEWAY_REQUESTS, bridge), "so that one is a client as well");
+}
+
+Test(prober, suspects_no_gateway_where_clients_are_told_apart_or_private_like_itself)
+{
+    cr_assert_not(suspected_after(GATEWAY_REQUESTS, addr_v4(172, 32, 0, 1, 1)), "public");
+    use_addresses(4);
+    suspected_after(1, addr_v4(10, 0, 0, 1, 1));
+    cr_assert_not(suspected_after(GATEWAY_REQUESTS, addr_v4(10, 0, 0, 2, 1)), "two");
+    use_addresses(4);
+    conf.info.addrs[0] = addr_v4(192, 168, 1, 1, 3478);
+    prober_init(&core, &conf, (const uint8_t[32]){7});
+    cr_assert_not(suspected_after(GATEWAY_REQUESTS, addr_v4(192, 168, 1, 2, 1)),
+                  "a private network");
+}
+
 Test(prober, says_hello_every_second_to_both)
 {
     struct input in = {.kind = IN_TICK};

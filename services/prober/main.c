@@ -142,6 +142,22 @@ static json_t *counters(const struct prober_counters *n)
     return o;
 }
 
+/* What is seen through a gateway is worthless: the operator has to know, and once is enough. */
+static void warn_of_gateway(const struct gateway *g)
+{
+    static bool told;
+    char text[ADDR_TEXT_MAX];
+
+    if (told || !gateway_suspected(g))
+        return;
+    told = true;
+    log_warn(
+        "event=behind_gateway addr=%s requests=%u why=\"all so far came from this private "
+        "address\" what=\"if it is a gateway's, no peer learns its own address: give the prober "
+        "the host's network, not a container's bridge\"",
+        addr_format(&g->ip, text, sizeof text), g->requests);
+}
+
 static json_t *on_verb(void *arg, const char *verb, const char *argument)
 {
     const struct shell *sh = arg;
@@ -154,8 +170,11 @@ static json_t *on_verb(void *arg, const char *verb, const char *argument)
     json_t *addrs = json_array();
     for (size_t i = 0; i < info->n_addrs; i++)
         json_array_append_new(addrs, json_string(addr_format(&info->addrs[i], text, sizeof text)));
-    return json_pack("{s:s, s:o, s:o, s:o}", "service", "prober", "addresses", addrs, "counters",
-                     counters(&sh->core.n), "shell", admin_counters(&sh->svc));
+    const struct gateway *g = &sh->core.gateway;
+    return json_pack("{s:s, s:o, s:s?, s:o, s:o}", "service", "prober", "addresses", addrs,
+                     "behind_gateway",
+                     gateway_suspected(g) ? addr_format(&g->ip, text, sizeof text) : NULL,
+                     "counters", counters(&sh->core.n), "shell", admin_counters(&sh->svc));
 }
 
 int main(int argc, char **argv)
@@ -189,6 +208,7 @@ int main(int argc, char **argv)
     service_ready(&sh.svc);
     while (service_wait(&sh.svc, prober_deadline(&sh.core), &in)) {
         prober_step(&sh.core, &in, &out);
+        warn_of_gateway(&sh.core.gateway);
         service_emit(&sh.svc, &out);
     }
     if (flags.admin)

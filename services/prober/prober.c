@@ -178,6 +178,19 @@ static void on_token_request(struct prober *p, const struct request *r, struct o
 
 /* ---- step ---------------------------------------------------------------------------------------- */
 
+static void on_request(struct prober *p, const struct request *r, struct outputs *out)
+{
+    gateway_note(&p->gateway, &r->src);
+    if (r->m.unknown != 0)
+        on_unknown(p, r, out);
+    else if (r->m.change != 0)
+        on_change(p, r, out);
+    else if (r->m.has_peer)
+        on_token_request(p, r, out);
+    else
+        on_binding(p, r, out);
+}
+
 static void on_datagram(struct prober *p, const struct input *in, struct outputs *out)
 {
     struct request r = {
@@ -190,14 +203,8 @@ static void on_datagram(struct prober *p, const struct input *in, struct outputs
         p->n.malformed++;
     else if (r.m.type != STUN_BINDING_REQUEST)
         p->n.not_request++;
-    else if (r.m.unknown != 0)
-        on_unknown(p, &r, out);
-    else if (r.m.change != 0)
-        on_change(p, &r, out);
-    else if (r.m.has_peer)
-        on_token_request(p, &r, out);
     else
-        on_binding(p, &r, out);
+        on_request(p, &r, out);
 }
 
 static void rotate(struct prober *p)
@@ -239,6 +246,7 @@ void prober_init(struct prober *p, const struct prober_conf *conf, const uint8_t
     rng_bytes(&p->rng, secret, sizeof secret);
     budget_init(&p->discovery, DISCOVERY_BUDGET, BUDGET_WINDOW_US, secret);
     budget_init(&p->signing, SIGNING_BUDGET, BUDGET_WINDOW_US, secret);
+    gateway_init(&p->gateway, &conf->info.addrs[0]);
     sodium_memzero(secret, sizeof secret);
 }
 

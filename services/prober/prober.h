@@ -29,6 +29,7 @@
 #include "lib/rng.h"
 #include "lib/stun.h"
 #include "services/prober/budget.h"
+#include "services/prober/gateway.h"
 
 enum {
     PLAIN_TENTHS = 16,
@@ -60,6 +61,7 @@ struct prober {
     uint64_t epoch; /* of the newest secret; secrets[epoch & 1] */
     uint8_t secrets[2][32];
     struct budget discovery, signing;
+    struct gateway gateway; /* for the shell, who warns */
     struct prober_counters {
 #define X(name) uint64_t name;
         PROBER_COUNTERS(X)
