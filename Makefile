@@ -4,6 +4,7 @@
 #   make MODE=debug test the tests in debug; MODE=asan under AddressSanitizer and UBSan; MODE=cov for coverage
 #   make check           format-check, lint, purity, docs-check; tests in debug and asan
 #   make natlab-check    the pairs of NATs in the laboratory, 20 runs each (root; minutes)
+#   make test-compose    docker-compose.yml with a Docker engine of its own (root; minutes)
 #   make fresh           ./run demo and ./run test in a clean minimal root file system (root; long)
 #   make clean
 #
@@ -125,10 +126,12 @@ check: format-check lint docs-check purity
 
 fresh:
 	deploy/fresh.sh
+test-compose:
+	deploy/test-compose.sh
 
 clean:
 	rm -rf $(BUILD)
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
-.PHONY: all test natlab-check docs docs-check format format-check lint purity check fresh clean
+.PHONY: all test natlab-check docs docs-check format format-check lint purity check fresh test-compose clean
 .SECONDARY:

@@ -7,12 +7,11 @@
 set -eu
 
 [ "$(id -u)" -eq 0 ] || { echo "fresh.sh: needs root" >&2; exit 1; }
-for tool in debootstrap git unshare; do
+for tool in git unshare; do
     command -v $tool >/dev/null || { echo "fresh.sh: needs $tool" >&2; exit 1; }
 done
 
 cd "$(dirname "$(readlink -f "$0")")/.."
-suite=bookworm
 top=$(mktemp -d "${TMPDIR:-/var/tmp}/natterjack-fresh.XXXXXX")
 root=$top/root
 child=
@@ -25,23 +24,7 @@ trap clean_up EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-# "URI SUITE" of each part of Debian that this host's apt reads.
-sources() {
-    # shellcheck disable=SC2016 # apt expands it
-    apt-get indextargets --format '$(REPO_URI) $(RELEASE)' 'Created-By: Packages' 'Origin: Debian' |
-        grep " $suite" | sort -u
-}
-mirror=$(sources | awk -v s="$suite" '$2 == s { print $1; exit }')
-echo "fresh.sh: $suite from ${mirror:=http://deb.debian.org/debian} into $root"
-debootstrap --variant=minbase "$suite" "$root" "$mirror" >"$top/debootstrap.log" 2>&1 ||
-    { tail -20 "$top/debootstrap.log" >&2; exit 1; }
-
-# How this host reaches its mirror: proxies and checks of dates.
-apt-config dump | grep -E '^Acquire::(https?|Check-|Retries|ForceIPv)' >"$root/etc/apt/apt.conf.d/90host" || true
-sources | awk '{ print "deb", $1, $2, "main" }' >"$top/sources.list"
-[ ! -s "$top/sources.list" ] || cp "$top/sources.list" "$root/etc/apt/sources.list"
-[ ! -e /etc/resolv.conf ] || cp -L /etc/resolv.conf "$root/etc/resolv.conf"
-[ ! -e /etc/hosts ] || cp -L /etc/hosts "$root/etc/hosts"
+deploy/debian-root.sh "$root"
 mkdir "$root/natterjack"
 git archive HEAD | tar -x -C "$root/natterjack"
 
