@@ -156,7 +156,7 @@ with_compose() {
     for service in $all; do
         looks_contained "$service"
     done
-    join=$(join_string)
+    join=$(join_string || true)
     [ "$join" ] || fail "no join string"
     listen bob
     listen mallory
@@ -194,7 +194,7 @@ with_compose() {
 lab() {
     natlab exec pub "$self" engine "$top" &
     wait_for 30 engine_is_up
-    export NATTERJACK_PUBLIC_IP=203.0.113.10,203.0.113.11
+    export NATTERJACK_SUITE_PUBLIC_IP=203.0.113.10,203.0.113.11
     if docker compose version >/dev/null 2>&1; then
         compose="docker compose"
         with_compose
