@@ -37,7 +37,14 @@ enum input_kind {
     IN_APP       /* executor: the local application wants something */
 };
 
-enum store_op { STORE_PUT, STORE_GET_PEER, STORE_GET_NAME, STORE_PUT_ENROLLED };
+enum store_op {
+    STORE_PUT,
+    STORE_GET_PEER,
+    STORE_GET_NAME,
+    STORE_PUT_ENROLLED,
+    STORE_PUT_CONTACT, /* record.peer and other have a session */
+    STORE_GET_CONTACT  /* have they had one? */
+};
 enum store_status { STORE_OK, STORE_NOT_FOUND, STORE_STALE, STORE_NAME_TAKEN, STORE_AWAY };
 
 /* A directory record: who a peer is and where it is attached.  A later fence wins. */
@@ -51,7 +58,7 @@ struct dir_record {
 };
 
 /* What the application (the command) asks of an executor, and what it is told. */
-enum app_op { APP_CONNECT, APP_SEND, APP_CLOSE, APP_CANCEL };
+enum app_op { APP_CONNECT, APP_SEND, APP_CLOSE, APP_CANCEL, APP_ANSWER };
 enum app_event {
     APP_ENROLLED, /* the key is admitted: connect to the front */
     APP_ATTACHED, /* in the directory, and the probers are known */
@@ -61,7 +68,8 @@ enum app_event {
     APP_SETTLED,  /* the attempt has its outcome */
     APP_PATH,     /* data flows over another path than before */
     APP_DATA,     /* a datagram from the peer */
-    APP_CLOSED    /* the path is gone; its number may be used again */
+    APP_CLOSED,   /* the path is gone; its number may be used again */
+    APP_INVITED   /* is this call to be taken?  The application says so with APP_ANSWER */
 };
 
 struct input {
@@ -93,8 +101,9 @@ struct input {
             enum app_op op;
             uint32_t path;  /* APP_SEND, APP_CLOSE, APP_CANCEL: the executor's number for it */
             uint64_t nonce; /* APP_CONNECT: names the attempt until it has a path */
-            const void
-                *args; /* APP_CONNECT: struct connect_args; APP_SEND: the datagram; borrowed */
+            const void *
+                args; /* APP_CONNECT: struct connect_args; APP_SEND: the datagram; APP_ANSWER: struct
+                          invitation_answer; borrowed */
             size_t len;
         } app;
     };
@@ -129,6 +138,7 @@ struct output {
             enum store_op op;
             uint64_t tag;
             struct dir_record record;
+            struct peer_id other; /* of a contact */
         } store;
         struct {
             enum socket_op op;
@@ -142,7 +152,7 @@ struct output {
             enum app_event event;
             uint32_t path;
             uint16_t len;
-            uint8_t data[DATAGRAM_MAX]; /* APP_DATA */
+            uint8_t data[DATAGRAM_MAX]; /* of APP_DATA; of APP_INVITED a struct invitation */
         } app;
     };
 };

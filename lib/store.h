@@ -10,11 +10,17 @@
 
 #include "lib/core.h"
 
-enum { STORE_SCHEMA = 1, STORE_ERROR_MAX = 256 };
+enum {
+    STORE_ERROR_MAX = 256,
+    STORE_CONTACTS_MAX = 1000, /* kept per peer; the one met longest ago makes room */
+};
 
 struct store;
 
-/* NULL, with a sentence in err, when the file can't be used: unreadable, garbage, or of a newer version. */
+/*
+ * NULL, with a sentence in err, when the file can't be used: unreadable, read-only, garbage, or of a newer
+ * version.  One of an earlier version is migrated.
+ */
 struct store *store_open(const char *path, char err[static STORE_ERROR_MAX]);
 void store_close(struct store *s);
 
@@ -33,6 +39,16 @@ enum store_status store_get(struct store *s, const struct peer_id *peer, int64_t
                             struct dir_record *out);
 enum store_status store_get_name(struct store *s, const char *name, int64_t wall_ms,
                                  struct dir_record *out);
+
+/* The name is free again.  STORE_OK, STORE_NOT_FOUND or STORE_AWAY. */
+enum store_status store_release_name(struct store *s, const char *name);
+
+/* These two have had a session: each has called or accepted the other. */
+enum store_status store_put_contact(struct store *s, const struct peer_id *a,
+                                    const struct peer_id *b, int64_t wall_ms);
+enum store_status
+store_is_contact(struct store *s, const struct peer_id *a,
+                 const struct peer_id *b); /* STORE_NOT_FOUND when they have not */
 
 enum store_status store_put_enrolled(struct store *s, const struct peer_id *peer);
 enum store_status store_is_enrolled(struct store *s, const struct peer_id *peer);

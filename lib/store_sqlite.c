@@ -1,28 +1,17 @@
 /* store_sqlite.c - the directory in SQLite: one connection, WAL, prepared statements; see store.h. */
 #include "lib/store.h"
 
+#include "lib/store_schema.h"
+
 #include <inttypes.h>
-#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-/*
- * synchronous=NORMAL: in WAL mode a commit is in the page cache when it returns, so that it outlives the
- * process; only a power cut can undo the last ones, and the directory is rebuilt by re-attaching.
- */
-static const char schema[] =
-    "CREATE TABLE peers (peer BLOB PRIMARY KEY, name TEXT NOT NULL, epoch INTEGER NOT NULL,"
-    " seq INTEGER NOT NULL, attached INTEGER NOT NULL, profile BLOB NOT NULL,"
-    " expires_ms INTEGER NOT NULL) WITHOUT ROWID;"
-    "CREATE INDEX peers_expire ON peers (expires_ms);"
-    "CREATE TABLE names (name TEXT PRIMARY KEY, peer BLOB NOT NULL) WITHOUT ROWID;"
-    "CREATE INDEX names_peer ON names (peer);"
-    "CREATE TABLE enrolled (peer BLOB PRIMARY KEY) WITHOUT ROWID;";
 
 /* clang-format off */
 enum statement {
     SQL_BEGIN, SQL_COMMIT, SQL_ROLLBACK, SQL_FENCE, SQL_PUT, SQL_OWNER, SQL_CLAIM, SQL_GET, SQL_NAME_OF,
-    SQL_ENROL, SQL_ENROLLED, SQL_LIST, SQL_SWEEP, SQL_COUNT
+    SQL_ENROL, SQL_ENROLLED, SQL_LIST, SQL_SWEEP, SQL_RELEASE, SQL_UNNAME,
+    SQL_MEET, SQL_TRIM, SQL_MET, SQL_COUNT
 };
 static const char *const sql[SQL_COUNT] = {
     [SQL_BEGIN] = "BEGIN IMMEDIATE",
@@ -41,6 +30,12 @@ static const char *const sql[SQL_COUNT] = {
     [SQL_LIST] = "SELECT peer FROM enrolled",
     [SQL_SWEEP] = "DELETE FROM peers WHERE peer IN"
                   " (SELECT peer FROM peers WHERE expires_ms <= ?1 LIMIT ?2)",
+    [SQL_RELEASE] = "DELETE FROM names WHERE name = ?1",
+    [SQL_UNNAME] = "UPDATE peers SET name = '' WHERE name = ?1",
+    [SQL_MEET] = "INSERT OR REPLACE INTO contacts (peer, other, met_ms) VALUES (?1, ?2, ?3)",
+    [SQL_TRIM] = "DELETE FROM contacts WHERE peer = ?1 AND other IN (SELECT other FROM contacts"
+                 " WHERE peer = ?1 ORDER BY met_ms DESC LIMIT -1 OFFSET ?2)",
+    [SQL_MET] = "SELECT 1 FROM contacts WHERE peer = ?1 AND other = ?2",
 };
 /* clang-format on */
 
@@ -57,26 +52,6 @@ static bool run(struct store *s, const char *text)
     return sqlite3_exec(s->db, text, NULL, NULL, NULL) == SQLITE_OK;
 }
 
-static int user_version(struct store *s)
-{
-    sqlite3_stmt *q = NULL;
-    int version = -1;
-
-    if (sqlite3_prepare_v2(s->db, "PRAGMA user_version", -1, &q, NULL) == SQLITE_OK &&
-        sqlite3_step(q) == SQLITE_ROW)
-        version = sqlite3_column_int(q, 0);
-    sqlite3_finalize(q);
-    return version;
-}
-
-static bool create(struct store *s)
-{
-    char version[64];
-
-    snprintf(version, sizeof version, "PRAGMA user_version = %d", STORE_SCHEMA);
-    return run(s, "BEGIN IMMEDIATE") && run(s, schema) && run(s, version) && run(s, "COMMIT");
-}
-
 static bool prepare(struct store *s)
 {
     for (unsigned i = 0; i < SQL_COUNT; i++)
@@ -86,20 +61,28 @@ static bool prepare(struct store *s)
     return true;
 }
 
+/*
+ * synchronous=NORMAL: in WAL mode a commit is in the page cache when it returns, so that it outlives the
+ * process; only a power cut can undo the last ones, and the directory is rebuilt by re-attaching.
+ */
 static bool open_db(struct store *s, const char *path, char err[static STORE_ERROR_MAX])
 {
     bool ok = sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL) ==
                   SQLITE_OK &&
               run(s, "PRAGMA journal_mode = WAL") && run(s, "PRAGMA synchronous = NORMAL") &&
               sqlite3_busy_timeout(s->db, 1000) == SQLITE_OK;
-    int version = ok ? user_version(s) : -1;
 
+    if (ok && sqlite3_db_readonly(s->db, "main") == 1) {
+        snprintf(err, STORE_ERROR_MAX, "%s: it can't be written to", path);
+        return false;
+    }
+    int version = ok ? store_schema_version(s->db) : -1;
     if (version > STORE_SCHEMA) {
         snprintf(err, STORE_ERROR_MAX, "%s: version %d is newer than this program's, %d", path,
                  version, STORE_SCHEMA);
         return false;
     }
-    if (version < 0 || (version == 0 && !create(s)) || !prepare(s)) {
+    if (version < 0 || !store_schema_migrate(s->db, version) || !prepare(s)) {
         snprintf(err, STORE_ERROR_MAX, "%s: %s", path,
                  s->db ? sqlite3_errmsg(s->db) : "out of memory");
         return false;
@@ -170,6 +153,16 @@ static int once(sqlite3_stmt *q)
 static enum store_status done(struct store *s, enum statement which)
 {
     return once(s->stmt[which]) == SQLITE_DONE ? STORE_OK : STORE_AWAY;
+}
+
+/* Is there a row? */
+static enum store_status found(struct store *s, enum statement which)
+{
+    switch (once(s->stmt[which])) {
+    case SQLITE_ROW: return STORE_OK;
+    case SQLITE_DONE: return STORE_NOT_FOUND;
+    default: return STORE_AWAY;
+    }
 }
 
 enum store_status store_begin(struct store *s)
@@ -344,6 +337,70 @@ enum store_status store_get_name(struct store *s, const char *name, int64_t wall
     return status;
 }
 
+static enum store_status release(struct store *s, const void *name)
+{
+    sqlite3_bind_text(fresh(s, SQL_RELEASE), 1, name, -1, SQLITE_STATIC);
+    if (done(s, SQL_RELEASE) != STORE_OK)
+        return STORE_AWAY;
+    if (sqlite3_changes(s->db) == 0)
+        return STORE_NOT_FOUND;
+    sqlite3_bind_text(fresh(s, SQL_UNNAME), 1, name, -1, SQLITE_STATIC);
+    return done(s, SQL_UNNAME);
+}
+
+enum store_status store_release_name(struct store *s, const char *name)
+{
+    return in_batch(s, release, name);
+}
+
+/* ---- who knows whom ----------------------------------------------------------------------------- */
+
+struct meeting {
+    const struct peer_id *side[2];
+    int64_t wall_ms;
+};
+
+static enum store_status write_meeting(struct store *s, const void *what)
+{
+    const struct meeting *m = what;
+
+    for (unsigned i = 0; i < 2; i++) {
+        sqlite3_stmt *q = fresh(s, SQL_MEET);
+        bind_peer(q, 1, m->side[i]);
+        bind_peer(q, 2, m->side[!i]);
+        sqlite3_bind_int64(q, 3, m->wall_ms);
+        if (done(s, SQL_MEET) != STORE_OK)
+            return STORE_AWAY;
+        q = fresh(s, SQL_TRIM);
+        bind_peer(q, 1, m->side[i]);
+        sqlite3_bind_int(q, 2, STORE_CONTACTS_MAX);
+        if (done(s, SQL_TRIM) != STORE_OK)
+            return STORE_AWAY;
+    }
+    return STORE_OK;
+}
+
+enum store_status store_put_contact(struct store *s, const struct peer_id *a,
+                                    const struct peer_id *b, int64_t wall_ms)
+{
+    struct meeting m = {
+        {a, b},
+        wall_ms
+    };
+
+    return in_batch(s, write_meeting, &m);
+}
+
+enum store_status store_is_contact(struct store *s, const struct peer_id *a,
+                                   const struct peer_id *b)
+{
+    sqlite3_stmt *q = fresh(s, SQL_MET);
+
+    bind_peer(q, 1, a);
+    bind_peer(q, 2, b);
+    return found(s, SQL_MET);
+}
+
 /* ---- enrolled keys ------------------------------------------------------------------------------ */
 
 static enum store_status write_enrolled(struct store *s, const void *what)
@@ -360,11 +417,7 @@ enum store_status store_put_enrolled(struct store *s, const struct peer_id *peer
 enum store_status store_is_enrolled(struct store *s, const struct peer_id *peer)
 {
     bind_peer(fresh(s, SQL_ENROLLED), 1, peer);
-    switch (once(s->stmt[SQL_ENROLLED])) {
-    case SQLITE_ROW: return STORE_OK;
-    case SQLITE_DONE: return STORE_NOT_FOUND;
-    default: return STORE_AWAY;
-    }
+    return found(s, SQL_ENROLLED);
 }
 
 enum store_status

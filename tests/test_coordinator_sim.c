@@ -5,7 +5,8 @@
  * them and the core is lost, repeated and reordered.  Whatever happens:
  *   1. sessions begin as requested, and each ends closed, then free;
  *   2. punches_attempted = direct + half + failed + those under way, at every step;
- *   3. no address goes out under the relay policy, or to whom the target does not accept;
+ *   3. no address goes out under the relay policy, or to whom the target does not accept: one accepts
+ *      nobody, one whom it has had a session with, one whom it says yes to;
  *   4. when the peers fall silent everything expires: no session, peer, name or deadline is left.
  * On failure the assertion prints the seed; run it alone with SEED=n.
  */
@@ -14,7 +15,7 @@
 #include <criterion/criterion.h>
 #include <stdlib.h>
 
-enum { PEERS = 8, INFLIGHT = 512, EVENTS = 250, SILENT_PEER = 7 };
+enum { PEERS = 8, INFLIGHT = 512, EVENTS = 250, SHY_PEER = 5, ASKING_PEER, SILENT_PEER };
 
 static struct bed bed, *const b = &bed;
 static struct rng random_numbers;
@@ -24,9 +25,14 @@ static struct {
     struct msg msg;
 } inflight[INFLIGHT];
 static size_t n_inflight;
+static struct sid yes[EVENTS]; /* sessions that the asking peer said yes to */
+static size_t n_yes;
 static unsigned seed_now, loss_pct, live;
 static uint64_t seq[PEERS], hash;
 static struct coordinator_counters all; /* over all seeds: that the story has everything in it */
+
+static const uint16_t policies[PEERS] = {
+    [SHY_PEER] = ACCEPT_KNOWN, [ASKING_PEER] = ACCEPT_ASK, [SILENT_PEER] = ACCEPT_NOBODY};
 
 static uint64_t below(uint64_t n) { return rng_below(&random_numbers, n); }
 
@@ -42,11 +48,45 @@ static void post(unsigned peer, const struct msg *m)
     }
 }
 
+static bool met(const struct peer_id *a, const struct peer_id *c)
+{
+    for (size_t i = 0; i < b->store.n_contacts; i++)
+        for (int k = 0; k < 2; k++)
+            if (peer_id_eq(&b->store.contacts[i][k], a) && peer_id_eq(&b->store.contacts[i][!k], c))
+                return true;
+    return false;
+}
+
+static bool said_yes(const struct sid *session)
+{
+    for (size_t i = 0; i < n_yes; i++)
+        if (sid_eq(&yes[i], session))
+            return true;
+    return false;
+}
+
+static void on_invite(unsigned peer, const struct msg_invite *i)
+{
+    struct msg m = {.type = MSG_invite_answer};
+
+    cr_assert_eq(peer, ASKING_PEER, "seed %u", seed_now);
+    m.invite_answer.session = i->session;
+    m.invite_answer.accepted = below(3) != 0;
+    if (m.invite_answer.accepted && n_yes < EVENTS)
+        yes[n_yes++] = i->session;
+    post(peer, &m);
+}
+
 static void on_order(unsigned peer, const struct msg_punch_coordinate *o)
 {
     cr_assert(o->policy != POLICY_RELAY || (o->own.n == 0 && o->theirs.n == 0), "seed %u",
               seed_now);
     cr_assert(peer != SILENT_PEER || o->side == 0, "seed %u: called who accepts nobody", seed_now);
+    struct peer_id me = coordinator_bed_peer(peer);
+    cr_assert(peer != SHY_PEER || o->side == 0 || met(&me, &o->peer), "seed %u: does not know it",
+              seed_now);
+    cr_assert(peer != ASKING_PEER || o->side == 0 || said_yes(&o->session),
+              "seed %u: called who did not say yes", seed_now);
     if (below(3) == 0) {
         struct msg ack = {.type = MSG_punch_ack};
         ack.punch_ack.session = o->session;
@@ -75,6 +115,8 @@ static void watch(void *arg, const struct output *o)
     }
     if (o->kind == OUT_MSG && o->msg.type == MSG_punch_coordinate && below(100) >= loss_pct)
         on_order(o->to_conn - coordinator_bed_conn(0), &o->msg.punch_coordinate);
+    if (o->kind == OUT_MSG && o->msg.type == MSG_invite && below(100) >= loss_pct)
+        on_invite(o->to_conn - coordinator_bed_conn(0), &o->msg.invite);
 }
 
 /* What an executor, or a peer that misbehaves, may do next. */
@@ -111,7 +153,7 @@ static void act(unsigned i)
         m.type = MSG_attach;
         m.attach.name[0] = (char)('a' + i);
         m.attach.seq = below(10) == 0 ? ++seq[i] : seq[i];
-        m.attach.accept = i == SILENT_PEER ? ACCEPT_NOBODY : ACCEPT_ANYONE;
+        m.attach.accept = policies[i];
         m.attach.modes = 1;
         post(i, &m);
     }
@@ -157,7 +199,7 @@ static uint64_t run(unsigned seed)
     seed_now = seed;
     rng_seed(&random_numbers, seed);
     loss_pct = seed % 50;
-    n_inflight = live = 0;
+    n_inflight = n_yes = live = 0;
     hash = 0;
     memset(seq, 0, sizeof seq);
     coordinator_bed_init(b, PEERS, 6);

@@ -101,6 +101,7 @@ static void on_peer_msg(struct coordinator *c, const struct input *in, struct ou
     case MSG_punch_request: coordinator_on_punch_request(c, p, &m->punch_request, out); break;
     case MSG_punch_ack: coordinator_on_punch_ack(c, p, &m->punch_ack, out); break;
     case MSG_punch_result: coordinator_on_punch_result(c, p, &m->punch_result, out); break;
+    case MSG_invite_answer: coordinator_on_invite_answer(c, p, &m->invite_answer, out); break;
     case MSG_punch_cancel: coordinator_on_punch_cancel(c, p, &m->punch_cancel, out); break;
     default: c->n.ignored++; break;
     }
@@ -140,6 +141,8 @@ static void on_store(struct coordinator *c, const struct input *in, struct outpu
     case STORE_PUT: coordinator_on_row_written(c, in, out); break;
     case STORE_GET_PEER:
     case STORE_GET_NAME: coordinator_on_looked_up(c, in, out); break;
+    case STORE_PUT_CONTACT: break;
+    case STORE_GET_CONTACT: coordinator_on_contact_looked_up(c, in, out); break;
     case STORE_PUT_ENROLLED: coordinator_on_enrolment_written(c, in, out); break;
     }
 }

@@ -2,11 +2,11 @@
  * coordinator - knows who is where, chooses the technique, drives each session to a verdict.
  *
  *   in:    from peers:  enrol; attach, detach, reflex_report, punch_request, punch_ack, punch_result,
- *                       punch_cancel
+ *                       punch_cancel, invite_answer
  *          from the suite:  nat_profile (classifier), prober_hello, relay_hello, relay_usage; and
  *                       punch_cancel from SERVICE_coordinator, which is the operator
- *          from the store:  the answers to STORE_PUT, STORE_GET_PEER, STORE_GET_NAME and
- *                       STORE_PUT_ENROLLED, whose tag is the connection to answer
+ *          from the store:  the answers to STORE_PUT, STORE_GET_PEER, STORE_GET_NAME,
+ *                       STORE_GET_CONTACT and STORE_PUT_ENROLLED, whose tag is the connection to answer
  *   state: peers that are attached, or that a session waits for; sessions:
  *
  *     requested -> inviting -> coordinating -> executing -> direct | half | relayed | failed -> closed
@@ -19,7 +19,8 @@
  *
  *   attachment  60 s, refreshed every 20 s; its row in the store lives 180 s and is renewed at half of that
  *   inviting    2 s, for both sides' profile and token, and just after our own start for a relay's hello; not
- *               at all when they are there
+ *               at all when they are there; before that up to 10 s for the target's consent when its policy
+ *               is to ask: until then no address is told to anybody
  *   executing   the order's deadline and 2 s more; then a side that has said nothing is silent
  *   settled     180 s since the last punch_result, which executors repeat every 60 s
  *   closed      kept 600 s, for `explain`; the oldest makes room when the table is full
@@ -47,6 +48,7 @@ enum {
     COORD_TIMEOUT_MAX_MS = 120000,
     COORD_GRACE_MS = 2000, /* for a result to travel after the order's deadline */
     COORD_SPARE_MS = 1000, /* what an order's deadline leaves after its plan's span, at least */
+    COORD_ASK_MS = 10000,  /* a target that is asked has so long to answer */
     COORD_HISTORY = 12,    /* transitions kept per session */
     COORD_ENROLS_PER_S = 50,
     /* Per peer and minute. */
@@ -142,6 +144,14 @@ struct coordinator_side {
     uint32_t after_us;
 };
 
+/* Whether the target takes the call: its accept policy decides, at once or after a question. */
+enum coordinator_consent {
+    CONSENT_UNDECIDED,
+    CONSENT_LOOKED_UP, /* known: the store is asked whether they have had a session before */
+    CONSENT_ASKED,     /* ask: the target itself is */
+    CONSENT_GIVEN
+};
+
 struct coordinator_change {
     uint8_t to; /* enum coordinator_state */
     const char *why;
@@ -156,6 +166,8 @@ struct coordinator_session {
     char target[NAME_MAX_BYTES + 1]; /* as asked for; "" when asked for by id */
     bool warm;                       /* both profiles and tokens were there at the request */
     bool leaving[2];                 /* that side has detached: close at the next tick */
+    uint8_t consent;                 /* enum coordinator_consent */
+    uint32_t invited_conn;           /* where the question went */
     bool order_owed;                 /* to the target, which is back: send it at the next tick */
     bool attempted,
         counted;        /* an order with a direct technique was sent; its outcome was counted */

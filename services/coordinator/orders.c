@@ -60,6 +60,19 @@ void coordinator_send_order(struct coordinator *c, struct coordinator_session *s
     }
 }
 
+void coordinator_send_orders(struct coordinator *c, struct coordinator_session *s,
+                             struct outputs *out)
+{
+    struct output *o = outputs_add(out, OUT_STORE);
+
+    memset(&o->store, 0, sizeof o->store);
+    o->store.op = STORE_PUT_CONTACT;
+    o->store.record.peer = s->side[0].id;
+    o->store.other = s->side[1].id;
+    for (unsigned side = 0; side < 2; side++)
+        coordinator_send_order(c, s, side, out);
+}
+
 /* What the plan is made from: both sides as they are at this instant. */
 static void take_stock(struct coordinator *c, struct coordinator_session *s)
 {

@@ -5,6 +5,7 @@
  *   peers.c        enrolment, attachments, names, limits
  *   reflex.c       tokens, reports, profiles
  *   requests.c     punch requests, until the target is known
+ *   consent.c      accept policies: does the target take the call?
  *   sessions.c     the state table, enter(), refusals, deadlines
  *   orders.c       plans, and the orders that carry them
  *   results.c      what executors and relays say of a session, and how it settles
@@ -34,6 +35,8 @@ uint32_t coordinator_peer_slot(struct coordinator *c,
                                const struct peer_id *id);           /* finds or makes */
 void coordinator_peer_unused(struct coordinator *c, uint32_t slot); /* forget it if it is */
 bool coordinator_peer_present(const struct coordinator_peer *p);
+void coordinator_unlimited(struct coordinator_peer *p,
+                           enum coordinator_limit limit); /* one of those counted was none */
 bool coordinator_limited(struct coordinator *c, struct coordinator_peer *p,
                          enum coordinator_limit limit); /* counts one, true when it is too many */
 void coordinator_kick(struct coordinator *c,
@@ -50,9 +53,26 @@ struct msg_token_list coordinator_fresh_tokens(const struct coordinator *c,
                                                const struct coordinator_peer *p); /* newest first */
 
 /* requests.c */
+/* Ask the store about what record says; the answer comes back to this session. */
+struct output *coordinator_ask_store(struct coordinator *c, struct coordinator_session *s,
+                                     enum store_op op, struct outputs *out);
 void coordinator_on_punch_request(struct coordinator *c, struct coordinator_peer *p,
                                   const struct msg_punch_request *m, struct outputs *out);
 void coordinator_on_looked_up(struct coordinator *c, const struct input *in, struct outputs *out);
+
+/* consent.c */
+/* Let the target's policy decide.  False when the session was refused. */
+bool coordinator_seek_consent(struct coordinator *c, struct coordinator_session *s,
+                              struct outputs *out);
+/* Put the open question again where it may have been lost. */
+void coordinator_repeat_question(struct coordinator *c, struct coordinator_session *s,
+                                 struct outputs *out);
+void coordinator_on_contact_looked_up(struct coordinator *c, const struct input *in,
+                                      struct outputs *out);
+void coordinator_on_invite_answer(struct coordinator *c, const struct coordinator_peer *p,
+                                  const struct msg_invite_answer *m, struct outputs *out);
+void coordinator_reject(struct coordinator *c, struct coordinator_session *s, const char *why,
+                        struct outputs *out);
 
 /* sessions.c */
 struct coordinator_session *coordinator_session_open(struct coordinator *c, uint32_t initiator,
@@ -78,6 +98,9 @@ uint32_t coordinator_session_slot(const struct coordinator *c, const struct coor
 /* orders.c */
 enum { COORD_ADVANCE_OUTPUTS = 8 }; /* what moving one session can emit, at most */
 void coordinator_order(struct coordinator *c, struct coordinator_session *s, struct outputs *out);
+/* To both sides, which know each other from here on. */
+void coordinator_send_orders(struct coordinator *c, struct coordinator_session *s,
+                             struct outputs *out);
 void coordinator_send_order(struct coordinator *c, struct coordinator_session *s, unsigned side,
                             struct outputs *out);
 

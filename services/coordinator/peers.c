@@ -127,6 +127,12 @@ bool coordinator_limited(struct coordinator *c, struct coordinator_peer *p,
     return false;
 }
 
+void coordinator_unlimited(struct coordinator_peer *p, enum coordinator_limit limit)
+{
+    if (p->used[limit] > 0)
+        p->used[limit]--;
+}
+
 /* ---- names -------------------------------------------------------------------------------------- */
 
 static void release_name(struct coordinator *c, struct coordinator_peer *p)

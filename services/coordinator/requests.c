@@ -40,8 +40,8 @@ static struct coordinator_session *repeated(struct coordinator *c, const struct 
     return NULL;
 }
 
-static void ask_store(struct coordinator *c, struct coordinator_session *s, enum store_op op,
-                      const struct peer_id *id, struct outputs *out)
+struct output *coordinator_ask_store(struct coordinator *c, struct coordinator_session *s,
+                                     enum store_op op, struct outputs *out)
 {
     struct output *o = outputs_add(out, OUT_STORE);
 
@@ -49,9 +49,7 @@ static void ask_store(struct coordinator *c, struct coordinator_session *s, enum
     memset(&o->store, 0, sizeof o->store);
     o->store.op = op;
     o->store.tag = s->store_tag;
-    o->store.record.peer = *id;
-    if (op == STORE_GET_NAME)
-        memcpy(o->store.record.name, s->target, sizeof s->target);
+    return o;
 }
 
 /* Who it is for is known: go on, or wait for it to attach. */
@@ -75,10 +73,14 @@ static void resolve(struct coordinator *c, struct coordinator_session *s, const 
     } else {
         slot = table_find(&c->peers_by_id, id->b);
     }
-    if (slot != TABLE_NONE)
+    if (slot != TABLE_NONE) {
         found(c, s, slot, out);
-    else
-        ask_store(c, s, peer_id_none(id) ? STORE_GET_NAME : STORE_GET_PEER, id, out);
+        return;
+    }
+    struct output *o =
+        coordinator_ask_store(c, s, peer_id_none(id) ? STORE_GET_NAME : STORE_GET_PEER, out);
+    o->store.record.peer = *id;
+    memcpy(o->store.record.name, s->target, sizeof s->target);
 }
 
 static uint32_t timeout_ms(uint32_t asked_ms)

@@ -4,7 +4,7 @@
 #define BIT(state) (1u << (state))
 
 typedef void expiry(struct coordinator *c, struct coordinator_session *s, struct outputs *out);
-static expiry give_up_waiting, close_unrefreshed, forget;
+static expiry give_up_waiting, stop_inviting, close_unrefreshed, forget;
 
 /* clang-format off */
 #define SETTLED (BIT(COORD_DIRECT) | BIT(COORD_HALF) | BIT(COORD_RELAYED) | BIT(COORD_FAILED))
@@ -21,7 +21,7 @@ static const struct {
 } states[COORD_STATE_COUNT] = {
     [COORD_FREE]         = {BIT(COORD_REQUESTED),                               0,          NULL},
     [COORD_REQUESTED]    = {BIT(COORD_INVITING) | BIT(COORD_CLOSED),            0,          give_up_waiting},
-    [COORD_INVITING]     = {BIT(COORD_COORDINATING) | BIT(COORD_CLOSED),        2000,       coordinator_order},
+    [COORD_INVITING]     = {BIT(COORD_COORDINATING) | BIT(COORD_CLOSED),        2000,       stop_inviting},
     [COORD_COORDINATING] = {BIT(COORD_EXECUTING) | SETTLED | BIT(COORD_CLOSED), 0,          coordinator_silence},
     [COORD_EXECUTING]    = {SETTLED | BIT(COORD_CLOSED),                        0,          coordinator_silence},
     [COORD_DIRECT]       = {SETTLED | BIT(COORD_CLOSED),                        SETTLED_MS, close_unrefreshed},
@@ -154,7 +154,10 @@ static int64_t deadline_of(const struct coordinator *c, const struct coordinator
     switch (to) {
     case COORD_FREE: return NEVER;
     case COORD_REQUESTED: return s->until_us;
-    case COORD_INVITING: return at_us < s->until_us ? at_us : s->until_us;
+    case COORD_INVITING:
+        if (s->consent != CONSENT_GIVEN)
+            at_us = c->now_us + COORD_ASK_MS * 1000LL;
+        return at_us < s->until_us ? at_us : s->until_us;
     case COORD_COORDINATING: return c->now_us + (s->order_ms + COORD_GRACE_MS) * 1000LL;
     case COORD_EXECUTING: return s->deadline_us; /* the order's */
     default: return at_us;
@@ -193,8 +196,7 @@ void coordinator_enter(struct coordinator *c, struct coordinator_session *s,
     s->state = (uint8_t)to;
 
     if (to == COORD_COORDINATING)
-        for (unsigned side = 0; side < 2; side++)
-            coordinator_send_order(c, s, side, out);
+        coordinator_send_orders(c, s, out);
     if (BIT(to) & SETTLED || (to == COORD_CLOSED && s->attempted && !s->counted))
         count_outcome(c, s, to);
     if (to == COORD_CLOSED) {
@@ -285,42 +287,22 @@ static bool measured(const struct coordinator *c, const struct coordinator_sessi
     return p->has_profile && (p->udp_silent || coordinator_fresh_tokens(c, p).n > 0);
 }
 
-/* Does the target take this call?  When not, the session is refused. */
-static bool accepted(struct coordinator *c, struct coordinator_session *s, struct outputs *out)
-{
-    const struct coordinator_peer *target = &c->peers[s->side[1].peer];
-
-    if (target->accept != ACCEPT_ANYONE) {
-        c->n.rejections++;
-        if (coordinator_limited(c, &c->peers[s->side[0].peer], COORD_LIMIT_REJECTED))
-            coordinator_refuse(c, s, "rate-limited", VERDICT_rate_limited,
-                               "too many calls that were not accepted", out);
-        else
-            coordinator_refuse(c, s, "rendezvous-rejected", VERDICT_not_accepted,
-                               "the target does not accept this key", out);
-        return false;
-    }
-    if (!(target->modes & BIT(s->mode))) {
-        coordinator_refuse(c, s, "bad-request", VERDICT_mode_mismatch,
-                           "the target does not take this mode", out);
-        return false;
-    }
-    return true;
-}
-
 /* Move a session that has no order yet as far as it can go now. */
 void coordinator_advance(struct coordinator *c, struct coordinator_session *s, struct outputs *out)
 {
     if (s->state == COORD_REQUESTED) {
         if (s->side[1].peer == TABLE_NONE || !c->peers[s->side[1].peer].attached)
             return;
-        if (!accepted(c, s, out))
-            return;
         s->warm = s->warm && measured(c, s, 0) && measured(c, s, 1);
-        coordinator_enter(c, s, COORD_INVITING, "both are attached", out);
+        if (!coordinator_seek_consent(c, s, out))
+            return;
     }
     if (s->state != COORD_INVITING)
         return;
+    if (s->consent != CONSENT_GIVEN) {
+        coordinator_repeat_question(c, s, out);
+        return;
+    }
     bool here = coordinator_peer_present(&c->peers[s->side[0].peer]) &&
                 coordinator_peer_present(&c->peers[s->side[1].peer]);
     bool known = s->policy == POLICY_RELAY || (measured(c, s, 0) && measured(c, s, 1));
@@ -337,6 +319,14 @@ static void give_up_waiting(struct coordinator *c, struct coordinator_session *s
     c->n.timeouts++;
     coordinator_refuse(c, s, "peer-not-reachable", VERDICT_peer_away,
                        "the target did not attach in time", out);
+}
+
+static void stop_inviting(struct coordinator *c, struct coordinator_session *s, struct outputs *out)
+{
+    if (s->consent == CONSENT_GIVEN)
+        coordinator_order(c, s, out);
+    else
+        coordinator_reject(c, s, "the target did not say that it accepts", out);
 }
 
 static void close_unrefreshed(struct coordinator *c, struct coordinator_session *s,

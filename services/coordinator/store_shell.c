@@ -54,7 +54,10 @@ static void sweep(int64_t wall_ms)
         log_limited("event=store_away doing=sweep");
 }
 
-static bool writes(enum store_op op) { return op == STORE_PUT || op == STORE_PUT_ENROLLED; }
+static bool writes(enum store_op op)
+{
+    return op == STORE_PUT || op == STORE_PUT_ENROLLED || op == STORE_PUT_CONTACT;
+}
 
 static enum store_status carry_out(const struct output *o, struct dir_record *answer)
 {
@@ -64,13 +67,17 @@ static enum store_status carry_out(const struct output *o, struct dir_record *an
     switch (o->store.op) {
     case STORE_GET_PEER: return store_get(shell.store, &r->peer, wall_ms, answer);
     case STORE_GET_NAME: return store_get_name(shell.store, r->name, wall_ms, answer);
+    case STORE_GET_CONTACT: return store_is_contact(shell.store, &r->peer, &o->store.other);
     case STORE_PUT:
+    case STORE_PUT_CONTACT:
     case STORE_PUT_ENROLLED: break;
     }
     if (o->store.op == STORE_PUT_ENROLLED && table_find(&shell.enrolled, r->peer.b) != TABLE_NONE)
         return STORE_OK; /* also while nothing can be written */
     if (store_begin(shell.store) != STORE_OK)
         return STORE_AWAY;
+    if (o->store.op == STORE_PUT_CONTACT)
+        return store_put_contact(shell.store, &r->peer, &o->store.other, wall_ms);
     return o->store.op == STORE_PUT ? store_put(shell.store, r)
                                     : store_put_enrolled(shell.store, &r->peer);
 }

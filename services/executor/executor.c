@@ -212,6 +212,29 @@ static void on_cancel(struct executor *x, const struct msg_punch_cancel *m, stru
     }
 }
 
+static void answer_invitation(const struct sid *session, bool accepted, struct outputs *out)
+{
+    struct msg_invite_answer *m = &emit(out, SERVICE_coordinator, MSG_invite_answer)->invite_answer;
+
+    m->session = *session;
+    m->accepted = accepted;
+}
+
+/* Only an application that said that it wants to be asked is. */
+static void on_invite(struct executor *x, const struct msg_invite *m, struct outputs *out)
+{
+    struct invitation i = {.session = m->session, .peer = m->peer, .timeout_ms = m->timeout_ms};
+
+    if (x->conf.accept != ACCEPT_ASK) {
+        answer_invitation(&m->session, false, out);
+        return;
+    }
+    msg_text(i.name, sizeof i.name, name_valid(m->name) ? m->name : "");
+    executor_app(x, NULL, APP_INVITED, out);
+    memcpy(out->v[out->n - 1].app.data, &i, sizeof i);
+    out->v[out->n - 1].app.len = sizeof i;
+}
+
 static void on_msg(struct executor *x, const struct input *in, struct outputs *out)
 {
     const struct msg *m = in->msg;
@@ -227,6 +250,7 @@ static void on_msg(struct executor *x, const struct input *in, struct outputs *o
     case MSG_nat_profile: on_profile(x, &m->nat_profile, out); break;
     case MSG_punch_coordinate: executor_on_order(x, &m->punch_coordinate, out); break;
     case MSG_punch_refused: on_refused(x, &m->punch_refused, out); break;
+    case MSG_invite: on_invite(x, &m->invite, out); break;
     case MSG_punch_cancel: on_cancel(x, &m->punch_cancel, out); break;
     default: x->n.refused_messages++;
     }
@@ -294,6 +318,12 @@ static void on_app(struct executor *x, const struct input *in, struct outputs *o
 {
     if (in->app.op == APP_CONNECT) {
         on_connect(x, in, out);
+        return;
+    }
+    if (in->app.op == APP_ANSWER) {
+        const struct invitation_answer *a = in->app.args;
+        assert(in->app.len == sizeof *a);
+        answer_invitation(&a->session, a->accepted, out);
         return;
     }
     if (in->app.path >= ATTEMPTS_MAX)

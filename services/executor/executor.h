@@ -1,7 +1,7 @@
 /*
  * executor - runs at the peer: probes, punches, keeps the path alive, hands datagrams to the application.
  *
- *   in:    enrolled, attached, detached, nat_profile, punch_coordinate, punch_refused, punch_cancel;
+ *   in:    enrolled, attached, detached, nat_profile, punch_coordinate, punch_refused, punch_cancel, invite;
  *          datagrams of probers, relays and peers; APP_CONNECT, APP_SEND, APP_CLOSE; link up and down
  *   state: what is known of the own NAT; one slot per attempt,
  *          requested -> executing -> direct | relayed | failed -> closed
@@ -71,6 +71,18 @@ struct executor_conf {
     struct addr local; /* of socket 0; a concrete address */
     uint16_t sample_ports[SAMPLES_MAX];
     uint8_t n_samples;
+};
+
+/* What APP_INVITED tells, of a peer whose policy is to ask, and what APP_ANSWER says to it. */
+struct invitation {
+    struct sid session;
+    struct peer_id peer;
+    char name[NAME_MAX_BYTES + 1]; /* "" when the caller has none */
+    uint32_t timeout_ms;           /* later answers are not waited for */
+};
+struct invitation_answer {
+    struct sid session;
+    bool accepted;
 };
 
 /* What APP_CONNECT asks for. */

@@ -66,6 +66,7 @@ static void say_msg(struct bed *b, const struct output *o)
         say(b, " %s %s", m->punch_refused.kind, m->punch_refused.verdict);
         break;
     case MSG_punch_cancel: say(b, " %s", m->punch_cancel.kind); break;
+    case MSG_invite: say(b, " %s", m->invite.name); break;
     case MSG_punch_coordinate: say_order(b, &m->punch_coordinate); break;
     case MSG_reflex_report: say(b, " tokens=%u", m->reflex_report.tokens.n); break;
     default: break;
@@ -75,7 +76,8 @@ static void say_msg(struct bed *b, const struct output *o)
 
 static void record(struct bed *b, const struct output *o)
 {
-    static const char *const ops[] = {"put", "get_peer", "get_name", "put_enrolled"};
+    static const char *const ops[] = {"put",          "get_peer",    "get_name",
+                                      "put_enrolled", "put_contact", "get_contact"};
 
     if (b->watch)
         b->watch(b->watch_arg, o);
@@ -92,6 +94,8 @@ static void record(struct bed *b, const struct output *o)
         say(b, "%s -> %s: %s\n", o->note.from, o->note.to, o->note.why);
         break;
     case OUT_STORE:
+        if (o->store.op == STORE_PUT_CONTACT) /* with every pair of orders */
+            break;
         say(b, "store: %s %s%s\n", ops[o->store.op], o->store.record.name,
             o->store.op == STORE_PUT && !o->store.record.attached ? " away" : "");
         break;
@@ -151,6 +155,17 @@ static struct input answer(struct bed *b, const struct output *o)
         in.store.status = STORE_AWAY;
     } else if (o->store.op == STORE_PUT) {
         in.store.status = put(b, &o->store.record);
+    } else if (o->store.op == STORE_PUT_CONTACT) {
+        cr_assert_lt(b->store.n_contacts, BED_CONTACTS);
+        b->store.contacts[b->store.n_contacts][0] = o->store.record.peer;
+        b->store.contacts[b->store.n_contacts++][1] = o->store.other;
+    } else if (o->store.op == STORE_GET_CONTACT) {
+        in.store.status = STORE_NOT_FOUND;
+        for (size_t i = 0; i < b->store.n_contacts; i++)
+            for (int k = 0; k < 2; k++)
+                if (peer_id_eq(&b->store.contacts[i][k], &o->store.record.peer) &&
+                    peer_id_eq(&b->store.contacts[i][!k], &o->store.other))
+                    in.store.status = STORE_OK;
     } else if (o->store.op != STORE_PUT_ENROLLED) {
         bool by_name = o->store.op == STORE_GET_NAME;
         found = by_name ? row(b, NULL, o->store.record.name) : row(b, &o->store.record.peer, NULL);

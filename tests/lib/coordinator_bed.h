@@ -7,7 +7,7 @@
 
 #include "services/coordinator/coordinator.h"
 
-enum { BED_PEERS = 200, BED_TEXT = 65536 };
+enum { BED_PEERS = 200, BED_CONTACTS = 2000, BED_TEXT = 65536 };
 
 struct bed {
     struct coordinator core;
@@ -22,6 +22,8 @@ struct bed {
         bool away;
         size_t n;
         struct dir_record v[BED_PEERS];
+        size_t n_contacts;
+        struct peer_id contacts[BED_CONTACTS][2];
         unsigned puts;
     } store;
     void (*watch)(void *arg, const struct output *o); /* sees every output, when set */

@@ -183,6 +183,12 @@ static void answer_store(struct world *w, const struct output *o)
     case STORE_GET_NAME:
         in.store.status = store_get_name(w->store, o->store.record.name, in.wall_ms, &r);
         break;
+    case STORE_PUT_CONTACT:
+        in.store.status = store_put_contact(w->store, &r.peer, &o->store.other, in.wall_ms);
+        break;
+    case STORE_GET_CONTACT:
+        in.store.status = store_is_contact(w->store, &r.peer, &o->store.other);
+        break;
     case STORE_PUT_ENROLLED: in.store.status = store_put_enrolled(w->store, &r.peer); break;
     }
     in.store.record = r;

@@ -1,0 +1,134 @@
+/*
+ * consent.c - accept policies: does the target take the call?
+ *
+ *   anyone   yes
+ *   known    when the two have had a session before, whoever called whom; the store remembers
+ *   ask      when the target says so, within COORD_ASK_MS
+ *   nobody   no
+ *
+ * Each call to a target that has not accepted counts for its caller's minute, a question from the moment
+ * it is put: nobody is rung up more often than that.
+ */
+#include "services/coordinator/parts.h"
+
+void coordinator_reject(struct coordinator *c, struct coordinator_session *s, const char *why,
+                        struct outputs *out)
+{
+    c->n.rejections++;
+    coordinator_refuse(c, s, "rendezvous-rejected", VERDICT_not_accepted, why, out);
+}
+
+static bool too_many(struct coordinator *c, struct coordinator_session *s, struct outputs *out)
+{
+    if (!coordinator_limited(c, &c->peers[s->side[0].peer], COORD_LIMIT_REJECTED))
+        return false;
+    c->n.rejections++;
+    coordinator_refuse(c, s, "rate-limited", VERDICT_rate_limited,
+                       "too many calls that were not accepted", out);
+    return true;
+}
+
+/* It says no, without having been asked anything. */
+static void turn_away(struct coordinator *c, struct coordinator_session *s, const char *why,
+                      struct outputs *out)
+{
+    if (!too_many(c, s, out))
+        coordinator_reject(c, s, why, out);
+}
+
+static void give(struct coordinator *c, struct coordinator_session *s, struct outputs *out)
+{
+    s->consent = CONSENT_GIVEN;
+    coordinator_touch(c, s); /* measuring has its own time */
+    coordinator_advance(c, s, out);
+}
+
+static void look_up(struct coordinator *c, struct coordinator_session *s, struct outputs *out)
+{
+    struct output *o = coordinator_ask_store(c, s, STORE_GET_CONTACT, out);
+
+    o->store.record.peer = s->side[1].id;
+    o->store.other = s->side[0].id;
+}
+
+void coordinator_repeat_question(struct coordinator *c, struct coordinator_session *s,
+                                 struct outputs *out)
+{
+    uint32_t conn = coordinator_conn(c, s, 1);
+    int64_t left_us = s->deadline_us - c->now_us;
+
+    if (s->consent != CONSENT_ASKED || conn == 0 || conn == s->invited_conn || left_us <= 0)
+        return;
+    struct msg_invite *m = &emit_peer(out, conn, MSG_invite)->invite;
+    m->session = s->id;
+    m->peer = s->side[0].id;
+    memcpy(m->name, s->side[0].name, sizeof m->name);
+    m->mode = s->mode;
+    m->timeout_ms = (uint32_t)(left_us / 1000);
+    s->invited_conn = conn;
+}
+
+bool coordinator_seek_consent(struct coordinator *c, struct coordinator_session *s,
+                              struct outputs *out)
+{
+    static const uint8_t first[ACCEPT_COUNT] = {
+        [ACCEPT_ANYONE] = CONSENT_GIVEN,
+        [ACCEPT_KNOWN] = CONSENT_LOOKED_UP,
+        [ACCEPT_ASK] = CONSENT_ASKED,
+        [ACCEPT_NOBODY] = CONSENT_UNDECIDED,
+    };
+    const struct coordinator_peer *target = &c->peers[s->side[1].peer];
+
+    if (target->accept == ACCEPT_NOBODY) {
+        turn_away(c, s, "the target does not accept this key", out);
+        return false;
+    }
+    if (!(target->modes & 1u << s->mode)) {
+        coordinator_refuse(c, s, "bad-request", VERDICT_mode_mismatch,
+                           "the target does not take this mode", out);
+        return false;
+    }
+    if (target->accept == ACCEPT_ASK && too_many(c, s, out))
+        return false;
+    s->consent = first[target->accept];
+    coordinator_enter(c, s, COORD_INVITING, "both are attached", out);
+    if (s->consent == CONSENT_LOOKED_UP)
+        look_up(c, s, out);
+    return true;
+}
+
+void coordinator_on_contact_looked_up(struct coordinator *c, const struct input *in,
+                                      struct outputs *out)
+{
+    uint32_t slot = coordinator_tag_slot(in->store.tag);
+
+    if (in->store.tag == 0 || !table_used(&c->sessions_by_id, slot) ||
+        c->sessions[slot].store_tag != in->store.tag)
+        return;
+    struct coordinator_session *s = &c->sessions[slot];
+    s->store_tag = 0;
+    if (in->store.status == STORE_OK)
+        give(c, s, out);
+    else if (in->store.status == STORE_NOT_FOUND)
+        turn_away(c, s, "the target does not know this key", out);
+    else
+        coordinator_refuse(c, s, "overloaded", VERDICT_overloaded, "the store is away", out);
+}
+
+void coordinator_on_invite_answer(struct coordinator *c, const struct coordinator_peer *p,
+                                  const struct msg_invite_answer *m, struct outputs *out)
+{
+    struct coordinator_session *s = coordinator_find(c, &m->session);
+
+    if (!s || s->state != COORD_INVITING || s->consent != CONSENT_ASKED ||
+        !peer_id_eq(&s->side[1].id, &p->id)) {
+        c->n.ignored++;
+        return;
+    }
+    if (!m->accepted) {
+        coordinator_reject(c, s, "the target was asked and refused", out);
+        return;
+    }
+    coordinator_unlimited(&c->peers[s->side[0].peer], COORD_LIMIT_REJECTED);
+    give(c, s, out);
+}
