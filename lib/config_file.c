@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 /* All sections there are: a program skips those of others. */
-static const char *const sections[] = {"common",     "up",          "prober",
+static const char *const sections[] = {"common",     "suite",       "prober",
                                        "classifier", "coordinator", "relay"};
 enum { SECTIONS = sizeof sections / sizeof *sections };
 

@@ -252,6 +252,7 @@ void service_drain(struct service *s)
     if (s->draining)
         return;
     s->draining = true;
+    s->drain_look_us = service_now_us() + DRAIN_LOOK_MS * INT64_C(1000); /* who asked is answered */
     s->drain_until_us = service_now_us() + config_drain_limit_us();
     if (s->drain)
         s->drain();

@@ -6,10 +6,12 @@
 #include "tests/lib/child.h"
 
 #include <criterion/criterion.h>
+#include <dirent.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -346,6 +348,54 @@ Test(admin, a_path_that_cannot_be_used_is_fatal_at_the_start_and_no_file_is_lost
     cr_assert_eq(child_run(&other, open_admin, file), 1);
     snprintf(file, sizeof file, "%s/none/admin", dir);
     cr_assert_eq(child_run(&other, open_admin, file), 1);
+}
+
+/* ---- out of descriptors --------------------------------------------------------------------------- */
+
+static rlim_t highest_descriptor(void)
+{
+    char fds[64];
+    rlim_t highest = 0;
+
+    snprintf(fds, sizeof fds, "/proc/%d/fd", (int)child.pid);
+    DIR *d = opendir(fds);
+    for (struct dirent *e; (e = readdir(d));)
+        highest = (rlim_t)atoi(e->d_name) > highest ? (rlim_t)atoi(e->d_name) : highest;
+    closedir(d);
+    return highest;
+}
+
+/* Clock ticks that the process has used. */
+static unsigned long used(void)
+{
+    char stat[64];
+    unsigned long user = 0, kernel = 0;
+
+    snprintf(stat, sizeof stat, "/proc/%d/stat", (int)child.pid);
+    FILE *f = fopen(stat, "r");
+    cr_assert_eq(fscanf(f, "%*d (%*[^)]) %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu",
+                        &user, &kernel),
+                 2);
+    fclose(f);
+    return user + kernel;
+}
+
+Test(admin, without_descriptors_it_neither_answers_nor_spins_and_with_them_it_answers)
+{
+    const struct rlimit none = {highest_descriptor() + 1, 4096}, many = {4096, 4096};
+    struct pollfd p = {.events = POLLIN};
+    char text[32];
+
+    cr_assert_eq(prlimit(child.pid, RLIMIT_NOFILE, &none, NULL), 0);
+    unsigned long before = used();
+    p.fd = dial();
+    say(p.fd, "echo later\n", 11);
+    cr_assert_eq(poll(&p, 1, 1000), 0);
+    cr_assert_lt(used() - before, (unsigned long)sysconf(_SC_CLK_TCK) / 4, "it spins");
+    cr_assert_eq(prlimit(child.pid, RLIMIT_NOFILE, &many, NULL), 0);
+    size_t n = hear(p.fd, text, sizeof text);
+    cr_assert_eq(n, 7);
+    cr_assert_eq(memcmp(text, "\"later\"", 7), 0);
 }
 
 /* ---- the client's side ------------------------------------------------------------------------------ */

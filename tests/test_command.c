@@ -623,3 +623,78 @@ Test(command, what_is_not_there_is_refused_in_json_and_in_text)
     }
     cr_assert_eq(RUN("peer", "nobody", "--state", state), EXIT_FAILED);
 }
+
+/* ---- configuration -------------------------------------------------------------------------- */
+
+static void write_config(const char *path, const char *more)
+{
+    FILE *f = fopen(path, "w");
+
+    cr_assert(f);
+    fprintf(f, "suite:\n  state: %s\nprober:\n  port: %s\n  alt-port: %s\nrelay:\n  port: %s\n",
+            state, port_text[0], port_text[1], port_text[2]);
+    fprintf(f, "coordinator:\n  front-port: %s\n  enrol-port: %s\n%s", port_text[3], port_text[4],
+            more);
+    cr_assert_eq(fclose(f), 0);
+}
+
+Test(command, the_example_file_holds_every_parameter_at_its_default)
+{
+    static char example[OUTPUT_MAX];
+
+    slurp("deploy/natterjack.yml", example);
+    cr_assert_eq(RUN("up", "--print-config"), EXIT_OK, "%s", err);
+    cr_assert_str_eq(out, example);
+    cr_assert_eq(RUN("up", "--print-config", "--config", "deploy/natterjack.yml"), EXIT_OK, "%s",
+                 err);
+    cr_assert_str_eq(out, example);
+}
+
+Test(command, check_speaks_for_all_processes)
+{
+    char path[100];
+
+    snprintf(path, sizeof path, "%s/c.yml", top);
+    write_config(path, "");
+    cr_assert_eq(RUN("up", "--config", path, "--check"), EXIT_OK, "%s", err);
+    cr_assert_neq(access(state, F_OK), 0, "nothing is made");
+    write_config(path, "  sesions: 5\n"); /* which `up` itself knows nothing of */
+    cr_assert_eq(RUN("up", "--config", path, "--check"), EXIT_USAGE);
+    cr_assert(strstr(err, "c.yml:11: unexpected key: sesions"), "%s", err);
+    write_config(path, "  sessions: 0\n");
+    cr_assert_eq(RUN("up", "--config", path, "--check"), EXIT_USAGE);
+    write_config(path, "nosuch:\n  sessions: 5\n");
+    cr_assert_eq(RUN("up", "--config", path, "--check"), EXIT_USAGE);
+    cr_assert_eq(RUN("init", "--config", path), EXIT_USAGE);
+}
+
+Test(command, a_suite_runs_from_a_file_reloads_it_and_drains)
+{
+    char path[100], line[JOIN_PASTE_MAX];
+    char *argv[] = {"natterjack", "up", "--config", path, NULL};
+    int fd[2];
+
+    snprintf(path, sizeof path, "%s/c.yml", top);
+    write_config(path, "  sessions: 5\ncommon:\n  log-level: warn\n");
+    cr_assert_eq(pipe2(fd, O_CLOEXEC), 0);
+    up_pid = spawn(argv, fd[1], STDERR_FILENO);
+    close(fd[1]);
+    up_out = fd[0];
+    read_join(line);
+    cr_assert_eq(RUN("state", "coordinator", "--state", state, "-o", "json"), EXIT_OK);
+    json_t *v = parse_out();
+    cr_assert_eq(json_integer_value(json_object_get(v, "sessions_max")), 5);
+    json_decref(v);
+    cr_assert_eq(RUN("loglevel", "debug", "--state", state), EXIT_OK, "%s%s", out, err);
+    cr_assert_eq(RUN("loglevel", "loud", "--state", state), EXIT_FAILED);
+    cr_assert(strstr(out, "the levels are debug, info and warn"), "%s", out);
+    cr_assert_eq(RUN("reload", "--state", state, "-o", "json"), EXIT_OK);
+    v = parse_out();
+    cr_assert(json_is_true(json_object_get(v, "ok")));
+    json_decref(v);
+    kill(up_pid, SIGHUP);
+    cr_assert_eq(RUN("health", "--state", state), EXIT_OK, "HUP is no reason to end");
+    cr_assert_eq(RUN("drain", "--state", state), EXIT_OK, "%s%s", out, err);
+    cr_assert_eq(exit_status(up_pid), EXIT_OK);
+    up_pid = 0;
+}

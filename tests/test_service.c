@@ -305,6 +305,19 @@ Test(service, a_huge_body_costs_its_sender_the_connection_and_nobody_else)
     cr_assert_eq(stop_child(SIGTERM).n.messages_refused, 1);
 }
 
+Test(service, a_message_of_ten_thousand_frames_is_one_refused_message)
+{
+    zmsg_t *raw = zmsg_new();
+
+    start();
+    for (int i = 0; i < 10000; i++)
+        zmsg_addstr(raw, "coordinator");
+    cr_assert_eq(zmsg_send(&raw, push), 0);
+    alive(1);
+    struct last_words words = stop_child(SIGTERM);
+    cr_assert(words.n.messages_refused == 1 && words.n.messages_in == 1);
+}
+
 /* ---- the bus directory ------------------------------------------------------------------------------- */
 
 static void open_on(void *arg)

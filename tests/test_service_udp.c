@@ -133,3 +133,15 @@ Test(service_udp, a_port_that_is_taken_is_no_socket)
     cr_assert_eq(svc.n_udp, 1);
     service_close(&svc);
 }
+
+Test(service_udp, the_wildcards_of_both_families_share_a_port)
+{
+    struct addr v4 = addr_v4(0, 0, 0, 0, 0), v6 = {.len = 16};
+
+    service_open(&svc, SERVICE_prober, NULL);
+    if (service_udp(&svc, &v6) < 0)
+        cr_skip_test("no IPv6 here");
+    v4.port = service_udp_local(&svc, 0).port;
+    cr_assert_eq(service_udp(&svc, &v4), 1);
+    service_close(&svc);
+}
