@@ -159,7 +159,7 @@ static bool receive_pair(struct service *s, void *arg, struct input *in)
     return true;
 }
 
-/* The largest datagram is bounded by the pair itself: what is larger never gets into its buffer. */
+/* A Unix socket can't be told to refuse what is over PAYLOAD_MAX: the core drops and counts it. */
 static void open_pair(struct agent *g, uint32_t path)
 {
     int fd[2], size = PAIR_BUFFER;

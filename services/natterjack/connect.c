@@ -1,6 +1,12 @@
-/* connect.c - `natterjack connect`: a path to a peer, pings over it, and one line that says what came of it. */
+/*
+ * connect.c - `natterjack connect`: a path to a peer; pings over it, a local UDP address or a command at its
+ * near end; and one line that says what came of it.
+ */
 #include "lib/params.h"
+#include "services/natterjack/bridge.h"
 #include "services/natterjack/peer.h"
+
+#include <errno.h>
 
 #include <signal.h>
 #include <stdio.h>
@@ -19,6 +25,9 @@ static struct {
     struct attempt settled;  /* as it was then */
     bool is_settled, closed;
     int fd; /* the application's end of the path */
+    const char *udp, *exec;
+    struct addr udp_at;
+    struct bridge bridge; /* when there is one of these two */
     uint32_t sent, received;
     int64_t next_ping_us, last_ping_us;
     int64_t *rtt_us;
@@ -131,8 +140,11 @@ static json_t *result(const struct agent *g)
                         json_integer((json_int_t)a->way[WAY_DIRECT].punches_sent));
     json_object_set_new(line, "punch_received",
                         json_integer((json_int_t)a->way[WAY_DIRECT].punches_received));
-    json_object_set_new(line, "sent", json_integer(self.sent));
-    json_object_set_new(line, "received", json_integer(self.received));
+    json_object_set_new(line, "sent",
+                        json_integer((json_int_t)(self.udp ? self.bridge.sent : self.sent)));
+    json_object_set_new(
+        line, "received",
+        json_integer((json_int_t)(self.udp ? self.bridge.received : self.received)));
     return line;
 }
 
@@ -167,6 +179,41 @@ static void print_result(const struct agent *g)
     json_decref(line);
 }
 
+/* ---- what is at the near end ------------------------------------------------------------------------------- */
+
+static bool bridged(void) { return self.udp || self.exec; }
+
+static void say_forwarding(const struct attempt *a)
+{
+    char sid[SID_TEXT], peer[PEER_ID_TEXT], at[ADDR_TEXT_MAX];
+
+    if (self.json)
+        print_line(json_pack("{s:s, s:s, s:s, s:s?, s:s?}", "event", "forwarding", "session",
+                             sid_format(&a->session, sid), "peer", peer_id_format(&a->peer, peer),
+                             "udp", self.udp ? addr_format(&self.udp_at, at, sizeof at) : NULL,
+                             "exec", self.exec));
+    else if (self.udp)
+        printf("forwarding %s\n", addr_format(&self.udp_at, at, sizeof at));
+    fflush(stdout);
+}
+
+/* The path carries data from here on, over the relay until it is settled. */
+static void on_opened(struct agent *g, const struct attempt *a)
+{
+    int fd = agent_take_socket(g, a);
+
+    if (!bridged()) {
+        self.fd = fd;
+        return;
+    }
+    if (self.udp)
+        bridge_open(&self.bridge, fd);
+    else
+        bridge_exec(&self.bridge, fd, self.exec,
+                    a); /* without a command the session ends at once */
+    say_forwarding(a);
+}
+
 /* ---- events ------------------------------------------------------------------------------------------------- */
 
 static void on_event(struct agent *g, enum app_event event, const struct attempt *a)
@@ -181,7 +228,7 @@ static void on_event(struct agent *g, enum app_event event, const struct attempt
     case APP_PROFILE: self.profiled_us = now; break;
     case APP_OPENED:
         if (a->side == 0)
-            self.fd = agent_take_socket(g, a);
+            on_opened(g, a);
         break;
     case APP_SETTLED:
         if (a->side == 0 && !self.is_settled) {
@@ -190,7 +237,12 @@ static void on_event(struct agent *g, enum app_event event, const struct attempt
             self.is_settled = true;
         }
         break;
-    case APP_CLOSED: self.closed = self.closed || a == self.a; break;
+    case APP_CLOSED:
+        if (a != self.a)
+            break;
+        self.closed = true;
+        bridge_close(&self.bridge);
+        break;
     default: break;
     }
 }
@@ -199,6 +251,12 @@ static bool settled(void *arg)
 {
     (void)arg;
     return self.is_settled;
+}
+
+static bool closed(void *arg)
+{
+    (void)arg;
+    return self.closed;
 }
 
 static int exit_status(void)
@@ -225,6 +283,63 @@ static bool find_text(const char *text, const char *const *names, size_t n, uint
     return false;
 }
 
+/* What the application at the near end is; EXIT_OK, or another status after a sentence on stderr. */
+static int open_near_end(struct agent *g)
+{
+    bridge_init(&self.bridge, &g->svc);
+    if ((self.pings > 0) + (self.udp != NULL) + (self.exec != NULL) > 1)
+        return usage_error("one of --ping, --udp and --exec-udp, not more");
+    if (self.pings > PINGS_MAX)
+        return usage_error("--ping takes at most %d", PINGS_MAX);
+    if (!self.udp)
+        return EXIT_OK;
+    if (!bridge_address(self.udp, &self.udp_at))
+        return usage_error("--udp takes HOST:PORT, not \"%s\"", self.udp);
+    if (!bridge_bind(&self.bridge, &self.udp_at))
+        return failure("cannot listen on %s: %s", self.udp, strerror(errno));
+    return EXIT_OK;
+}
+
+/* Until settled, and then for as long as the near end wants. */
+static void run(struct agent *g, const struct agent_conf *conf, const struct connect_args *args)
+{
+    agent_open(g, conf);
+    agent_connect(g, args);
+    agent_run(g, NEVER, settled, NULL);
+    if (!self.is_settled || executor_path(&self.settled) == PATH_FAILED)
+        return;
+    if (self.pings > 0)
+        ping(g);
+    if (bridged() && !self.json)
+        print_result(g);
+    if (bridged())
+        agent_run(g, NEVER, closed, NULL);
+}
+
+static int finish(struct agent *g)
+{
+    bool interrupted = g->svc.stop_signal == SIGINT;
+    bool said = bridged() && !self.json && executor_path(&self.settled) != PATH_FAILED;
+
+    if (self.is_settled && !said)
+        print_result(g);
+    for (size_t i = 0; i < ATTEMPTS_MAX; i++) /* one of them is ours, at most */
+        if (g->core.attempts[i].state != ATTEMPT_FREE &&
+            g->core.attempts[i].state != ATTEMPT_CLOSED)
+            agent_close_path(g, &g->core.attempts[i], interrupted ? APP_CANCEL : APP_CLOSE);
+    if (!self.is_settled && !interrupted)
+        failure("stopped before the path was settled");
+    bridge_fini(&self.bridge);
+    agent_close(g);
+    if (self.fd >= 0)
+        close(self.fd);
+    free(self.rtt_us);
+    free(self.answered);
+    if (interrupted)
+        return EXIT_INTERRUPTED;
+    return self.is_settled ? exit_status() : EXIT_FAILED;
+}
+
 int cmd_connect(int argc, char **argv)
 {
     static struct agent agent;
@@ -235,17 +350,22 @@ int cmd_connect(int argc, char **argv)
     int64_t timeout_us = 15 * 1000000;
     const struct param params[] = {
         PEER_PARAMS(f),
-        {"name",    PARAM_TEXT,    &f.name,     "N  the own name, claimed by this key",      false},
-        {"key",     PARAM_TEXT,    &f.key,      "FILE  this peer's key, made if absent",     false},
-        {"ping",    PARAM_U32,     &self.pings, "N  exchange N pings over the path",         false},
-        {"policy",  PARAM_TEXT,    &policy,     "auto|direct|relay  which paths are wanted", false},
-        {"mode",    PARAM_TEXT,    &mode,       "managed  the hand-over",                    false},
-        {"timeout", PARAM_SECONDS, &timeout_us, "S  settle within S seconds (default 15)",   false},
+        {"name",     PARAM_TEXT,    &f.name,     "N  the own name, claimed by this key",         false},
+        {"key",      PARAM_TEXT,    &f.key,      "FILE  this peer's key, made if absent",        false},
+        {"ping",     PARAM_U32,     &self.pings, "N  exchange N pings over the path",            false},
+        {"udp",      PARAM_TEXT,    &self.udp,
+             "HOST:PORT  listen there; what comes goes to the peer, its answers to the last sender", false},
+        {"exec-udp", PARAM_TEXT,    &self.exec,
+             "CMD  run CMD with the path as stdin and stdout, a datagram per read and write",        false},
+        {"policy",   PARAM_TEXT,    &policy,     "auto|direct|relay  which paths are wanted",    false},
+        {"mode",     PARAM_TEXT,    &mode,       "managed  the hand-over",                       false},
+        {"timeout",  PARAM_SECONDS, &timeout_us, "S  settle within S seconds (default 15)",      false},
     };
 
     self.began_us = service_now_us();
-    int n = params_parse("natterjack connect --join J --key FILE NAME|PEER-ID [--ping N]", params,
-                         sizeof params / sizeof *params, argc, argv);
+    int n = params_parse("natterjack connect --join J --key FILE NAME|PEER-ID "
+                         "[--ping N | --udp HOST:PORT | --exec-udp CMD]",
+                         params, sizeof params / sizeof *params, argc, argv);
     if (n != 2)
         return usage_error(n < 2 ? "whom to connect to?" : "unexpected argument: %s", argv[n - 1]);
     self.json = output_json(f.o);
@@ -258,33 +378,13 @@ int cmd_connect(int argc, char **argv)
         return usage_error("--policy takes auto, direct or relay, not \"%s\"", policy);
     if (strcmp(mode, mode_name[MODE_MANAGED]) != 0)
         return usage_error("--mode takes managed, not \"%s\"", mode);
-    if (self.pings > PINGS_MAX)
-        return usage_error("--ping takes at most %d", PINGS_MAX);
-    int status = peer_conf(&f, &conf);
+    int status = open_near_end(&agent);
+    if (status == EXIT_OK)
+        status = peer_conf(&f, &conf);
     if (status != EXIT_OK)
         return status;
 
     args.deadline_us = self.began_us + timeout_us;
-    agent_open(&agent, &conf);
-    agent_connect(&agent, &args);
-    agent_run(&agent, NEVER, settled, NULL);
-    if (self.is_settled && executor_path(&self.settled) != PATH_FAILED && self.pings > 0)
-        ping(&agent);
-    bool interrupted = agent.svc.stop_signal == SIGINT;
-    if (self.is_settled)
-        print_result(&agent);
-    for (size_t i = 0; i < ATTEMPTS_MAX; i++) /* one of them is ours, at most */
-        if (agent.core.attempts[i].state != ATTEMPT_FREE &&
-            agent.core.attempts[i].state != ATTEMPT_CLOSED)
-            agent_close_path(&agent, &agent.core.attempts[i], interrupted ? APP_CANCEL : APP_CLOSE);
-    if (!self.is_settled && !interrupted)
-        failure("stopped before the path was settled");
-    agent_close(&agent);
-    if (self.fd >= 0)
-        close(self.fd);
-    free(self.rtt_us);
-    free(self.answered);
-    if (interrupted)
-        return EXIT_INTERRUPTED;
-    return self.is_settled ? exit_status() : EXIT_FAILED;
+    run(&agent, &conf, &args);
+    return finish(&agent);
 }

@@ -1,5 +1,9 @@
-/* listen.c - `natterjack listen`: be reachable under a name, and answer. */
+/*
+ * listen.c - `natterjack listen`: be reachable under a name, and answer: with an echo, a local UDP service
+ * or a command for each session.
+ */
 #include "lib/params.h"
+#include "services/natterjack/bridge.h"
 #include "services/natterjack/peer.h"
 
 #include <errno.h>
@@ -11,7 +15,10 @@
 
 static struct {
     bool json, echo, said, over;
-    int app[ATTEMPTS_MAX]; /* the application's end of each path */
+    const char *udp, *exec;
+    struct addr udp_at;
+    int app[ATTEMPTS_MAX]; /* the application's end of each path that has no bridge */
+    struct bridge bridge[ATTEMPTS_MAX];
     int status;
 } self;
 
@@ -66,10 +73,31 @@ static void say_session(const struct attempt *a, const char *event)
     json_decref(line);
 }
 
+/* Hand the path to what --udp or --exec-udp says; what can't be begun ends the session. */
+static void open_bridge(struct agent *g, const struct attempt *a, size_t path)
+{
+    struct bridge *b = &self.bridge[path];
+    int fd = agent_take_socket(g, a);
+
+    bridge_fini(b); /* a command of the path's earlier life that has not ended */
+    if (self.exec) {
+        bridge_exec(b, fd, self.exec, a);
+    } else if (bridge_dial(b, &self.udp_at)) {
+        bridge_open(b, fd);
+    } else {
+        failure("cannot reach %s: %s", self.udp, strerror(errno));
+        close(fd);
+    }
+}
+
 static void on_opened(struct agent *g, const struct attempt *a)
 {
     size_t path = (size_t)(a - g->core.attempts);
 
+    if (self.udp || self.exec) {
+        open_bridge(g, a, path);
+        return;
+    }
     self.app[path] = agent_take_socket(g, a);
     if (self.app[path] >= 0)
         service_watch_fd(&g->svc, self.app[path], ZMQ_POLLIN, receive_app, (void *)(uintptr_t)path);
@@ -79,6 +107,7 @@ static void on_closed(struct agent *g, const struct attempt *a)
 {
     size_t path = (size_t)(a - g->core.attempts);
 
+    bridge_close(&self.bridge[path]);
     if (self.app[path] < 0)
         return;
     service_unwatch_fd(&g->svc, self.app[path]);
@@ -127,14 +156,21 @@ int cmd_listen(int argc, char **argv)
     const char *accept = "anyone", *mode = "managed";
     const struct param params[] = {
         PEER_PARAMS(f),
-        {"name",   PARAM_TEXT, &f.name,    "N  be called N; the first key to claim it keeps it", false},
-        {"key",    PARAM_TEXT, &f.key,     "FILE  this peer's key, made if absent",              false},
-        {"echo",   PARAM_FLAG, &self.echo, "   send every datagram back",                        false},
-        {"accept", PARAM_TEXT, &accept,    "anyone|nobody  who may connect",                     false},
-        {"mode",   PARAM_TEXT, &mode,      "managed  the hand-over",                             false},
+        {"name",     PARAM_TEXT, &f.name,    "N  be called N; the first key to claim it keeps it", false},
+        {"key",      PARAM_TEXT, &f.key,     "FILE  this peer's key, made if absent",              false},
+        {"echo",     PARAM_FLAG, &self.echo, "   send every datagram back",                        false},
+        {"udp",      PARAM_TEXT, &self.udp,
+             "HOST:PORT  pass each session's datagrams to this UDP service, from a socket of its own",
+             false                                                                                          },
+        {"exec-udp", PARAM_TEXT, &self.exec,
+             "CMD  for each session run CMD with the path as stdin and stdout, a datagram per read and "
+             "write",                                                                                  false},
+        {"accept",   PARAM_TEXT, &accept,    "anyone|nobody  who may connect",                     false},
+        {"mode",     PARAM_TEXT, &mode,      "managed  the hand-over",                             false},
     };
-    int n = params_parse("natterjack listen --join J --name NAME --key FILE [--echo]", params,
-                         sizeof params / sizeof *params, argc, argv);
+    int n = params_parse("natterjack listen --join J --name NAME --key FILE "
+                         "[--echo | --udp HOST:PORT | --exec-udp CMD]",
+                         params, sizeof params / sizeof *params, argc, argv);
 
     if (n != 1)
         return usage_error("unexpected argument: %s", argv[1]);
@@ -145,14 +181,22 @@ int cmd_listen(int argc, char **argv)
         return usage_error("--accept takes anyone or nobody, not \"%s\"", accept);
     if (strcmp(mode, mode_name[MODE_MANAGED]) != 0)
         return usage_error("--mode takes managed, not \"%s\"", mode);
+    if (self.echo + (self.udp != NULL) + (self.exec != NULL) > 1)
+        return usage_error("one of --echo, --udp and --exec-udp, not more");
+    if (self.udp && (!bridge_address(self.udp, &self.udp_at) || self.udp_at.port == 0))
+        return usage_error("--udp takes HOST:PORT, not \"%s\"", self.udp);
     int status = peer_conf(&f, &conf);
     if (status != EXIT_OK)
         return status;
-    for (size_t i = 0; i < ATTEMPTS_MAX; i++)
+    for (size_t i = 0; i < ATTEMPTS_MAX; i++) {
         self.app[i] = -1;
+        bridge_init(&self.bridge[i], &agent.svc);
+    }
     agent_open(&agent, &conf);
     agent_run(&agent, NEVER, is_over, NULL);
     int signal = agent.svc.stop_signal;
+    for (size_t i = 0; i < ATTEMPTS_MAX; i++)
+        bridge_fini(&self.bridge[i]);
     agent_close(&agent);
     return signal == SIGINT ? EXIT_INTERRUPTED : self.status;
 }
