@@ -30,7 +30,8 @@ enum port {
     PORT_COUNT
 };
 
-/* What comes of two ports when neither side is reachable by anyone; direct_synchronous is the hit. */
+/* What comes of two ports when neither side is reachable by anyone, and there is no first_sender; direct_synchronous
+ * is the hit. */
 static const uint8_t outcome[PORT_COUNT][PORT_COUNT] = {
 #define S VERDICT_direct_synchronous
 #define U VERDICT_profile_unknown
@@ -82,6 +83,27 @@ static bool reachable(const struct profile *p)
     }
 }
 
+/* Is an address that this side has sent to let in from any of its ports? */
+static bool filters_by_address(const struct profile *p)
+{
+    return p->filtering == NAT_NONE || p->filtering == NAT_EI || p->filtering == NAT_AD;
+}
+
+/*
+ * A side whose port moves can't be sent to, but it can be heard by one whose port is known and that lets
+ * in any port of an address: the index of the one that moves, or 2 when the pair is not such a one.
+ */
+static uint8_t first_sender(const struct profile *const side[2])
+{
+    for (uint8_t i = 0; i < 2; i++) {
+        enum port port = port_of(side[i]);
+        if ((port == PORT_RANDOM || port == PORT_MOVES) && port_of(side[!i]) == PORT_FIXED &&
+            filters_by_address(side[!i]))
+            return i;
+    }
+    return 2;
+}
+
 static uint32_t span(uint32_t rtt_us)
 {
     if (rtt_us <= SPAN_MIN_US / SPAN_ROUND_TRIPS)
@@ -109,16 +131,22 @@ static struct step direct(const struct profile *const side[2], const bool has_to
         *reason = VERDICT_direct_reversal;
         return s;
     }
-    *reason = (enum verdict)outcome[port_of(side[0])][port_of(side[1])];
+    bool both_tokens = has_token[0] && has_token[1];
+    uint8_t first = first_sender(side);
+    *reason = first < 2 ? VERDICT_direct_send_first
+                        : (enum verdict)outcome[port_of(side[0])][port_of(side[1])];
     if (open[0] || open[1] ||
-        (*reason == VERDICT_direct_synchronous && !(has_token[0] && has_token[1])))
+        ((first < 2 || *reason == VERDICT_direct_synchronous) && !both_tokens)) {
         *reason = VERDICT_no_token;
-    if (*reason == VERDICT_direct_synchronous)
+    } else if (first < 2) {
+        s.technique = TECHNIQUE_SEND_FIRST;
+        s.role = first;
+    } else if (*reason == VERDICT_direct_synchronous) {
         s.technique = TECHNIQUE_SYNCHRONOUS;
+    }
     /* The random side opens many ports; the other one's must be known, and proven, to be opened for. */
     unsigned random = port_of(side[1]) == PORT_RANDOM;
-    if (*reason == VERDICT_one_random && port_of(side[!random]) == PORT_FIXED && has_token[0] &&
-        has_token[1]) {
+    if (*reason == VERDICT_one_random && port_of(side[!random]) == PORT_FIXED && both_tokens) {
         s.technique = TECHNIQUE_BIRTHDAY;
         s.role = (uint8_t)random;
         *reason = VERDICT_direct_birthday;

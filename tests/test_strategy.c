@@ -39,6 +39,13 @@ static bool knowable(const struct profile *p)
            (changing(p) && p->allocation == ALLOC_PRESERVE);
 }
 
+/* The far side's port needn't be known to hear it: any port of its address is let in. */
+static bool hears_any_port(const struct profile *p)
+{
+    return knowable(p) &&
+           (p->filtering == NAT_NONE || p->filtering == NAT_EI || p->filtering == NAT_AD);
+}
+
 static bool is_direct(const struct plan *p)
 {
     return p->n > 0 && p->v[0].technique != TECHNIQUE_RELAYED;
@@ -68,6 +75,7 @@ static void check(const struct profile *a, const struct profile *b, const bool t
     else
         cr_assert_eq(is_direct(&p), why == VERDICT_direct_reversal ||
                                         why == VERDICT_direct_synchronous ||
+                                        why == VERDICT_direct_send_first ||
                                         why == VERDICT_direct_birthday);
 }
 
@@ -93,15 +101,16 @@ Test(strategy, is_direct_wherever_a_side_is_open_or_both_ports_are_knowable, .ti
             cr_assert_eq(p.v[0].technique, TECHNIQUE_REVERSAL);
         else if (knowable(&a) && knowable(&b))
             cr_assert(is_direct(&p));
+        else if ((hears_any_port(&a) && changing(&b)) || (hears_any_port(&b) && changing(&a)))
+            cr_assert_eq(p.v[0].technique, TECHNIQUE_SEND_FIRST);
         else if (a.mapping != NAT_UNKNOWN && b.mapping != NAT_UNKNOWN &&
                  ((random_port(&a) && knowable(&b)) || (knowable(&a) && random_port(&b))))
-            cr_assert(p.v[0].technique == TECHNIQUE_BIRTHDAY ||
-                      p.v[0].technique == TECHNIQUE_REVERSAL);
+            cr_assert_eq(p.v[0].technique, TECHNIQUE_BIRTHDAY);
         if (random_port(&a) && random_port(&b))
             cr_assert(p.n == 1 && why == VERDICT_both_random);
         else if (p.v[0].technique == TECHNIQUE_BIRTHDAY)
             cr_assert_eq(p.v[0].role, random_port(&b));
-        else if (changing(&a) && changing(&b) && !(knowable(&a) && knowable(&b)))
+        else if (changing(&a) && changing(&b) && !knowable(&a) && !knowable(&b))
             cr_assert(!is_direct(&p));
     }
 }
@@ -159,6 +168,10 @@ static const struct {
     {{NAT_AD, NAT_APD, ALLOC_CONTIGUOUS}, {NAT_EI, NAT_APD, 0}, VERDICT_not_predictable, TECHNIQUE_RELAYED, 2},
     {{NAT_APD, NAT_APD, ALLOC_UNKNOWN}, {NAT_EI, NAT_APD, 0}, VERDICT_not_predictable, TECHNIQUE_RELAYED, 2},
     {{NAT_APD, NAT_APD, ALLOC_RANDOM}, {NAT_AD, NAT_EI, ALLOC_RANDOM}, VERDICT_both_random, TECHNIQUE_RELAYED, 2},
+    {{NAT_EI, NAT_AD, ALLOC_RANDOM}, {NAT_APD, NAT_APD, ALLOC_RANDOM}, VERDICT_direct_send_first, TECHNIQUE_SEND_FIRST, 1},
+    {{NAT_AD, NAT_AD, ALLOC_CONTIGUOUS}, {NAT_NONE, NAT_AD, 0}, VERDICT_direct_send_first, TECHNIQUE_SEND_FIRST, 0},
+    {{NAT_APD, NAT_EI, ALLOC_PRESERVE}, {NAT_AD, NAT_APD, ALLOC_RANDOM}, VERDICT_direct_send_first, TECHNIQUE_SEND_FIRST, 1},
+    {{NAT_EI, NAT_UNKNOWN, 0}, {NAT_APD, NAT_APD, ALLOC_RANDOM}, VERDICT_one_random, TECHNIQUE_RELAYED, 2},
     {{NAT_UNKNOWN, 0, 0}, {NAT_APD, NAT_APD, ALLOC_RANDOM}, VERDICT_profile_unknown, TECHNIQUE_RELAYED, 2},
 };
 /* clang-format on */

@@ -239,6 +239,11 @@ static void tell_plan(json_t *story, const struct coordinator_session *s, const 
         tell(story,
              "Both were told to send to each other at the same moment, so that each router takes "
              "what comes in for an answer.");
+    else if (first->technique == TECHNIQUE_SEND_FIRST)
+        tell(story,
+             "Nobody can know the next port of %s, so it was told to send first, and %s to answer "
+             "where it hears it.",
+             dialler, dialled);
     else
         tell(story, "No direct way was tried: %s.", verdict_cause(s->reason));
     if (s->relay.len)

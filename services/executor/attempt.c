@@ -146,11 +146,14 @@ void executor_ask(struct executor *x, struct attempt *a, struct outputs *out)
 
 static enum verdict direct_verdict(const struct attempt *a)
 {
-    switch (a->technique) {
-    case TECHNIQUE_REVERSAL: return VERDICT_direct_reversal;
-    case TECHNIQUE_BIRTHDAY: return VERDICT_direct_birthday;
-    default: return VERDICT_direct_synchronous;
-    }
+    static const enum verdict by_technique[TECHNIQUE_COUNT] = {
+        [TECHNIQUE_REVERSAL] = VERDICT_direct_reversal,
+        [TECHNIQUE_SYNCHRONOUS] = VERDICT_direct_synchronous,
+        [TECHNIQUE_SEND_FIRST] = VERDICT_direct_send_first,
+        [TECHNIQUE_BIRTHDAY] = VERDICT_direct_birthday,
+    };
+
+    return by_technique[a->technique];
 }
 
 static enum verdict relayed_verdict(const struct attempt *a)

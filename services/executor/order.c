@@ -112,7 +112,17 @@ static bool known_session(const struct executor *x, const struct sid *session)
     return false;
 }
 
-/* Arm the direct techniques.  Reversal and synchronous send the same packets, so one schedule serves. */
+/*
+ * Techniques that send the same packets, so that one schedule serves: to the addresses in the peer's tokens,
+ * and to where it is heard.  Under send-first the stable side's packets to the tokens' addresses reach
+ * nobody, but open its filter for what the other side sends meanwhile.
+ */
+static bool punches(uint8_t technique)
+{
+    return technique == TECHNIQUE_REVERSAL || technique == TECHNIQUE_SYNCHRONOUS ||
+           technique == TECHNIQUE_SEND_FIRST;
+}
+
 static void arm_direct(struct executor *x, struct attempt *a, const struct msg_punch_coordinate *m)
 {
     a->direct_over = true;
@@ -122,8 +132,7 @@ static void arm_direct(struct executor *x, struct attempt *a, const struct msg_p
     for (size_t i = 0; i < m->plan.n; i++) {
         const struct step *s = &m->plan.v[i];
         bool birthday = s->technique == TECHNIQUE_BIRTHDAY;
-        if (s->technique != TECHNIQUE_REVERSAL && s->technique != TECHNIQUE_SYNCHRONOUS &&
-            !birthday)
+        if (!punches(s->technique) && !birthday)
             continue;
         int64_t start = x->now_us + m->fire_in_us + s->start_us;
         a->technique = s->technique;
