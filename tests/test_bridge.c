@@ -227,13 +227,15 @@ static void ask(int fd, uint16_t port, const char *what)
 Test(bridge, udp_programs_and_commands_talk_over_paths)
 {
     int status;
+    char key[96]; /* a key is one peer, and a peer is one process */
 
     ground_open(&ground, ARGS("--delay", "5ms", "alice=ei/preserve/apd", "bob=ei/random/apd",
                               "carol=linux"));
     /* alice's program -> bob, whose service is a connect to carol, who runs a command for each. */
     start("carol", "listen", "listening", ARGS("--name", "carol", "--exec-udp", "exec cat"));
-    struct ground_run bob_out =
-        start("bob", "connect", "forwarding", ARGS("carol", "--udp", "127.0.0.1:5001"));
+    snprintf(key, sizeof key, "%s/bob-out.key", ground.dir);
+    struct ground_run bob_out = start("bob", "connect", "forwarding",
+                                      ARGS("carol", "--udp", "127.0.0.1:5001", "--key", key));
     start("bob", "listen", "listening", ARGS("--name", "bob", "--udp", "127.0.0.1:5001"));
     struct ground_run alice =
         start("alice", "connect", "forwarding", ARGS("bob", "--udp", "127.0.0.1:5000"));
@@ -252,8 +254,8 @@ Test(bridge, udp_programs_and_commands_talk_over_paths)
     cr_assert_eq(ground_number(line, "received"), 2);
     json_decref(line);
     /* A command at the connecting end ends the session, and connect with it. */
-    line = ground_connect(&ground, "alice", "carol", ARGS("--exec-udp", "echo hello; head -c 1 >/dev/null"),
-                          &status);
+    line = ground_connect(&ground, "alice", "carol",
+                          ARGS("--exec-udp", "echo hello; head -c 1 >/dev/null"), &status);
     cr_assert_eq(status, 0);
     cr_assert_str_eq(ground_text(line, "path"), "direct");
     json_decref(line);

@@ -124,6 +124,74 @@ Test(sim, data_flows_both_ways_on_either_path)
     }
 }
 
+/* ---- every pair of classes ------------------------------------------------------------------------------------ */
+
+enum { CLASSES_N = 27 };
+static const char *const scope_names[] = {"ei", "ad", "apd"};
+static const char *const allocation_names[] = {"preserve", "contiguous", "random"};
+
+struct class
+{
+    unsigned mapping, allocation, filtering;
+    char text[32];
+};
+
+static struct class class(unsigned i)
+{
+    struct class c = {.mapping = i / 9, .allocation = i / 3 % 3, .filtering = i % 3};
+
+    snprintf(c.text, sizeof c.text, "%s/%s/%s", scope_names[c.mapping],
+             allocation_names[c.allocation], scope_names[c.filtering]);
+    return c;
+}
+
+/* The port is the same towards everybody: by its mapping, or since it is kept and may be shared. */
+static bool stable(const struct class *c) { return c->mapping == 0 || c->allocation == 0; }
+
+/* What comes of a pair whose mapping, allocation and filtering are all known. */
+static enum verdict expected(const struct class *a, const struct class *b)
+{
+    const struct class *fixed = stable(a) ? a : b;
+
+    if (stable(a) &&
+        stable(b)) /* a port that is kept looks like an ei mapping: hence either is right */
+        return a->filtering == 0 || b->filtering == 0 ? VERDICT_direct_reversal
+                                                      : VERDICT_direct_synchronous;
+    if (!stable(a) && !stable(b))
+        return a->allocation == 2 && b->allocation == 2   ? VERDICT_both_random
+               : a->allocation == 2 || b->allocation == 2 ? VERDICT_one_random
+                                                          : VERDICT_not_predictable;
+    if (fixed->filtering == 0)
+        return VERDICT_direct_reversal;
+    if (fixed->filtering == 1)
+        return VERDICT_direct_send_first;
+    return a->allocation + b->allocation == 2 + fixed->allocation ? VERDICT_one_random
+                                                                  : VERDICT_not_predictable;
+}
+
+Test(sim, every_pair_of_classes_has_the_path_and_the_reason_that_theory_allows)
+{
+    for (unsigned i = 0; i < CLASSES_N; i++)
+        for (unsigned j = i; j < CLASSES_N; j++) {
+            struct class a = class(i), b = class(j);
+            struct world_conf c = two(a.text, b.text, 100 + CLASSES_N * i + j);
+            enum verdict why = expected(&a, &b);
+            bool direct = why == VERDICT_direct_reversal || why == VERDICT_direct_synchronous ||
+                          why == VERDICT_direct_send_first;
+            world_open(&w, &c);
+            world_run(&w, 4 * SECOND); /* filtering takes that long */
+            size_t n = world_connect(&w, 0, 1, POLICY_AUTO, 15 * SECOND);
+            for (int k = 0; k < 15 && !w.results[n].settled; k++)
+                world_run(&w, w.now_us + SECOND);
+            const struct attempt *at = &w.results[n].at;
+            cr_assert_eq(at->verdict, why, "%s to %s: %s, not %s", a.text, b.text,
+                         verdict_name(at->verdict), verdict_name(why));
+            cr_assert_eq(at->state, direct ? ATTEMPT_DIRECT : ATTEMPT_RELAYED, "%s to %s", a.text,
+                         b.text);
+            world_close(&w);
+        }
+}
+
 /* ---- a thousand sessions ------------------------------------------------------------------------------------- */
 
 static uint64_t below(struct rng *r, uint64_t n) { return rng_below(r, n); }

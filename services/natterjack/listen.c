@@ -164,7 +164,7 @@ int cmd_listen(int argc, char **argv)
              false                                                                                          },
         {"exec-udp", PARAM_TEXT, &self.exec,
              "CMD  for each session run CMD with the path as stdin and stdout, a datagram per read and "
-             "write",                                                                                  false},
+         "write",                                                                                      false},
         {"accept",   PARAM_TEXT, &accept,    "anyone|nobody  who may connect",                     false},
         {"mode",     PARAM_TEXT, &mode,      "managed  the hand-over",                             false},
     };
