@@ -154,6 +154,14 @@ static struct step direct(const struct profile *const side[2], const bool has_to
     return s;
 }
 
+/* The relay goes last; with nothing before it, it is used at once. */
+static struct plan with_relay(struct plan plan, enum policy policy)
+{
+    if (policy != POLICY_DIRECT)
+        plan.v[plan.n++] = (struct step){.technique = TECHNIQUE_RELAYED, .role = 2};
+    return plan;
+}
+
 struct plan strategy_plan(const struct profile *a, const struct profile *b, const bool has_token[2],
                           enum policy policy, uint32_t rtt_us, enum verdict *reason)
 {
@@ -165,7 +173,18 @@ struct plan strategy_plan(const struct profile *a, const struct profile *b, cons
         if (s.technique != TECHNIQUE_NONE)
             plan.v[plan.n++] = s;
     }
-    if (policy != POLICY_DIRECT)
-        plan.v[plan.n++] = (struct step){.technique = TECHNIQUE_RELAYED, .role = 2};
-    return plan;
+    return with_relay(plan, policy);
+}
+
+struct plan strategy_plan_host(enum policy policy, uint32_t rtt_us, enum verdict *reason)
+{
+    struct plan plan = {0};
+
+    *reason = VERDICT_relay_policy;
+    if (policy != POLICY_RELAY) {
+        *reason = VERDICT_direct_host;
+        plan.v[plan.n++] =
+            (struct step){.technique = TECHNIQUE_HOST, .role = 2, .span_us = span(rtt_us)};
+    }
+    return with_relay(plan, policy);
 }

@@ -46,4 +46,7 @@ extern const uint32_t punch_offset_us[PUNCH_BURST];
 struct plan strategy_plan(const struct profile *a, const struct profile *b, const bool has_token[2],
                           enum policy policy, uint32_t rtt_us, enum verdict *reason);
 
+/* The plan for two sides that share a public address: one LAN, one router, or one carrier's NAT. */
+struct plan strategy_plan_host(enum policy policy, uint32_t rtt_us, enum verdict *reason);
+
 #endif

@@ -252,7 +252,7 @@ Test(executor, punches_at_0_20_40_80_160_320_ms_and_every_100_ms_until_the_span_
         executor_bed_tick();
         total += executor_bed_count(PACKET_PUNCH, NULL);
     }
-    cr_assert_leq(total, PUNCHES_MAX);
+    cr_assert_leq(total, PACKETS_MAX);
     cr_assert_gt(total, 30);
     cr_assert_eq(ATTEMPT.verdict, VERDICT_direct_only);
     cr_assert_str_eq(ATTEMPT.kind, "punch-failed");
@@ -272,7 +272,85 @@ Test(executor, never_sends_more_than_forty_packets_to_an_address_in_one_attempt)
         executor_bed_tick();
         total += executor_bed_count(PACKET_PUNCH, NULL);
     }
-    cr_assert_eq(total, PUNCHES_MAX);
+    cr_assert_eq(total, PACKETS_MAX);
+}
+
+Test(executor, counts_its_pongs_too_and_answers_at_few_addresses)
+{
+    uint8_t punch[PUNCH_BYTES];
+    struct addr from = executor_bed_peer_addr;
+    size_t total = 0, addresses = 0;
+
+    order = executor_bed_start(1, TECHNIQUE_SYNCHRONOUS, POLICY_AUTO);
+    total += executor_bed_count(PACKET_PUNCH, NULL);
+    for (uint64_t i = 1; i <= 100; i++) { /* a peer whose packets come and ours don't */
+        executor_bed_punch(&order, PACKET_PUNCH, i, 0, 0, punch);
+        executor_bed_datagram(241, &from, punch, sizeof punch);
+        total += executor_bed_count(PACKET_PUNCH, NULL) + executor_bed_count(PACKET_PONG, NULL);
+    }
+    cr_assert_eq(total, PACKETS_MAX);
+    for (uint64_t i = 101; i <= 200; i++) { /* or one that makes up where they come from */
+        from.port++;
+        executor_bed_punch(&order, PACKET_PUNCH, i, 0, 0, punch);
+        executor_bed_datagram(242, &from, punch, sizeof punch);
+        addresses += executor_bed_count(PACKET_PONG, NULL);
+    }
+    cr_assert_eq(addresses, CANDIDATES_MAX - 1);
+}
+
+/* An order for two behind one public address, with this local address of the peer's. */
+static void order_host(const struct addr *their_local, const struct addr *their_public)
+{
+    executor_bed_open();
+    executor_bed_ready();
+    order = executor_bed_order(1, TECHNIQUE_HOST, POLICY_AUTO);
+    order.punch_coordinate.their_local = *their_local;
+    order.punch_coordinate.theirs = (struct msg_token_list){
+        1, {executor_bed_token(&executor_bed_peer, their_public, 1700000000 + 80)}};
+    executor_bed_msg(240, &order);
+}
+
+Test(executor, tries_the_local_address_first_and_the_hairpin_after_40_ms)
+{
+    struct addr local = addr_v4(192, 168, 7, 7, 4000), shared, to;
+
+    executor_bed_open();
+    executor_bed_ready();
+    shared = X.reflexive;
+    shared.port = 5000;
+    order_host(&local, &shared);
+    cr_assert_eq(executor_bed_count(PACKET_PUNCH, &to), 1);
+    cr_assert(addr_eq(&to, &local));
+    executor_bed_run_to(260);
+    executor_bed_run_to(280);
+    cr_assert_eq(ATTEMPT.candidate_packets[0], 3);
+    cr_assert_eq(ATTEMPT.candidate_packets[1], 1);
+    cr_assert(addr_eq(&ATTEMPT.candidates[1], &shared));
+}
+
+Test(executor, takes_no_local_address_without_a_shared_public_one_or_outside_the_own_network)
+{
+    struct addr local = addr_v4(192, 168, 7, 7, 4000), world = addr_v4(8, 8, 8, 8, 53);
+    struct addr loopback = addr_v4(127, 0, 0, 1, 53), shared, other;
+
+    executor_bed_open();
+    executor_bed_ready();
+    shared = other = X.reflexive;
+    other.ip[3] ^= 1;
+    const struct {
+        struct addr local, public;
+    } cases[] = {
+        {local,    other },
+        {world,    shared},
+        {loopback, shared},
+        {{0},      shared}
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        order_host(&cases[i].local, &cases[i].public);
+        executor_bed_run_to(300);
+        cr_assert_eq(ATTEMPT.n_candidates, 1, "case %zu", i);
+        cr_assert(addr_eq(&ATTEMPT.candidates[0], &cases[i].public));
+    }
 }
 
 Test(executor, sends_nothing_to_an_address_that_no_prober_of_the_pinned_authority_vouched_for)

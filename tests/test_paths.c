@@ -138,6 +138,38 @@ Test(paths, every_pair_has_the_path_its_nats_allow)
     ground_close(&ground);
 }
 
+Test(paths, two_hosts_behind_one_address_meet_on_the_lan_or_by_hairpin)
+{
+    unsigned runs = ground_times("RUNS", 1);
+
+    ground_open(&ground,
+                ARGS("--delay", "20ms", "home=apd/random/apd", "to-home=@home",
+                     "carrier=ei/preserve/apd,hairpin=external", "carol=ei/preserve/apd@carrier",
+                     "to-carol=ei/random/apd@carrier", "other=ei/preserve/apd",
+                     "dave=ei/preserve/apd@other", "to-dave=ei/preserve/apd@other"));
+    for (const char *const *to = ARGS("to-home", "to-carol", "to-dave"); *to; to++)
+        ground_listen(&ground, *to);
+    for (unsigned i = 0; i < runs; i++) {
+        int status;
+        json_t *line = ground_connect(&ground, "home", "to-home", ARGS("--ping", "2"), &status);
+        cr_assert_eq(status, 0, "%s", ground_text(line, "verdict"));
+        cr_assert_str_eq(ground_text(line, "technique"), "host");
+        cr_assert_neq(strncmp(ground_text(line, "remote"), "198.", 4), 0, "not by the router");
+        json_decref(line);
+        line = ground_connect(&ground, "carol", "to-carol", ARGS("--ping", "2"), &status);
+        cr_assert_eq(status, 0, "%s", ground_text(line, "verdict"));
+        cr_assert_str_eq(ground_text(line, "verdict"), "direct-host");
+        cr_assert_eq(strncmp(ground_text(line, "remote"), "198.", 4), 0, "by the carrier's NAT");
+        json_decref(line);
+        line = ground_connect(&ground, "dave", "to-dave", ARGS("--ping", "2"), &status);
+        cr_assert_eq(status, 3);
+        cr_assert_str_eq(ground_text(line, "verdict"), "no-hairpin");
+        cr_assert_eq(ground_number(line, "received"), 2);
+        json_decref(line);
+    }
+    ground_close(&ground);
+}
+
 Test(paths, ten_per_cent_loss_does_not_keep_two_port_restricted_peers_apart)
 {
     unsigned runs = ground_times("LOSS_RUNS", 5);

@@ -115,7 +115,8 @@ struct coordinator_peer {
     struct addr reflexive;
     bool
         udp_silent; /* its last report: no prober has answered it, so no token is to be waited for */
-    uint32_t rtt_us; /* smallest to a prober, of the last report; 0 when not known */
+    struct addr local; /* as the last report says: told only to who shares a public address */
+    uint32_t rtt_us;   /* smallest to a prober, of the last report; 0 when not known */
     uint8_t n_tokens;
     struct coordinator_token tokens[TOKENS_MAX];
     int64_t window_us; /* start of the minute that these count in */
@@ -134,6 +135,7 @@ struct coordinator_side {
     struct profile profile;
     bool has_profile, has_token;
     struct msg_token_list tokens; /* what both orders say, also when one is sent again */
+    struct addr told_local;       /* len 0: the other side is told none */
     bool acked, reported;
     uint16_t ack_technique;
     uint32_t ack_us;

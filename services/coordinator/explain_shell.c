@@ -232,7 +232,10 @@ static void tell_plan(json_t *story, const struct coordinator_session *s, const 
     const char *dialler = first->role == 1 ? name[1] : name[0];
     const char *dialled = first->role == 1 ? name[0] : name[1];
 
-    if (first->technique == TECHNIQUE_REVERSAL)
+    if (first->technique == TECHNIQUE_HOST)
+        tell(story, "Both come from the same public address, so they were told each other's local "
+                    "one, to try that first and then the way through their own router.");
+    else if (first->technique == TECHNIQUE_REVERSAL)
         tell(story, "Since %s can be reached by anyone, %s was told to call it directly.", dialled,
              dialler);
     else if (first->technique == TECHNIQUE_SYNCHRONOUS)

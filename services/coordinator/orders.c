@@ -54,6 +54,7 @@ void coordinator_send_order(struct coordinator *c, struct coordinator_session *s
     msg_text(m->reason, sizeof m->reason, verdict_name(s->reason));
     m->deadline_ms = left_us > 0 ? (uint32_t)(left_us / 1000) : 0;
     m->warm = s->warm;
+    m->their_local = other->told_local;
     if (s->relay.len != 0 && seal_ticket(c, s, side, m->ticket.b)) {
         m->relay = s->relay;
         m->ticket.len = TICKET_BYTES;
@@ -89,6 +90,37 @@ static void take_stock(struct coordinator *c, struct coordinator_session *s)
     }
 }
 
+/*
+ * Has a prober seen both come from one address?  Then they may be on one LAN or behind one router, and
+ * only then each learns the other's local address.
+ */
+static bool share_address(const struct coordinator_session *s)
+{
+    const struct msg_token_list *a = &s->side[0].tokens, *b = &s->side[1].tokens;
+    struct token t[2];
+
+    for (size_t i = 0; i < a->n; i++)
+        for (size_t j = 0; j < b->n; j++)
+            if (token_read(&a->v[i], &t[0]) && token_read(&b->v[j], &t[1]) &&
+                addr_ip_eq(&t[0].addr, &t[1].addr))
+                return true;
+    return false;
+}
+
+static void make_plan(struct coordinator *c, struct coordinator_session *s)
+{
+    uint32_t rtts_us[2] = {c->peers[s->side[0].peer].rtt_us, c->peers[s->side[1].peer].rtt_us};
+    uint32_t rtt_us = rtts_us[rtts_us[1] > rtts_us[0]];
+    bool shared = share_address(s);
+
+    for (unsigned i = 0; i < 2; i++)
+        s->side[i].told_local = shared ? c->peers[s->side[i].peer].local : (struct addr){0};
+    s->plan = shared ? strategy_plan_host((enum policy)s->policy, rtt_us, &s->reason)
+                     : strategy_plan(&s->side[0].profile, &s->side[1].profile,
+                                     (bool[2]){s->side[0].has_token, s->side[1].has_token},
+                                     (enum policy)s->policy, rtt_us, &s->reason);
+}
+
 static void drop_relayed_step(struct plan *plan)
 {
     if (plan->n > 0 && plan->v[plan->n - 1].technique == TECHNIQUE_RELAYED)
@@ -115,10 +147,7 @@ void coordinator_order(struct coordinator *c, struct coordinator_session *s, str
         return;
     }
     take_stock(c, s);
-    uint32_t rtt_us[2] = {c->peers[s->side[0].peer].rtt_us, c->peers[s->side[1].peer].rtt_us};
-    s->plan = strategy_plan(&s->side[0].profile, &s->side[1].profile,
-                            (bool[2]){s->side[0].has_token, s->side[1].has_token},
-                            (enum policy)s->policy, rtt_us[rtt_us[1] > rtt_us[0]], &s->reason);
+    make_plan(c, s);
     struct coordinator_relay *relay =
         s->policy == POLICY_DIRECT ? NULL : coordinator_choose_relay(c);
     if (relay) {

@@ -83,6 +83,7 @@ void coordinator_on_reflex_report(struct coordinator *c, struct coordinator_peer
     if (rtt_ms < UINT16_MAX)
         p->rtt_us = rtt_ms * 1000;
     coordinator_take_tokens(c, p, &m->tokens);
+    p->local = m->local;
     struct msg_reflex_report *copy =
         &emit(out, SERVICE_classifier, MSG_reflex_report)->reflex_report;
     *copy = *m;

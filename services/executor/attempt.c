@@ -147,6 +147,7 @@ void executor_ask(struct executor *x, struct attempt *a, struct outputs *out)
 static enum verdict direct_verdict(const struct attempt *a)
 {
     static const enum verdict by_technique[TECHNIQUE_COUNT] = {
+        [TECHNIQUE_HOST] = VERDICT_direct_host,
         [TECHNIQUE_REVERSAL] = VERDICT_direct_reversal,
         [TECHNIQUE_SYNCHRONOUS] = VERDICT_direct_synchronous,
         [TECHNIQUE_SEND_FIRST] = VERDICT_direct_send_first,
@@ -166,7 +167,9 @@ static enum verdict relayed_verdict(const struct attempt *a)
         return VERDICT_timed_out;
     if (a->way[WAY_DIRECT].heard)
         return VERDICT_one_way;
-    return a->technique == TECHNIQUE_BIRTHDAY ? VERDICT_birthday_missed : VERDICT_punch_unanswered;
+    return a->technique == TECHNIQUE_HOST       ? VERDICT_no_hairpin
+           : a->technique == TECHNIQUE_BIRTHDAY ? VERDICT_birthday_missed
+                                                : VERDICT_punch_unanswered;
 }
 
 /*

@@ -24,10 +24,11 @@
 
 enum {
     ATTEMPTS_MAX = 128,
-    SAMPLES_MAX = 3,    /* sockets beside the main one */
-    TARGETS_MAX = 8,    /* prober addresses probed in one round */
-    CANDIDATES_MAX = 5, /* the peer's vouched addresses, and one it was seen at */
-    PUNCHES_MAX = 40,   /* to one address in one attempt, from one socket */
+    SAMPLES_MAX = 3, /* sockets beside the main one */
+    TARGETS_MAX = 8, /* prober addresses probed in one round */
+    CANDIDATES_MAX =
+        TOKENS_MAX + 3, /* the peer's local address, the vouched ones, two it is heard at */
+    PACKETS_MAX = 40,   /* punches and pongs to one address in one attempt, from one socket */
     POOL_FIRST = 16,    /* numbers of the sockets that a birthday attempt opens ... */
     POOL_SOCKETS = 256,
     KEPT_FIRST = POOL_FIRST + POOL_SOCKETS, /* ... and of the one it keeps, by attempt */
@@ -156,7 +157,7 @@ struct attempt {
     int64_t give_up_us;   /* of direct techniques: start and span */
     int64_t asked_us, settled_us, result_us;
     struct addr candidates[CANDIDATES_MAX];
-    uint8_t candidate_punches[CANDIDATES_MAX];
+    uint8_t candidate_packets[CANDIDATES_MAX];
     uint8_t n_candidates;
     struct addr own_seen; /* where the peer saw us */
     /* seals */

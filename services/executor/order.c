@@ -27,7 +27,7 @@ static void take_candidates(struct executor *x, struct attempt *a, const struct 
     if (x->token_time_ms == 0)
         return;
     int64_t probers_ms = x->token_time_ms + (x->now_us - x->token_at_us) / 1000;
-    for (size_t i = 0; i < l->n && a->n_candidates < CANDIDATES_MAX - 1; i++) {
+    for (size_t i = 0; i < l->n && a->n_candidates < TOKENS_MAX; i++) {
         bool known = false;
         if (!token_verify(&l->v[i], &x->probers, &t) || !peer_id_eq(&t.peer, &a->peer) ||
             t.time_ms < probers_ms - TOKEN_TTL_MS || !sendable(x, &t.addr))
@@ -37,6 +37,39 @@ static void take_candidates(struct executor *x, struct attempt *a, const struct 
         if (!known)
             a->candidates[a->n_candidates++] = t.addr;
     }
+}
+
+/* An address that leads nowhere but to the own network, or this host (RFC 1918, 6598, 3927). */
+static bool is_local(const struct executor *x, const struct addr *a)
+{
+    const uint8_t *ip = a->ip;
+
+    return addr_ip_eq(a, &x->conf.local) || ip[0] == 10 || (ip[0] == 172 && (ip[1] & 0xf0) == 16) ||
+           (ip[0] == 192 && ip[1] == 168) || (ip[0] == 100 && (ip[1] & 0xc0) == 64) ||
+           (ip[0] == 169 && ip[1] == 254);
+}
+
+/*
+ * The peer's local address, first of all candidates.  No prober vouches for it: it counts only when the
+ * tokens show both behind one public address, and when packets to it stay on the own network.
+ */
+static void take_local(struct executor *x, struct attempt *a, const struct addr *theirs)
+{
+    struct token own;
+    bool shared = false;
+
+    for (size_t i = 0; i < x->tokens.n; i++)
+        for (size_t j = 0; j < a->n_candidates && token_read(&x->tokens.v[i], &own); j++)
+            shared = shared || addr_ip_eq(&own.addr, &a->candidates[j]);
+    if (!shared || !sendable(x, theirs) || !is_local(x, theirs) ||
+        addr_eq(theirs, &x->conf.local) || a->n_candidates == CANDIDATES_MAX)
+        return;
+    for (size_t j = 0; j < a->n_candidates; j++)
+        if (addr_eq(&a->candidates[j], theirs)) /* no NAT between them */
+            return;
+    memmove(a->candidates + 1, a->candidates, a->n_candidates * sizeof *a->candidates);
+    a->candidates[0] = *theirs;
+    a->n_candidates++;
 }
 
 /* Both sides must have been told the same: it goes into the Noise prologue. */
@@ -120,7 +153,7 @@ static bool known_session(const struct executor *x, const struct sid *session)
 static bool punches(uint8_t technique)
 {
     return technique == TECHNIQUE_REVERSAL || technique == TECHNIQUE_SYNCHRONOUS ||
-           technique == TECHNIQUE_SEND_FIRST;
+           technique == TECHNIQUE_SEND_FIRST || technique == TECHNIQUE_HOST;
 }
 
 static void arm_direct(struct executor *x, struct attempt *a, const struct msg_punch_coordinate *m)
@@ -136,6 +169,8 @@ static void arm_direct(struct executor *x, struct attempt *a, const struct msg_p
             continue;
         int64_t start = x->now_us + m->fire_in_us + s->start_us;
         a->technique = s->technique;
+        if (s->technique == TECHNIQUE_HOST)
+            take_local(x, a, &m->their_local);
         a->direct_over = false;
         if (birthday)
             executor_birthday_arm(x, a, s->role, start);

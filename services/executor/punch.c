@@ -9,6 +9,30 @@
 
 #include <string.h>
 
+enum { HAIRPIN_AFTER = 2 }; /* punches of the schedule: at 40 ms */
+
+/*
+ * Is there a packet left for this address in this attempt (DESIGN section 11)?  One where the peer is
+ * heard, and that no prober told, is remembered while there is room.
+ */
+static bool spend(struct attempt *a, const struct addr *to)
+{
+    size_t i = 0;
+
+    while (i < a->n_candidates && !addr_eq(&a->candidates[i], to))
+        i++;
+    if (i == CANDIDATES_MAX)
+        return false;
+    if (i == a->n_candidates) {
+        a->candidates[a->n_candidates++] = *to;
+        a->candidate_packets[i] = 0;
+    }
+    if (a->candidate_packets[i] == PACKETS_MAX)
+        return false;
+    a->candidate_packets[i]++;
+    return true;
+}
+
 void executor_send_punch(struct executor *x, struct attempt *a, enum way way, uint8_t type,
                          uint64_t echo, uint16_t sock, const struct addr *to, struct outputs *out)
 {
@@ -60,11 +84,12 @@ void executor_punch(struct executor *x, struct attempt *a, enum way way, struct 
         executor_send_punch(x, a, way, PACKET_PUNCH, 0, 0, &a->relay.addr, out);
         return;
     }
-    for (size_t i = 0; i < a->n_candidates; i++)
-        if (a->candidate_punches[i] < PUNCHES_MAX) {
-            a->candidate_punches[i]++;
+    /* On one network the local address comes first; the way through the router is tried when it is slow. */
+    bool local_alone = a->technique == TECHNIQUE_HOST && w->burst <= HAIRPIN_AFTER;
+    size_t n = local_alone && a->n_candidates > 1 ? 1 : a->n_candidates;
+    for (size_t i = 0; i < n; i++)
+        if (spend(a, &a->candidates[i]))
             executor_send_punch(x, a, way, PACKET_PUNCH, 0, w->sock, &a->candidates[i], out);
-        }
 }
 
 static void on_noise(struct attempt *a, const uint8_t in[static NOISE_MSG])
@@ -96,11 +121,8 @@ static void add_candidate(struct executor *x, struct attempt *a, const struct ad
     for (size_t i = 0; i < a->n_candidates; i++)
         if (addr_eq(&a->candidates[i], src))
             return;
-    if (a->n_candidates == CANDIDATES_MAX)
-        return;
-    a->candidate_punches[a->n_candidates] = 1;
-    a->candidates[a->n_candidates++] = *src;
-    executor_send_punch(x, a, WAY_DIRECT, PACKET_PUNCH, 0, a->way[WAY_DIRECT].sock, src, out);
+    if (spend(a, src))
+        executor_send_punch(x, a, WAY_DIRECT, PACKET_PUNCH, 0, a->way[WAY_DIRECT].sock, src, out);
 }
 
 static void on_first(struct executor *x, struct attempt *a, enum way way, const struct addr *src,
@@ -169,7 +191,7 @@ void executor_on_punch(struct executor *x, const struct input *in, struct output
         if (answers_ours && way == WAY_DIRECT)
             a->own_seen = p.seen;
     }
-    if (p.type == PACKET_PUNCH)
+    if (p.type == PACKET_PUNCH && (way == WAY_RELAY || spend(a, &in->dgram.src)))
         executor_send_punch(x, a, way, PACKET_PONG, p.counter, sock, &in->dgram.src, out);
     executor_settle(x, a, out);
 }
