@@ -127,9 +127,10 @@ Test(natlab_carrier, an_early_packet_claims_the_port_towards_its_sender_alone)
     bed_use(claiming);
     IS(bed_in(0, X, "198.51.100.1:5000"), "no-mapping");
     IS(bed_out(0, A, Y), "198.51.100.1:5000");
-    IS(bed_out(0, A, X), "198.51.100.1:5001");
+    const char *other = bed_out(0, A, X);
+    cr_assert_str_neq(other, "198.51.100.1:5000");
     IS(bed_in(0, X, "198.51.100.1:5000"), "filtered");
-    IS(bed_in(0, X, "198.51.100.1:5001"), A);
+    IS(bed_in(0, X, other), A);
 }
 
 Test(natlab_carrier, a_packet_that_is_filtered_claims_too_and_one_that_passes_does_not)
@@ -139,7 +140,7 @@ Test(natlab_carrier, a_packet_that_is_filtered_claims_too_and_one_that_passes_do
     IS(bed_in(0, X, "198.51.100.1:5000"), A);
     IS(bed_in(0, Y, "198.51.100.1:5000"), "filtered");
     cr_assert_eq(bed_nat.n_mappings, 2);
-    IS(bed_out(0, A, Y), "198.51.100.1:5001");
+    cr_assert_str_neq(bed_out(0, A, Y), "198.51.100.1:5000");
 }
 
 Test(natlab_carrier, a_claim_lives_as_long_as_its_packets_come)
@@ -148,7 +149,7 @@ Test(natlab_carrier, a_claim_lives_as_long_as_its_packets_come)
     bed_in(0, X, "198.51.100.1:5000");
     bed_in(20 * S, X, "198.51.100.1:5000");
     cr_assert_eq(bed_nat.n_mappings, 1);
-    IS(bed_out(40 * S, A, X), "198.51.100.1:5001");
+    cr_assert_str_neq(bed_out(40 * S, A, X), "198.51.100.1:5000");
     bed_in(41 * S, Y, "198.51.100.1:5000");
     IS(bed_out(71 * S, A, Y), "198.51.100.1:5000");
 }

@@ -4,8 +4,8 @@
  *
  * Needs root and /dev/net/tun, and says so by failing.  All traffic stays inside the labs.
  */
+#include "tests/lib/lab_bed.h"
 #include "tests/natlab/control.h"
-#include "tests/natlab/lab.h"
 
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
@@ -26,88 +26,6 @@
 
 TestSuite(natlab_lab, .timeout = 40);
 
-#define PUB "pub=open,ip=203.0.113.10+203.0.113.11"
-#define ARGS(...) ((const char *const[]){__VA_ARGS__, NULL})
-
-static struct lab lab;
-
-static void start(const char *const *args)
-{
-    cr_assert(lab_start(&lab, args), "no lab: root, /dev/net/tun and nft are needed");
-    printf("natlab: up in %.0f ms\n", (double)lab.up_us / 1e3);
-}
-
-static int64_t now_ms(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
-/* ---- sockets ---- */
-
-static int udp(const char *host, uint16_t port)
-{
-    int fd = lab_socket(&lab, host, SOCK_DGRAM, "0.0.0.0", port);
-
-    cr_assert_geq(fd, 0);
-    return fd;
-}
-
-static struct sockaddr_in sockaddr_of(const char *to)
-{
-    struct sockaddr_in sin = {.sin_family = AF_INET};
-    struct addr a;
-
-    cr_assert(addr_parse(to, &a));
-    memcpy(&sin.sin_addr, a.ip, 4);
-    sin.sin_port = htons(a.port);
-    return sin;
-}
-
-static void say(int fd, const char *to, const char *text)
-{
-    struct sockaddr_in sin = sockaddr_of(to);
-
-    cr_assert_eq(sendto(fd, text, strlen(text), 0, (struct sockaddr *)&sin, sizeof sin),
-                 (ssize_t)strlen(text));
-}
-
-/* "FROM TEXT" of the next datagram, "" if none comes within the time. */
-static const char *hear(int fd, int wait_ms)
-{
-    static char heard[4][256];
-    static size_t n_heard;
-    char *out = heard[n_heard++ % 4], text[128], ip[INET_ADDRSTRLEN];
-    struct sockaddr_in sin;
-    socklen_t len = sizeof sin;
-    struct pollfd p = {.fd = fd, .events = POLLIN};
-
-    out[0] = '\0';
-    if (poll(&p, 1, wait_ms) != 1)
-        return out;
-    ssize_t n = recvfrom(fd, text, sizeof text - 1, 0, (struct sockaddr *)&sin, &len);
-    if (n < 0)
-        return out;
-    text[n] = '\0';
-    inet_ntop(AF_INET, &sin.sin_addr, ip, sizeof ip);
-    snprintf(out, sizeof heard[0], "%s:%u %s", ip, ntohs(sin.sin_port), text);
-    return out;
-}
-
-/* The address part of what was heard. */
-static const char *source_of(const char *heard)
-{
-    static char from[4][64];
-    static size_t n;
-
-    snprintf(from[++n % 4], sizeof from[0], "%.*s", (int)strcspn(heard, " "), heard);
-    return from[n % 4];
-}
-
-enum { SOON = 5000, NEVER = 150 }; /* limits for what must and must not come, 20 ms apart */
-
 /* ---- traffic ---- */
 
 Test(natlab_lab, udp_passes_every_kind_of_nat_and_the_answer_comes_back)
@@ -123,43 +41,43 @@ Test(natlab_lab, udp_passes_every_kind_of_nat_and_the_answer_comes_back)
         {"wall",  "198.51.100.14", true }
     };
 
-    start(ARGS("--delay", "20ms", PUB, "alice=ei/preserve/apd", "bob=apd/random/apd", "carol=linux",
-               "dave=linux-random", "wall=firewall"));
-    int server = udp("pub", 7000);
+    bed_start(ARGS("--delay", "20ms", PUB, "alice=ei/preserve/apd", "bob=apd/random/apd",
+                   "carol=linux", "dave=linux-random", "wall=firewall"));
+    int server = bed_udp("pub", 7000);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        int64_t before = now_ms();
-        int client = udp(rows[i].host, 5000);
+        int64_t before = bed_now_ms();
+        int client = bed_udp(rows[i].host, 5000);
         char kept[64];
-        say(client, "203.0.113.10:7000", "ping");
-        const char *heard = hear(server, SOON), *from = source_of(heard);
+        bed_say(client, "203.0.113.10:7000", "ping");
+        const char *heard = bed_hear(server, SOON), *from = bed_source(heard);
         snprintf(kept, sizeof kept, "%s:5000 ping", rows[i].ip);
         cr_assert(strncmp(heard, rows[i].ip, strlen(rows[i].ip)) == 0, "%s: %s", rows[i].host,
                   heard);
         cr_assert_eq(strcmp(heard, kept) == 0, rows[i].kept, "%s: %s", rows[i].host, heard);
-        say(server, from, "pong");
-        cr_assert_str_eq(hear(client, SOON), "203.0.113.10:7000 pong");
-        cr_assert_geq(now_ms() - before, 39);
+        bed_say(server, from, "pong");
+        cr_assert_str_eq(bed_hear(client, SOON), "203.0.113.10:7000 pong");
+        cr_assert_geq(bed_now_ms() - before, 39);
         /* From another address nothing may come in. */
-        int other = lab_socket(&lab, "pub", SOCK_DGRAM, "203.0.113.11", 7001);
-        say(other, from, "intruder");
-        cr_assert_str_eq(hear(client, NEVER), "");
+        int other = lab_socket(&bed_lab, "pub", SOCK_DGRAM, "203.0.113.11", 7001);
+        bed_say(other, from, "intruder");
+        cr_assert_str_eq(bed_hear(client, NEVER), "");
         close(other);
         close(client);
     }
-    lab_stop(&lab);
+    lab_stop(&bed_lab);
 }
 
 Test(natlab_lab, tcp_passes_model_and_kernel_nats)
 {
     static const char *const hosts[] = {"alice", "bob"};
-    struct sockaddr_in to = sockaddr_of("203.0.113.11:7440");
+    struct sockaddr_in to = bed_sockaddr("203.0.113.11:7440");
     char big[100000] = {0};
 
-    start(ARGS("--delay", "2ms", PUB, "alice=apd/random/apd", "bob=linux"));
-    int listener = lab_socket(&lab, "pub", SOCK_STREAM, "203.0.113.11", 7440);
+    bed_start(ARGS("--delay", "2ms", PUB, "alice=apd/random/apd", "bob=linux"));
+    int listener = lab_socket(&bed_lab, "pub", SOCK_STREAM, "203.0.113.11", 7440);
     cr_assert(listener >= 0 && listen(listener, 4) == 0);
     for (size_t i = 0; i < 2; i++) {
-        int client = lab_socket(&lab, hosts[i], SOCK_STREAM, "0.0.0.0", 0);
+        int client = lab_socket(&bed_lab, hosts[i], SOCK_STREAM, "0.0.0.0", 0);
         cr_assert_eq(connect(client, (struct sockaddr *)&to, sizeof to), 0, "%s", strerror(errno));
         int served = accept(listener, NULL, NULL);
         cr_assert_geq(served, 0);
@@ -173,7 +91,7 @@ Test(natlab_lab, tcp_passes_model_and_kernel_nats)
         close(client);
         close(served);
     }
-    lab_stop(&lab);
+    lab_stop(&bed_lab);
 }
 
 /*
@@ -186,22 +104,22 @@ static void punch(const char *kind, bool works)
     char spec[64];
 
     snprintf(spec, sizeof spec, "bob=%s", kind);
-    start(ARGS("--delay", "4ms", PUB, "alice=ei/preserve/apd", spec));
-    int server = udp("pub", 7000), alice = udp("alice", 5000), bob = udp("bob", 6000);
-    say(alice, "203.0.113.10:7000", "a");
-    say(bob, "203.0.113.10:7000", "b");
-    hear(server, SOON);
-    hear(server, SOON);
-    say(alice, "198.51.100.11:6000", "early");
-    cr_assert_str_eq(hear(bob, NEVER), "");
-    say(bob, "198.51.100.10:5000", "bob");
-    const char *heard = hear(alice, works ? SOON : NEVER);
+    bed_start(ARGS("--delay", "4ms", PUB, "alice=ei/preserve/apd", spec));
+    int server = bed_udp("pub", 7000), alice = bed_udp("alice", 5000), bob = bed_udp("bob", 6000);
+    bed_say(alice, "203.0.113.10:7000", "a");
+    bed_say(bob, "203.0.113.10:7000", "b");
+    bed_hear(server, SOON);
+    bed_hear(server, SOON);
+    bed_say(alice, "198.51.100.11:6000", "early");
+    cr_assert_str_eq(bed_hear(bob, NEVER), "");
+    bed_say(bob, "198.51.100.10:5000", "bob");
+    const char *heard = bed_hear(alice, works ? SOON : NEVER);
     cr_assert_str_eq(heard, works ? "198.51.100.11:6000 bob" : "", "%s", kind);
     if (works) {
-        say(alice, "198.51.100.11:6000", "alice");
-        cr_assert_str_eq(hear(bob, SOON), "198.51.100.10:5000 alice");
+        bed_say(alice, "198.51.100.11:6000", "alice");
+        cr_assert_str_eq(bed_hear(bob, SOON), "198.51.100.10:5000 alice");
     }
-    lab_stop(&lab);
+    lab_stop(&bed_lab);
 }
 
 Test(natlab_lab, a_punch_into_a_linux_router_works_even_if_the_far_packet_is_first)
@@ -225,12 +143,12 @@ Test(natlab_lab, an_early_packet_into_a_linux_router_without_input_filter_spoils
 static void wait_for_stun_server(void)
 {
     static const char request[20] = {0, 1, 0, 0, 0x21, 0x12, (char)0xa4, 0x42, 'n', 'a', 't'};
-    struct sockaddr_in to = sockaddr_of("203.0.113.10:3478");
-    int fd = lab_socket(&lab, "pub", SOCK_DGRAM, "203.0.113.10", 0);
+    struct sockaddr_in to = bed_sockaddr("203.0.113.10:3478");
+    int fd = lab_socket(&bed_lab, "pub", SOCK_DGRAM, "203.0.113.10", 0);
 
     for (int i = 0; i < 200; i++) {
         sendto(fd, request, sizeof request, 0, (struct sockaddr *)&to, sizeof to);
-        if (hear(fd, 50)[0] != '\0') {
+        if (bed_hear(fd, 50)[0] != '\0') {
             close(fd);
             return;
         }
@@ -247,7 +165,7 @@ static void start_stun_server(char *dir)
     snprintf(db, sizeof db, "%s/db", dir);
     snprintf(log, sizeof log, "%s/log", dir);
     int out = open(log, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-    lab_spawn(&lab, "pub", out,
+    lab_spawn(&bed_lab, "pub", out,
               ARGS("turnserver", "-n", "-z", "-L", "203.0.113.10", "-L", "203.0.113.11", "--no-tls",
                    "--no-dtls", "--no-cli", "-m", "1", "--pidfile", pid, "--userdb", db,
                    "--log-file", "stdout"));
@@ -312,20 +230,21 @@ Test(natlab_lab, a_stun_client_of_others_agrees_with_the_ground_truth)
     FILE *from[ROWS];
     pid_t pids[ROWS];
 
-    start(ARGS("--delay", "2ms", PUB, "a=ei/preserve/ei", "b=ei/random/apd", "c=apd/contiguous/ei",
-               "d=apd/preserve/apd", "e=ad/random/ad", "f=linux", "g=linux-random"));
+    bed_start(ARGS("--delay", "2ms", PUB, "a=ei/preserve/ei", "b=ei/random/apd",
+                   "c=apd/contiguous/ei", "d=apd/preserve/apd", "e=ad/random/ad", "f=linux",
+                   "g=linux-random"));
     start_stun_server(dir);
     for (size_t i = 0; i < ROWS; i++) {
         int out[2];
         cr_assert_eq(pipe2(out, O_CLOEXEC), 0);
-        pids[i] = lab_spawn(&lab, rows[i].host, out[1],
+        pids[i] = lab_spawn(&bed_lab, rows[i].host, out[1],
                             ARGS("turnutils_natdiscovery", "-m", "-f", "203.0.113.10"));
         close(out[1]);
         from[i] = fdopen(out[0], "r");
     }
     for (size_t i = 0; i < ROWS; i++)
         cr_assert_eq(waitpid(pids[i], NULL, 0), pids[i]);
-    char *truth = lab_state(&lab);
+    char *truth = lab_state(&bed_lab);
     cr_assert(truth);
     for (size_t i = 0; i < ROWS; i++) {
         check_discovery(rows[i].host, from[i], rows[i].mapping, rows[i].filtering,
@@ -333,7 +252,7 @@ Test(natlab_lab, a_stun_client_of_others_agrees_with_the_ground_truth)
         fclose(from[i]);
     }
     free(truth);
-    lab_stop(&lab);
+    lab_stop(&bed_lab);
     remove_dir(dir);
 }
 
@@ -341,7 +260,7 @@ Test(natlab_lab, a_stun_client_of_others_agrees_with_the_ground_truth)
 
 static bool state_has(const char *part)
 {
-    char *state = lab_state(&lab);
+    char *state = lab_state(&bed_lab);
 
     cr_assert(state);
     bool found = strstr(state, part) != NULL;
@@ -351,61 +270,61 @@ static bool state_has(const char *part)
 
 Test(natlab_lab, counts_who_sent_to_whom_and_tells_its_nat_tables)
 {
-    start(ARGS("--delay", "2ms", PUB, "alice=ei/preserve/apd", "bob=ei/preserve/apd"));
-    int server = udp("pub", 7000), alice = udp("alice", 5000);
-    say(alice, "203.0.113.10:7000", "a");
-    hear(server, SOON);
+    bed_start(ARGS("--delay", "2ms", PUB, "alice=ei/preserve/apd", "bob=ei/preserve/apd"));
+    int server = bed_udp("pub", 7000), alice = bed_udp("alice", 5000);
+    bed_say(alice, "203.0.113.10:7000", "a");
+    bed_hear(server, SOON);
     cr_assert(state_has("{\"type\":\"mapping\",\"nat\":\"alice\",\"proto\":\"udp\",\"internal\":"
                         "\"10.2.0.2:5000\",\"external\":\"198.51.100.10:5000\",\"remote\":null,"
                         "\"remotes\":[\"203.0.113.10:7000\"]"));
     cr_assert(state_has("\"from\":\"alice\",\"to\":\"pub\",\"sent\":1,\"sent_udp\":1,"
                         "\"delivered\":1,\"delivered_udp\":1}"));
     cr_assert_not(state_has("\"from\":\"alice\",\"to\":\"bob\""));
-    say(alice, "198.51.100.11:5000", "a");
+    bed_say(alice, "198.51.100.11:5000", "a");
     while (!state_has("\"from\":\"alice\",\"to\":\"bob\",\"sent\":1,\"sent_udp\":1,"
                       "\"delivered\":0,"))
         usleep(1000);
-    lab_stop(&lab);
+    lab_stop(&bed_lab);
 }
 
 Test(natlab_lab, links_and_nats_change_at_run_time)
 {
-    start(ARGS("--delay", "2ms", PUB, "alice=ei/random/apd"));
-    int server = udp("pub", 7000), alice = udp("alice", 5000);
-    say(alice, "203.0.113.10:7000", "a");
-    char *before = strdup(hear(server, SOON));
-    cr_assert(lab_set(&lab, "alice", "loss=100%"));
-    say(alice, "203.0.113.10:7000", "b");
-    cr_assert_str_eq(hear(server, NEVER), "");
-    cr_assert(lab_set(&lab, "alice", "loss=0"));
-    cr_assert(lab_set(&lab, "alice", "flush=now"));
-    say(alice, "203.0.113.10:7000", "a");
-    const char *after = hear(server, SOON);
+    bed_start(ARGS("--delay", "2ms", PUB, "alice=ei/random/apd"));
+    int server = bed_udp("pub", 7000), alice = bed_udp("alice", 5000);
+    bed_say(alice, "203.0.113.10:7000", "a");
+    char *before = strdup(bed_hear(server, SOON));
+    cr_assert(lab_set(&bed_lab, "alice", "loss=100%"));
+    bed_say(alice, "203.0.113.10:7000", "b");
+    cr_assert_str_eq(bed_hear(server, NEVER), "");
+    cr_assert(lab_set(&bed_lab, "alice", "loss=0"));
+    cr_assert(lab_set(&bed_lab, "alice", "flush=now"));
+    bed_say(alice, "203.0.113.10:7000", "a");
+    const char *after = bed_hear(server, SOON);
     cr_assert(after[0] != '\0' && strcmp(after, before) != 0);
-    cr_assert(lab_set(&lab, "alice", "udp=blocked"));
-    say(alice, "203.0.113.10:7000", "c");
-    cr_assert_str_eq(hear(server, NEVER), "");
-    cr_assert_not(lab_set(&lab, "alice", "loss=much"));
-    cr_assert_not(lab_set(&lab, "nobody", "loss=0"));
+    cr_assert(lab_set(&bed_lab, "alice", "udp=blocked"));
+    bed_say(alice, "203.0.113.10:7000", "c");
+    cr_assert_str_eq(bed_hear(server, NEVER), "");
+    cr_assert_not(lab_set(&bed_lab, "alice", "loss=much"));
+    cr_assert_not(lab_set(&bed_lab, "nobody", "loss=0"));
     free(before);
-    lab_stop(&lab);
+    lab_stop(&bed_lab);
 }
 
 Test(natlab_lab, two_labs_with_the_same_hosts_do_not_meet)
 {
     struct lab first;
 
-    start(ARGS(PUB, "alice=linux"));
-    int server1 = udp("pub", 7000), alice1 = udp("alice", 5000);
-    first = lab;
-    start(ARGS(PUB, "alice=linux"));
-    int server2 = udp("pub", 7000), alice2 = udp("alice", 5000);
-    say(alice1, "203.0.113.10:7000", "one");
-    say(alice2, "203.0.113.10:7000", "two");
-    cr_assert_str_eq(hear(server1, SOON), "198.51.100.10:5000 one");
-    cr_assert_str_eq(hear(server2, SOON), "198.51.100.10:5000 two");
-    cr_assert_str_eq(hear(server1, NEVER), "");
-    lab_stop(&lab);
+    bed_start(ARGS(PUB, "alice=linux"));
+    int server1 = bed_udp("pub", 7000), alice1 = bed_udp("alice", 5000);
+    first = bed_lab;
+    bed_start(ARGS(PUB, "alice=linux"));
+    int server2 = bed_udp("pub", 7000), alice2 = bed_udp("alice", 5000);
+    bed_say(alice1, "203.0.113.10:7000", "one");
+    bed_say(alice2, "203.0.113.10:7000", "two");
+    cr_assert_str_eq(bed_hear(server1, SOON), "198.51.100.10:5000 one");
+    cr_assert_str_eq(bed_hear(server2, SOON), "198.51.100.10:5000 two");
+    cr_assert_str_eq(bed_hear(server1, NEVER), "");
+    lab_stop(&bed_lab);
     lab_stop(&first);
 }
 
@@ -486,23 +405,23 @@ static void expect_nothing_left(pid_t victim)
 {
     int fds[CONTROL_FDS];
     char error[CONTROL_TEXT_MAX];
-    struct sockaddr_in to = sockaddr_of("203.0.113.10:1");
-    pid_t daemon =
-        lab_spawn(&lab, "alice", -1, ARGS("sh", "-c", "setsid sh -c 'sleep 1000 & sleep 1000' &"));
+    struct sockaddr_in to = bed_sockaddr("203.0.113.10:1");
+    pid_t daemon = lab_spawn(&bed_lab, "alice", -1,
+                             ARGS("sh", "-c", "setsid sh -c 'sleep 1000 & sleep 1000' &"));
 
     waitpid(daemon, NULL, 0);
-    cr_assert(control_ask(lab.name, "exec alice", fds, error));
+    cr_assert(control_ask(bed_lab.name, "exec alice", fds, error));
     ino_t net = inode_of(fds[0]), pids = inode_of(fds[1]);
     while (processes_in(net, pids) < 4) /* the engine, sh and two sleeps */
         usleep(1000);
-    cr_assert(socket_exists(lab.name));
-    int probe = udp("alice", 0);
+    cr_assert(socket_exists(bed_lab.name));
+    int probe = bed_udp("alice", 0);
     cr_assert_eq(kill(victim, SIGKILL), 0);
-    int64_t limit = now_ms() + 5000;
-    while ((processes_in(net, pids) > 0 || socket_exists(lab.name)) && now_ms() < limit)
+    int64_t limit = bed_now_ms() + 5000;
+    while ((processes_in(net, pids) > 0 || socket_exists(bed_lab.name)) && bed_now_ms() < limit)
         usleep(1000);
     cr_assert_eq(processes_in(net, pids), 0);
-    cr_assert_not(socket_exists(lab.name));
+    cr_assert_not(socket_exists(bed_lab.name));
     /* Our own socket is all that still holds the namespace, and its TUN has gone. */
     cr_assert_lt(connect(probe, (struct sockaddr *)&to, sizeof to), 0);
     cr_assert_eq(errno, ENETUNREACH);
@@ -510,9 +429,42 @@ static void expect_nothing_left(pid_t victim)
 
 Test(natlab_lab, killing_natlab_leaves_no_process_namespace_or_device)
 {
-    start(ARGS(PUB, "alice=ei/preserve/ei", "bob=linux"));
-    expect_nothing_left(lab.pid);
-    waitpid(lab.pid, NULL, 0);
+    bed_start(ARGS(PUB, "alice=ei/preserve/ei", "bob=linux"));
+    expect_nothing_left(bed_lab.pid);
+    waitpid(bed_lab.pid, NULL, 0);
+}
+
+Test(natlab_lab, ends_at_the_end_of_a_pipe_however_early_that_was)
+{
+    int fds[2];
+    char text[16];
+
+    cr_assert_eq(pipe(fds), 0);
+    snprintf(text, sizeof text, "%d", fds[0]);
+    close(fds[1]);
+    cr_assert_eq(run_natlab(ARGS("natlab", "--outlive-parent", "--until-eof", text, "a=open")), 0);
+    bed_start(ARGS("--outlive-parent", "a=open", "b=linux"));
+    close(bed_lab.alive);
+    cr_assert_eq(waitpid(bed_lab.pid, NULL, 0), bed_lab.pid);
+}
+
+Test(natlab_lab, ends_though_the_parent_ignores_the_death_of_children)
+{
+    int fds[2], status;
+    char text[16];
+
+    cr_assert_eq(pipe(fds), 0);
+    snprintf(text, sizeof text, "%d", fds[0]);
+    pid_t pid = fork();
+    if (pid == 0) {
+        close(fds[1]);
+        signal(SIGCHLD, SIG_IGN);
+        execl(BIN_DIR "/natlab", "natlab", "--until-eof", text, "a=open", (char *)NULL);
+        _exit(127);
+    }
+    close(fds[1]);
+    cr_assert_eq(waitpid(pid, &status, 0), pid);
+    cr_assert_eq(WEXITSTATUS(status), 0);
 }
 
 Test(natlab_lab, killing_who_started_natlab_ends_it_too)
@@ -523,13 +475,13 @@ Test(natlab_lab, killing_who_started_natlab_ends_it_too)
     pid_t starter = fork();
     if (starter == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
-        bool up = lab_start(&lab, ARGS(PUB, "alice=ei/preserve/ei"));
-        if (up && write(name[1], lab.name, strlen(lab.name)) > 0)
+        bool up = lab_start(&bed_lab, ARGS(PUB, "alice=ei/preserve/ei"));
+        if (up && write(name[1], bed_lab.name, strlen(bed_lab.name)) > 0)
             pause();
         _exit(1);
     }
-    memset(&lab, 0, sizeof lab);
-    cr_assert_gt(read(name[0], lab.name, sizeof lab.name - 1), 0);
+    memset(&bed_lab, 0, sizeof bed_lab);
+    cr_assert_gt(read(name[0], bed_lab.name, sizeof bed_lab.name - 1), 0);
     expect_nothing_left(starter);
     waitpid(starter, NULL, 0);
 }

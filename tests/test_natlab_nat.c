@@ -121,10 +121,25 @@ Test(natlab_nat, overloading_keeps_a_port_for_remotes_that_differ)
     bed_use((struct nat_conf){.mapping = NAT_APD, .filtering = NAT_APD, .overload = true});
     IS(bed_out(0, A, X), "198.51.100.1:5000");
     IS(bed_out(0, A, Y), "198.51.100.1:5000");
-    IS(bed_out(0, B, X), "198.51.100.1:5001");
     IS(bed_out(0, B, X2), "198.51.100.1:5000");
     IS(bed_in(0, Y, "198.51.100.1:5000"), A);
     IS(bed_in(0, X2, "198.51.100.1:5000"), B);
+}
+
+Test(natlab_nat, where_an_overloaded_port_clashes_one_is_drawn_and_preferred_from_then_on)
+{
+    bed_use((struct nat_conf){.mapping = NAT_APD, .filtering = NAT_APD, .overload = true});
+    bed_out(0, A, X);
+    bed_out(0, A, X2);
+    const char *drawn = bed_out(0, B, X);
+    cr_assert_str_neq(drawn, "198.51.100.1:5000");
+    IS(bed_out(1, B, Y), drawn);
+    /* Another host that has the drawn port towards a remote leaves the own one to try. */
+    struct addr inside = bed_addr(drawn), dst = bed_addr("203.0.113.9:9");
+    inside.ip[0] = 10;
+    cr_assert_eq(nat_out(&bed_nat, 1, NAT_UDP, &inside, &dst), NAT_PASS);
+    IS(bed_text(NAT_PASS, &inside), drawn);
+    IS(bed_out(2, B, "203.0.113.9:9"), "198.51.100.1:5000");
 }
 
 Test(natlab_nat, contiguous_ports_step_by_delta_and_wrap_in_the_range)

@@ -39,7 +39,7 @@ static const char *const rules[] = {[SPEC_LINUX] = MASQUERADE("") FILTER "}\n",
                                     [SPEC_LINUX_RANDOM] = MASQUERADE("fully-random") FILTER "}\n",
                                     [SPEC_LINUX_OPEN] = MASQUERADE("") "}\n"};
 
-/* The kernel's own times for UDP are 30 s and, after both sides have spoken for 2 s, 120 s. */
+/* After conntrack has made the entry, before it is confirmed.  The kernel's own times for UDP are 30 s and, after both sides have spoken for 2 s, 120 s. */
 static bool set_lifetime(const struct nat_conf *nat)
 {
     char text[512];
@@ -49,14 +49,14 @@ static bool set_lifetime(const struct nat_conf *nat)
         return true;
     snprintf(text, sizeof text,
              "table ip natlab {\n"
-             "  ct timeout udp {\n"
+             "  ct timeout short {\n"
              "    protocol udp\n"
              "    l3proto ip\n"
              "    policy = { unreplied : %lld, replied : %lld }\n"
              "  }\n"
-             "  chain lifetime {\n"
-             "    type filter hook prerouting priority raw\n"
-             "    meta l4proto udp ct timeout set \"udp\"\n"
+             "  chain timeouts {\n"
+             "    type filter hook prerouting priority mangle\n"
+             "    meta l4proto udp ct timeout set \"short\"\n"
              "  }\n"
              "}\n",
              s > 0 ? s : 1, s > 0 ? s : 1);

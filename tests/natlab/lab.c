@@ -27,8 +27,8 @@ static int64_t now_us(void)
     return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
 }
 
-/* execv wants pointers to what it does not change. */
-static pid_t run(const char *const *head, const char *const *tail, int out, int close_fd)
+/* execv wants pointers to what it does not change.  Only the descriptors of keep are passed on, up to a -1. */
+static pid_t run(const char *const *head, const char *const *tail, int out, const int *keep)
 {
     const char *argv[ARGS_MAX];
     size_t n = 0;
@@ -45,24 +45,45 @@ static pid_t run(const char *const *head, const char *const *tail, int out, int 
         dup2(out, STDOUT_FILENO);
         dup2(out, STDERR_FILENO);
     }
-    if (close_fd >= 0)
-        close(close_fd);
+    for (; *keep >= 0; keep++)
+        fcntl(*keep, F_SETFD, 0);
     execv(BIN_DIR "/natlab", (char **)(uintptr_t)argv);
     _exit(127);
 }
 
+/* A pipe that only run() passes on. */
+static bool open_pipe(int fds[2], char text[16], int passed)
+{
+    if (pipe2(fds, O_CLOEXEC) != 0)
+        return false;
+    snprintf(text, 16, "%d", fds[passed]);
+    return true;
+}
+
+/*
+ * The kernel's signal at the death of the parent comes only to who has asked for it in time: if we die
+ * between fork and that, nobody would end the lab.  The end of the pipe can't be missed.
+ */
 bool lab_start(struct lab *l, const char *const *args)
 {
-    int ready[2];
-    char fd_text[16];
+    int ready[2], alive[2];
+    char ready_text[16], alive_text[16];
     int64_t before_us = now_us();
 
-    *l = (struct lab){0};
-    if (pipe(ready) != 0)
+    *l = (struct lab){.alive = -1};
+    if (!open_pipe(ready, ready_text, 1))
         return false;
-    snprintf(fd_text, sizeof fd_text, "%d", ready[1]);
-    l->pid = run((const char *const[]){"natlab", "--ready-fd", fd_text, NULL}, args, -1, ready[0]);
+    if (!open_pipe(alive, alive_text, 0)) {
+        close(ready[0]);
+        close(ready[1]);
+        return false;
+    }
+    l->alive = alive[1];
+    l->pid = run(
+        (const char *const[]){"natlab", "--ready-fd", ready_text, "--until-eof", alive_text, NULL},
+        args, -1, (const int[]){ready[1], alive[0], -1});
     close(ready[1]);
+    close(alive[0]);
     struct pollfd p = {.fd = ready[0], .events = POLLIN};
     ssize_t n = poll(&p, 1, LAB_WAIT_MS) == 1 ? read(ready[0], l->name, sizeof l->name - 1) : 0;
     close(ready[0]);
@@ -84,13 +105,14 @@ int lab_stop(struct lab *l)
     kill(l->pid, SIGTERM);
     waitpid(l->pid, &status, 0);
     l->pid = 0;
+    close(l->alive);
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
 pid_t lab_spawn(const struct lab *l, const char *host, int out, const char *const *argv)
 {
     return run((const char *const[]){"natlab", "exec", "--lab", l->name, host, NULL}, argv, out,
-               -1);
+               (const int[]){-1});
 }
 
 static bool ask(const struct lab *l, int fds[CONTROL_FDS], const char *format, const char *a,

@@ -14,6 +14,7 @@ enum { LAB_WAIT_MS = 10000 };
 
 struct lab {
     pid_t pid; /* of natlab; 0 when stopped */
+    int alive; /* a pipe that ends with this process, and the lab with that */
     char name[64];
     int64_t up_us; /* how long it took until all was up */
 };

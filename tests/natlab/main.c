@@ -147,6 +147,7 @@ static int run_lab(int argc, char **argv)
         fprintf(stderr, "natlab: %s; see natlab help\n", error);
         return USAGE;
     }
+    /* Who dies before this is not noticed; who can't wait for us to be ready has --until-eof. */
     pid_t before = getppid();
     if (!spec.outlive_parent && (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != before))
         return EXIT_FAILURE;
@@ -272,6 +273,9 @@ static int set_verb(const char *lab, int argc, char **argv)
 int main(int argc, char **argv)
 {
     const char *verb = argc > 1 ? argv[1] : "help";
+
+    /* Where the parent ignores it, the death of a child would go unnoticed. */
+    signal(SIGCHLD, SIG_DFL);
 
     if (strcmp(verb, "help") == 0 || strcmp(verb, "--help") == 0)
         return usage(stdout);

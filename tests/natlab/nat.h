@@ -37,7 +37,8 @@ enum nat_errors { NAT_ERRORS_PASS, NAT_ERRORS_DROP, NAT_ERRORS_KILL /* and the m
  * always get APD mappings and filters with the port (the identifier) kept whenever it is free for that
  * remote.  Mapping `none` keeps addresses as they are: with filtering that is a stateful firewall in front
  * of a public host, without it is no NAT at all.  Filtering `none` lets everything in that has somewhere
- * to go.  Allocation: `preserve` gives the inside port if it is free, else the next free one above.
+ * to go.  Allocation: `preserve` gives the inside port if it is free, else the next free one above; where
+ * ports are overloaded, first one that the inside port has already, and any if neither is free (Linux).
  */
 struct nat_conf {
     enum behaviour mapping, filtering;

@@ -71,12 +71,53 @@ static uint16_t random_port(struct nat *n, const struct nat_request *q, const st
     return search(n, q, p, (int64_t)rng_below(&n->rng, (uint64_t)p->count), 1);
 }
 
+static bool in_range(const struct ports *p, uint16_t port)
+{
+    return port >= p->lo && port < p->lo + p->count;
+}
+
+/* The newest port that this inside port has here already, 0 for none. */
+static uint16_t current_port(const struct nat *n, const struct nat_request *q,
+                             const struct ports *p)
+{
+    const struct nat_mapping *m, *newest = NULL;
+
+    for (size_t cursor = 0; (m = nat_next_mapping(n, q->now_us, &cursor)) != NULL;)
+        if (m->proto == q->proto && addr_eq(&m->internal, q->internal) &&
+            addr_ip_eq(&m->external, &p->external) &&
+            (newest == NULL || m->created_us >= newest->created_us))
+            newest = m;
+    return newest != NULL ? newest->external.port : 0;
+}
+
+/* As Linux does: one that it has already, else its own, else any that is free towards this remote. */
+static uint16_t overloaded_port(struct nat *n, const struct nat_request *q, const struct ports *p)
+{
+    const uint16_t wanted[] = {current_port(n, q, p), q->internal->port};
+    struct addr external = p->external;
+
+    for (size_t i = 0; i < 2; i++) {
+        external.port = wanted[i];
+        if (in_range(p, external.port) && port_free(n, q, external))
+            return external.port;
+    }
+    return random_port(n, q, p);
+}
+
+/* The own port, else the next above that is free. */
+static uint16_t preserved_port(struct nat *n, const struct nat_request *q, const struct ports *p)
+{
+    if (q->proto == NAT_UDP && n->conf.overload)
+        return overloaded_port(n, q, p);
+    return search(n, q, p, (int64_t)q->internal->port - p->lo, 1);
+}
+
 static uint16_t choose_port(struct nat *n, const struct nat_request *q, const struct ports *p)
 {
     switch (q->proto == NAT_UDP ? n->conf.allocation : ALLOC_PRESERVE) {
     case ALLOC_CONTIGUOUS: return contiguous_port(n, q, p);
     case ALLOC_RANDOM: return random_port(n, q, p);
-    default: return search(n, q, p, (int64_t)q->internal->port - p->lo, 1);
+    default: return preserved_port(n, q, p);
     }
 }
 
