@@ -24,13 +24,18 @@ wait_for() { # SECONDS COMMAND...: until it succeeds
     done
 }
 
+composes() { # those that are installed, a line each
+    ! docker compose version >/dev/null 2>&1 || echo "docker compose"
+    ! command -v docker-compose >/dev/null || echo docker-compose
+}
+
 # ---- outside: files, and namespaces around all the rest ------------------------------------------
 
 outside() {
     [ "$(id -u)" -eq 0 ] || fail "needs root"
     ./run need debootstrap
     command -v dockerd >/dev/null || ./run need docker.io
-    docker compose version >/dev/null 2>&1 || command -v docker-compose >/dev/null || ./run need docker-compose
+    [ "$(composes)" ] || ./run need docker-compose
     ./run build
     top=$(mktemp -d "${TMPDIR:-/var/tmp}/natterjack-compose.XXXXXX")
     child=
@@ -78,7 +83,8 @@ inside() {
     wait_for 30 engine_is_up
     tar -C "$top/root" -c . | docker import - debian:bookworm-slim >/dev/null
     say "building the image"
-    docker build --network host -f deploy/Dockerfile -t natterjack . >"$top/build.log" 2>&1 ||
+    echo 'services: {init: {build: {network: host}}}' >"$top/host.yml"
+    $(composes | head -n 1) -f docker-compose.yml -f "$top/host.yml" build >"$top/build.log" 2>&1 ||
         { tail -40 "$top/build.log"; fail "no image"; }
     docker image ls natterjack
     kill $dockerd
@@ -194,20 +200,15 @@ with_compose() {
 lab() {
     natlab exec pub "$self" engine "$top" &
     wait_for 30 engine_is_up
-    export NATTERJACK_SUITE_PUBLIC_IP=203.0.113.10,203.0.113.11
-    if docker compose version >/dev/null 2>&1; then
-        compose="docker compose"
-        with_compose
-    fi
-    if command -v docker-compose >/dev/null; then
-        compose=docker-compose
-        with_compose
-    fi
+    composes | while read -r compose; do
+        with_compose </dev/null
+    done
 }
 
 self=$(readlink -f "$0")
 cd "${self%/*}/.."
 export DOCKER_HOST=unix:///run/docker.sock DOCKER_BUILDKIT=0
+export NATTERJACK_SUITE_PUBLIC_IP=203.0.113.10,203.0.113.11
 case ${1:-outside} in
 outside) outside ;;
 inside | lab | engine)
