@@ -21,6 +21,8 @@ enum attribute {
     A_PASSWORD_ALGORITHM = 0x001D,
     A_USERHASH = 0x001E,
     A_XOR_MAPPED_ADDRESS = 0x0020,
+    A_PADDING = STUN_PADDING,
+    A_RESPONSE_PORT = STUN_RESPONSE_PORT,
     A_FINGERPRINT = 0x8028,
     A_RESPONSE_ORIGIN = 0x802B,
     A_OTHER_ADDRESS = 0x802C,
@@ -34,9 +36,9 @@ enum { FAMILY_V4 = 1, FAMILY_V6 = 2 };
 enum { FINGERPRINT_BYTES = ATTRIBUTE_HEADER + 4, MESSAGE_INTEGRITY_BYTES = 20 };
 #define FINGERPRINT_XOR 0x5354554Eu /* RFC 8489 section 14.7 */
 
-/* Everything at once: what stun_encode can be asked for at most. */
+/* Everything at once but PADDING, which takes what is left: what stun_encode can be asked for at most. */
 _Static_assert(STUN_HEADER + 3 * (4 + 20) + 8 + 8 + (4 + 8) + (4 + 32) + (4 + STUN_COOKIE_BYTES) +
-                       (4 + MSG_TOKEN_MAX) + FINGERPRINT_BYTES <=
+                       (4 + MSG_TOKEN_MAX) + 8 + FINGERPRINT_BYTES <=
                    STUN_MAX,
                "the largest message fits");
 _Static_assert(MSG_TOKEN_MAX % 4 == 0, "its padding too");
@@ -76,10 +78,21 @@ static void xor_mask(const uint8_t txid[STUN_TXID_BYTES], uint8_t mask[16])
 
 /* ---- parse ---------------------------------------------------------------------------------- */
 
+static bool framed(const uint8_t *data, size_t len)
+{
+    return len >= STUN_HEADER && get_u16(data + 2) % 4 == 0 &&
+           (size_t)get_u16(data + 2) + STUN_HEADER == len;
+}
+
 bool stun_is(const uint8_t *data, size_t len)
 {
-    return len >= STUN_HEADER && data[0] <= 3 && get_u32(data + 4) == STUN_MAGIC &&
-           get_u16(data + 2) % 4 == 0 && (size_t)get_u16(data + 2) + STUN_HEADER == len;
+    return framed(data, len) && data[0] <= 3 && get_u32(data + 4) == STUN_MAGIC;
+}
+
+bool stun_is_classic(const uint8_t *data, size_t len)
+{
+    return framed(data, len) && get_u16(data) == STUN_BINDING_REQUEST &&
+           get_u32(data + 4) != STUN_MAGIC;
 }
 
 /* The value of an address attribute; mask is NULL when it travels as it is. */
@@ -137,6 +150,22 @@ static bool get_error(const uint8_t *v, size_t n, struct stun *m)
     return true;
 }
 
+static bool get_response_port(const uint8_t *v, size_t n, struct stun *m)
+{
+    if (n != 2 && n != 4) /* the port, and in some clients what pads it */
+        return false;
+    if (m->response_port == 0)
+        m->response_port = get_u16(v);
+    return true;
+}
+
+static bool get_padding(size_t n, struct stun *m)
+{
+    if (!m->has_padding)
+        m->padding = (uint16_t)n;
+    return m->has_padding = true;
+}
+
 static bool get_token(const uint8_t *v, size_t n, struct stun *m)
 {
     if (n == 0 || n > MSG_TOKEN_MAX)
@@ -172,6 +201,8 @@ static bool get_attribute(uint16_t type, const uint8_t *v, size_t n, const uint8
     case A_OTHER_ADDRESS: return get_addr(v, n, NULL, &m->other);
     case A_CHANGE_REQUEST: return get_change(v, n, m);
     case A_ERROR_CODE: return get_error(v, n, m);
+    case A_PADDING: return get_padding(n, m);
+    case A_RESPONSE_PORT: return get_response_port(v, n, m);
     case A_PEER_ID: return get_bytes(v, n, sizeof m->peer.b, &m->has_peer, m->peer.b);
     case A_COOKIE: return get_bytes(v, n, STUN_COOKIE_BYTES, &m->has_cookie, m->cookie);
     case A_TOKEN: return get_token(v, n, m);
@@ -206,8 +237,10 @@ bool stun_parse(const uint8_t *data, size_t len, struct stun *out)
     uint8_t mask[16];
     bool ends = false; /* MESSAGE-INTEGRITY has been: what follows is ignored */
 
-    if (!stun_is(data, len))
+    m.classic = stun_is_classic(data, len);
+    if (!m.classic && !stun_is(data, len))
         return false;
+    memcpy(m.classic_id, data + 4, sizeof m.classic_id);
     m.type = get_u16(data);
     memcpy(m.txid, data + 8, STUN_TXID_BYTES);
     xor_mask(m.txid, mask);
@@ -295,13 +328,21 @@ size_t stun_encode(const struct stun *m, uint8_t buf[static STUN_MAX])
 
     put_u16(buf, m->type);
     put_u32(buf + 4, STUN_MAGIC);
+    if (m->classic)
+        memcpy(buf + 4, m->classic_id, sizeof m->classic_id);
     memcpy(buf + 8, m->txid, STUN_TXID_BYTES);
     xor_mask(m->txid, mask);
     if (m->error != 0)
         put_error(&w, m);
-    put_addr(&w, A_XOR_MAPPED_ADDRESS, &m->mapped, mask);
-    put_addr(&w, A_RESPONSE_ORIGIN, &m->origin, NULL);
-    put_addr(&w, A_OTHER_ADDRESS, &m->other, NULL);
+    if (m->classic) {
+        put_addr(&w, A_MAPPED_ADDRESS, &m->mapped, NULL);
+        put_addr(&w, A_SOURCE_ADDRESS, &m->origin, NULL);
+        put_addr(&w, A_CHANGED_ADDRESS, &m->other, NULL);
+    } else {
+        put_addr(&w, A_XOR_MAPPED_ADDRESS, &m->mapped, mask);
+        put_addr(&w, A_RESPONSE_ORIGIN, &m->origin, NULL);
+        put_addr(&w, A_OTHER_ADDRESS, &m->other, NULL);
+    }
     if (m->has_change)
         put_u32(put_attribute(&w, A_CHANGE_REQUEST, 4), m->change);
     if (m->has_peer)
@@ -310,6 +351,12 @@ size_t stun_encode(const struct stun *m, uint8_t buf[static STUN_MAX])
         memcpy(put_attribute(&w, A_COOKIE, STUN_COOKIE_BYTES), m->cookie, STUN_COOKIE_BYTES);
     if (m->token.len > 0)
         memcpy(put_attribute(&w, A_TOKEN, m->token.len), m->token.b, m->token.len);
+    if (m->response_port != 0)
+        put_u16(put_attribute(&w, A_RESPONSE_PORT, 2), m->response_port);
+    if (m->has_padding) {
+        size_t left = STUN_MAX - w.len - ATTRIBUTE_HEADER - FINGERPRINT_BYTES;
+        put_attribute(&w, A_PADDING, m->padding < left ? m->padding : left);
+    }
     put_u16(buf + 2,
             (uint16_t)(w.len - STUN_HEADER + (m->has_fingerprint ? FINGERPRINT_BYTES : 0)));
     if (m->has_fingerprint) {

@@ -8,6 +8,9 @@
  *   0xC0A2 COOKIE   16 bytes   proof that the source address receives (answer, then request)
  *   0xC0A3 TOKEN    lib/token.h (answer to a request with a valid cookie)
  *
+ * Binding requests of RFC 3489, which know no magic cookie, are read too, and answered in their words:
+ * MAPPED-ADDRESS, SOURCE-ADDRESS and CHANGED-ADDRESS, no attribute masked.
+ *
  * A request with PEER-ID and without a valid COOKIE is answered with a COOKIE; asked again with it,
  * the prober signs a token.  An answer never exceeds the bounds of DESIGN: requests that want a token
  * are padded by the client (PADDING is not used: PEER-ID and COOKIE make them large enough, and a
@@ -20,7 +23,7 @@
 #include "lib/id.h"
 #include "lib/msg.h"
 
-enum { STUN_HEADER = 20, STUN_MAX = 548, STUN_COOKIE_BYTES = 16, STUN_TXID_BYTES = 12 };
+enum { STUN_HEADER = 20, STUN_MAX = 1472, STUN_COOKIE_BYTES = 16, STUN_TXID_BYTES = 12 };
 enum { STUN_UNKNOWN_REST = 3 };
 #define STUN_MAGIC 0x2112A442u
 
@@ -32,6 +35,9 @@ enum { STUN_BINDING_REQUEST = 0x0001, STUN_BINDING_RESPONSE = 0x0101, STUN_BINDI
 enum { STUN_CHANGE_REQUEST = 0x0003 };
 enum { STUN_CHANGE_PORT = 2, STUN_CHANGE_IP = 4 };
 
+/* Those that a prober understands from a source with a cookie only (RFC 5780 sections 7.5 and 7.6). */
+enum { STUN_PADDING = 0x0026, STUN_RESPONSE_PORT = 0x0027 };
+
 struct stun {
     uint16_t type;
     uint8_t txid[STUN_TXID_BYTES];
@@ -40,6 +46,9 @@ struct stun {
     uint32_t change;           /* CHANGE-REQUEST flags */
     bool has_change;
     uint16_t error; /* ERROR-CODE, 0 when absent */
+    bool has_padding;
+    uint16_t padding;       /* bytes of it */
+    uint16_t response_port; /* 0 when absent */
     bool has_peer, has_cookie;
     struct peer_id peer;
     uint8_t cookie[STUN_COOKIE_BYTES];
@@ -48,11 +57,17 @@ struct stun {
      * Encoded: what UNKNOWN-ATTRIBUTES lists beside error 420. */
     uint16_t unknown, unknown_rest[STUN_UNKNOWN_REST];
     bool has_fingerprint;
+    bool
+        classic; /* RFC 3489: these four bytes of the transaction id stand where the cookie would */
+    uint8_t classic_id[4];
 };
 
 /* Is this datagram STUN?  First byte 0..3, magic cookie, a length field that is a multiple of four and
  * accounts for every byte (RFC 8489 section 5). */
 bool stun_is(const uint8_t *data, size_t len);
+
+/* A Binding request of RFC 3489: the same without the magic cookie. */
+bool stun_is_classic(const uint8_t *data, size_t len);
 
 /*
  * Parse an untrusted datagram of exactly len bytes.  False when malformed: lengths that don't add up,

@@ -64,7 +64,8 @@ static void feed(uint8_t sock, const void *data, size_t len)
         char a[ADDR_TEXT_MAX], b[ADDR_TEXT_MAX], c[ADDR_TEXT_MAX], d[ADDR_TEXT_MAX];
         if (o->kind != OUT_DATAGRAM)
             continue;
-        cr_assert(stun_parse(o->dgram.data, o->dgram.len, &answer));
+        if (!stun_parse(o->dgram.data, o->dgram.len, &answer))
+            continue; /* an answer of RFC 3489, which only its clients read */
         answer_len = o->dgram.len;
         n += (size_t)snprintf(
             said + n, sizeof said - n, "%s>%s %u mapped=%s origin=%s other=%s error=%u%s%s",
@@ -257,7 +258,7 @@ Test(prober, names_the_attributes_that_it_does_not_understand)
     buf[3] = 12;
     feed(0, buf, 32);
     expect("a1p1>203.0.113.5:4000 36 mapped=- origin=- other=- error=420");
-    cr_assert_eq(memcmp(out.v[0].dgram.data + 28, "\0\x0a\0\4\0\x27\0\x26", 8), 0);
+    cr_assert_eq(memcmp(out.v[0].dgram.data + 28, "\0\x0a\0\4\0\x26\0\x27", 8), 0);
     memcpy(buf + 20, "\x7f\xff\0\0", 4); /* the smallest request that can be so */
     buf[3] = 4;
     feed(0, buf, 24);
@@ -409,6 +410,81 @@ Test(prober, signs_no_more_than_the_budget_of_a_source)
         cr_assert(answer.token.len > 0 || answer_len == 52);
     }
     cr_assert_eq(tokens, SIGNING_BUDGET);
+}
+
+/* ---- padding, another port ------------------------------------------------------------------------------ */
+
+/* A request with the cookie that the prober gives this client. */
+static struct stun proven_request(void)
+{
+    struct stun first = token_request(), m = request();
+
+    ask(0, &first);
+    m.has_cookie = true;
+    memcpy(m.cookie, answer.cookie, sizeof m.cookie);
+    return m;
+}
+
+Test(prober, sends_to_another_port_of_who_returned_the_cookie)
+{
+    struct stun m = proven_request();
+
+    m.response_port = 5000;
+    ask(0, &m);
+    expect("a1p1>203.0.113.5:5000 56 mapped=203.0.113.5:4000 origin=198.51.100.1:3478 "
+           "other=198.51.100.2:3479 error=0");
+    m.has_change = true;
+    m.change = STUN_CHANGE_IP | STUN_CHANGE_PORT;
+    ask(0, &m);
+    cr_assert_eq(out.v[0].dgram.sock, 3);
+    cr_assert_eq(out.v[0].dgram.dst.port, 5000);
+    m.cookie[0] ^= 1;
+    ask(0, &m);
+    expect("a1p1>203.0.113.5:4000 36 mapped=- origin=- other=- error=420");
+}
+
+Test(prober, pads_its_answer_to_who_returned_the_cookie_and_fills_one_datagram_at_most)
+{
+    struct stun m = proven_request();
+
+    m.has_padding = true;
+    m.padding = 600;
+    ask(0, &m);
+    cr_assert_eq(answer_len, 56 + 4 + 600);
+    m.padding = 1400;
+    ask(0, &m);
+    cr_assert_leq(answer_len, STUN_MAX);
+    cr_assert_geq(answer.padding, 1300);
+    m.cookie[0] ^= 1;
+    ask(0, &m);
+    expect("a1p1>203.0.113.5:4000 36 mapped=- origin=- other=- error=420");
+}
+
+Test(prober, refuses_padding_and_another_port_together_or_with_a_token)
+{
+    struct stun m = proven_request();
+
+    m.has_padding = true;
+    m.response_port = 5000;
+    ask(0, &m);
+    expect("a1p1>203.0.113.5:4000 28 mapped=- origin=- other=- error=400");
+    m.has_padding = false;
+    m.has_peer = true; /* no token travels to an address that it does not vouch for */
+    ask(0, &m);
+    cr_assert_eq(answer.error, 400);
+}
+
+Test(prober, answers_clients_of_rfc_3489)
+{
+    static const uint8_t ask_ip[] = "\0\1\0\x08"
+                                    "0123456789abcdef"
+                                    "\0\3\0\4\0\0\0\6";
+
+    feed(0, ask_ip, 28);
+    cr_assert_eq(out.n, 1);
+    cr_assert_eq(out.v[0].dgram.sock, 3);
+    cr_assert_eq(out.v[0].dgram.len, 56);
+    cr_assert_eq(memcmp(out.v[0].dgram.data + 4, "0123456789abcdef", 16), 0);
 }
 
 /* ---- strangers ---------------------------------------------------------------------------------------- */

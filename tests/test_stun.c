@@ -130,6 +130,10 @@ static struct stun random_message(struct rng *r)
         rng_bytes(r, m.token.b, m.token.len);
     }
     m.has_fingerprint = coin & 256;
+    if ((m.has_padding = coin & 512))
+        m.padding = (uint16_t)rng_below(r, 1000);
+    if (coin & 1024)
+        m.response_port = (uint16_t)rng_u64(r);
     return m;
 }
 
@@ -142,7 +146,8 @@ static bool same(const struct stun *a, const struct stun *b)
            peer_id_eq(&a->peer, &b->peer) && a->has_cookie == b->has_cookie &&
            memcmp(a->cookie, b->cookie, sizeof a->cookie) == 0 && a->token.len == b->token.len &&
            memcmp(a->token.b, b->token.b, sizeof a->token.b) == 0 && a->unknown == b->unknown &&
-           a->has_fingerprint == b->has_fingerprint;
+           a->has_padding == b->has_padding && a->padding == b->padding &&
+           a->response_port == b->response_port && a->has_fingerprint == b->has_fingerprint;
 }
 
 Test(stun, what_is_written_is_read_back)
@@ -179,11 +184,15 @@ Test(stun, the_largest_message_fits)
         .token = {.len = MSG_TOKEN_MAX},
         .unknown = 1,
         .unknown_rest = { 2, 3, 4},
+        .response_port = 1,
         .has_fingerprint = true
     };
     uint8_t buf[STUN_MAX];
 
-    cr_assert_eq(stun_encode(&m, buf), 324);
+    cr_assert_eq(stun_encode(&m, buf), 332);
+    m.has_padding = true;
+    m.padding = UINT16_MAX; /* takes what is left */
+    cr_assert_eq(stun_encode(&m, buf), STUN_MAX);
 }
 
 /* The bytes end where a guard page or ASan would notice a read past them. */
@@ -318,10 +327,10 @@ Test(stun, unknown_attributes_are_reported_when_they_must_be_understood)
 
     cr_assert(PARSE("\x80\x99\0\1....", &m));
     cr_assert_eq(m.unknown, 0);
-    cr_assert(PARSE("\x7f\xff\0\0\x00\x26\0\4....\x00\x27\0\4....\x00\x02\0\0\x00\x24\0\0", &m));
+    cr_assert(PARSE("\x7f\xff\0\0\x00\x30\0\4....\x00\x31\0\4....\x00\x02\0\0\x00\x24\0\0", &m));
     cr_assert_eq(m.unknown, 0x7fff);
-    cr_assert_eq(m.unknown_rest[0], 0x0026, "PADDING");
-    cr_assert_eq(m.unknown_rest[1], 0x0027, "RESPONSE-PORT");
+    cr_assert_eq(m.unknown_rest[0], 0x0030);
+    cr_assert_eq(m.unknown_rest[1], 0x0031);
     cr_assert_eq(m.unknown_rest[2], 0x0002,
                  "RESPONSE-ADDRESS, by which RFC 3489 servers reflected");
     cr_assert_not(PARSE("\0\0\0\0", &m), "type 0 is reserved");
@@ -404,4 +413,36 @@ Test(stun, tells_stun_from_other_datagrams)
     cr_assert_not(stun_is(buf, 20), "RFC 3489 without the magic cookie");
     buf[4] = 0x21, buf[3] = 2;
     cr_assert_not(stun_is(buf, 22), "not a multiple of four");
+}
+
+/* What Debian's `stun` sends: 128 bits of transaction id, CHANGE-REQUEST. */
+Test(stun, reads_a_request_of_rfc_3489_and_answers_in_its_words)
+{
+    static const uint8_t request[] = "\0\1\0\x08"
+                                     "0123456789abcdef"
+                                     "\0\3\0\4\0\0\0\6";
+    struct stun m, a = {.type = STUN_BINDING_RESPONSE, .classic = true};
+    uint8_t buf[STUN_MAX];
+
+    cr_assert_not(stun_is(request, 28));
+    cr_assert(stun_is_classic(request, 28));
+    cr_assert(stun_parse(request, 28, &m));
+    cr_assert(m.classic);
+    cr_assert_eq(m.change, STUN_CHANGE_IP | STUN_CHANGE_PORT);
+    memcpy(a.classic_id, m.classic_id, sizeof a.classic_id);
+    memcpy(a.txid, m.txid, sizeof a.txid);
+    a.mapped = addr_v4(1, 2, 3, 4, 5);
+    a.origin = addr_v4(1, 2, 3, 5, 6);
+    a.other = addr_v4(1, 2, 3, 6, 7);
+    cr_assert_eq(stun_encode(&a, buf), 56);
+    cr_assert_eq(memcmp(buf,
+                        "\1\1\0\x24"
+                        "0123456789abcdef"
+                        "\0\1\0\x08\0\1\0\5\1\2\3\4"
+                        "\0\4\0\x08\0\1\0\6\1\2\3\5"
+                        "\0\5\0\x08\0\1\0\7\1\2\3\6",
+                        56),
+                 0);
+    buf[0] = 1; /* an answer without the magic cookie is nobody's */
+    cr_assert_not(stun_parse(buf, 56, &m));
 }

@@ -6,7 +6,11 @@
 #include <sodium.h>
 #include <string.h>
 
-enum { ERROR_UNKNOWN_ATTRIBUTE = 420, ERROR_SERVER = 500 }; /* RFC 8489 section 14.8 */
+enum {
+    ERROR_BAD_REQUEST = 400,
+    ERROR_UNKNOWN_ATTRIBUTE = 420,
+    ERROR_SERVER = 500
+}; /* RFC 8489 section 14.8 */
 
 _Static_assert((int)STUN_MAX <= (int)DATAGRAM_MAX, "an answer is one datagram");
 
@@ -26,6 +30,10 @@ static struct stun response(const struct request *r)
 
     memcpy(a.txid, r->m.txid, sizeof a.txid);
     a.has_fingerprint = r->m.has_fingerprint; /* who sends one expects one (RFC 8489 section 7) */
+    a.classic = r->m.classic;
+    memcpy(a.classic_id, r->m.classic_id, sizeof a.classic_id);
+    a.has_padding = r->m.has_padding; /* and PADDING the same way (RFC 5780 section 7.6) */
+    a.padding = r->m.padding;
     return a;
 }
 
@@ -48,6 +56,8 @@ static bool send_within(struct prober *p, const struct request *r, uint8_t sock,
     o->dgram.sock = sock;
     o->dgram.ttl = 0;
     o->dgram.dst = r->src;
+    if (r->m.response_port != 0)
+        o->dgram.dst.port = r->m.response_port;
     o->dgram.len = (uint16_t)stun_encode(a, o->dgram.data);
     return true;
 }
@@ -56,6 +66,7 @@ static void send_error(struct prober *p, const struct request *r, struct stun *a
                        struct outputs *out)
 {
     a->type = STUN_BINDING_ERROR;
+    a->has_padding = false;
     a->mapped = (struct addr){0};
     a->error = error;
     p->n.errors += send_within(p, r, r->sock, a, PLAIN_TENTHS, out);
@@ -147,6 +158,29 @@ static void on_change(struct prober *p, const struct request *r, struct outputs 
     p->n.changed += send_within(p, r, from, &a, DISCOVERY_TENTHS, out);
 }
 
+/*
+ * Answers that are larger, or go elsewhere: for sources alone that have shown to receive what is sent to
+ * them (RFC 5780 section 10 warns of both).  True when the request has been answered with an error.
+ */
+static bool refuse_costly(struct prober *p, struct request *r, struct outputs *out)
+{
+    bool both = r->m.has_padding && r->m.response_port != 0;
+    struct stun a = response(r);
+
+    if (!r->m.has_padding && r->m.response_port == 0)
+        return false;
+    bool valid = cookie_valid(p, r);
+    if (valid && !both && !r->m.has_peer)
+        return false;
+    if (!valid) {
+        a.unknown = r->m.has_padding ? STUN_PADDING : STUN_RESPONSE_PORT;
+        a.unknown_rest[0] = both ? STUN_RESPONSE_PORT : 0;
+    }
+    r->m.response_port = 0; /* this answer goes to who asked */
+    send_error(p, r, &a, valid ? ERROR_BAD_REQUEST : ERROR_UNKNOWN_ATTRIBUTE, out);
+    return true;
+}
+
 static void on_unknown(struct prober *p, const struct request *r, struct outputs *out)
 {
     struct stun a = response(r);
@@ -178,11 +212,13 @@ static void on_token_request(struct prober *p, const struct request *r, struct o
 
 /* ---- step ---------------------------------------------------------------------------------------- */
 
-static void on_request(struct prober *p, const struct request *r, struct outputs *out)
+static void on_request(struct prober *p, struct request *r, struct outputs *out)
 {
     gateway_note(&p->gateway, &r->src);
     if (r->m.unknown != 0)
         on_unknown(p, r, out);
+    else if (refuse_costly(p, r, out))
+        return;
     else if (r->m.change != 0)
         on_change(p, r, out);
     else if (r->m.has_peer)
@@ -197,7 +233,7 @@ static void on_datagram(struct prober *p, const struct input *in, struct outputs
         .len = in->dgram.len, .src = in->dgram.src, .sock = (uint8_t)in->dgram.sock};
 
     assert(r.sock < p->conf.info.n_addrs);
-    if (!stun_is(in->dgram.data, in->dgram.len))
+    if (!stun_is(in->dgram.data, in->dgram.len) && !stun_is_classic(in->dgram.data, in->dgram.len))
         p->n.not_stun++;
     else if (!stun_parse(in->dgram.data, in->dgram.len, &r.m) || r.src.len == 0 || r.src.port == 0)
         p->n.malformed++;

@@ -20,6 +20,9 @@
  *   token      to a source that returned its cookie, and so receives what is sent to it; under a
  *              budget of its own, as a signature takes time
  *
+ * PADDING and RESPONSE-PORT (RFC 5780 sections 7.5 and 7.6) are understood from a source with a cookie
+ * only, else error 420; an answer's padding ends where a datagram does.
+ *
  * What fits no bound, is no request, or is malformed gets silence and a counter.
  */
 #ifndef PROBER_H
@@ -35,7 +38,8 @@ enum {
     PLAIN_TENTHS = 16,
     DISCOVERY_TENTHS = 28,
     BUDGET_WINDOW_US = 10 * 1000 * 1000,
-    DISCOVERY_BUDGET = 20,               /* units in that window and from one source */
+    DISCOVERY_BUDGET =
+        40, /* units in that window and from one source; an RFC 3489 client takes 25 */
     SIGNING_BUDGET = 1000,               /* many peers share the address of a carrier's NAT */
     COOKIE_ROTATE_US = 60 * 1000 * 1000, /* a cookie is good for one to two of these */
     HELLO_EVERY_US = 1000 * 1000
