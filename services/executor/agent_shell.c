@@ -193,6 +193,13 @@ static void on_app(struct service *s, const struct output *o)
             g->dropped++;
         return;
     }
+    if (o->app.event == APP_INVITED) {
+        struct invitation i;
+        memcpy(&i, o->app.data, sizeof i);
+        if (g->conf.on_invite)
+            g->conf.on_invite(&i);
+        return;
+    }
     if (o->app.event == APP_OPENED)
         open_pair(g, o->app.path);
     assert(g->n_events < AGENT_EVENTS_MAX); /* one step makes at most OUTPUTS_MAX */

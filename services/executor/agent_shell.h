@@ -23,6 +23,8 @@ struct agent_conf {
     uint16_t accept;  /* enum accept */
     /* An event of the core; attempt is NULL for those about the peer itself.  Not for APP_DATA. */
     void (*on_event)(struct agent *g, enum app_event event, const struct attempt *attempt);
+    /* With ACCEPT_ASK: run what decides; its answer is an input APP_ANSWER.  Must not step the agent. */
+    void (*on_invite)(const struct invitation *i);
     void *arg;
 };
 

@@ -3,6 +3,7 @@
  * or a command for each session.
  */
 #include "lib/params.h"
+#include "services/natterjack/ask_hook.h"
 #include "services/natterjack/bridge.h"
 #include "services/natterjack/peer.h"
 
@@ -148,12 +149,25 @@ static bool is_over(void *arg)
     return self.over;
 }
 
+/* Who may call; asking needs somebody to ask. */
+static int parse_accept(const char *text, const char *hook, struct agent_conf *conf)
+{
+    for (uint16_t i = 0; i < ACCEPT_COUNT; i++)
+        if (strcmp(text, accept_name[i]) == 0) {
+            conf->accept = i;
+            if ((i == ACCEPT_ASK) == (hook != NULL))
+                return EXIT_OK;
+            return usage_error("--accept ask and --ask-hook CMD go together");
+        }
+    return usage_error("--accept takes anyone, known, ask or nobody, not \"%s\"", text);
+}
+
 int cmd_listen(int argc, char **argv)
 {
     static struct agent agent;
     struct peer_flags f = {.o = "text"};
-    struct agent_conf conf = {.on_event = on_event, .accept = ACCEPT_ANYONE};
-    const char *accept = "anyone", *mode = "managed";
+    struct agent_conf conf = {.on_event = on_event, .on_invite = ask_hook_run};
+    const char *accept = "anyone", *hook = NULL, *mode = "managed";
     const struct param params[] = {
         PEER_PARAMS(f),
         {"name",     PARAM_TEXT, &f.name,    "N  be called N; the first key to claim it keeps it", false},
@@ -165,7 +179,11 @@ int cmd_listen(int argc, char **argv)
         {"exec-udp", PARAM_TEXT, &self.exec,
              "CMD  for each session run CMD with the path as stdin and stdout, a datagram per read and "
          "write",                                                                                      false},
-        {"accept",   PARAM_TEXT, &accept,    "anyone|nobody  who may connect",                     false},
+        {"accept",   PARAM_TEXT, &accept,
+             "anyone|known|ask|nobody  who may connect; known: who has been in a session with this key "
+         "before",                                                                                     false},
+        {"ask-hook", PARAM_TEXT, &hook,
+             "CMD  is run with a caller's peer id and name, and takes the call with status 0",         false},
         {"mode",     PARAM_TEXT, &mode,      "managed  the hand-over",                             false},
     };
     int n = params_parse("natterjack listen --join J --name NAME --key FILE "
@@ -175,17 +193,16 @@ int cmd_listen(int argc, char **argv)
     if (n != 1)
         return usage_error("unexpected argument: %s", argv[1]);
     self.json = output_json(f.o);
-    if (strcmp(accept, accept_name[ACCEPT_NOBODY]) == 0)
-        conf.accept = ACCEPT_NOBODY;
-    else if (strcmp(accept, accept_name[ACCEPT_ANYONE]) != 0)
-        return usage_error("--accept takes anyone or nobody, not \"%s\"", accept);
+    int status = parse_accept(accept, hook, &conf);
+    if (status != EXIT_OK)
+        return status;
     if (strcmp(mode, mode_name[MODE_MANAGED]) != 0)
         return usage_error("--mode takes managed, not \"%s\"", mode);
     if (self.echo + (self.udp != NULL) + (self.exec != NULL) > 1)
         return usage_error("one of --echo, --udp and --exec-udp, not more");
     if (self.udp && (!bridge_address(self.udp, &self.udp_at) || self.udp_at.port == 0))
         return usage_error("--udp takes HOST:PORT, not \"%s\"", self.udp);
-    int status = peer_conf(&f, &conf);
+    status = peer_conf(&f, &conf);
     if (status != EXIT_OK)
         return status;
     for (size_t i = 0; i < ATTEMPTS_MAX; i++) {
@@ -193,10 +210,12 @@ int cmd_listen(int argc, char **argv)
         bridge_init(&self.bridge[i], &agent.svc);
     }
     agent_open(&agent, &conf);
+    ask_hook_open(&agent.svc, hook);
     agent_run(&agent, NEVER, is_over, NULL);
     int signal = agent.svc.stop_signal;
     for (size_t i = 0; i < ATTEMPTS_MAX; i++)
         bridge_fini(&self.bridge[i]);
+    ask_hook_close();
     agent_close(&agent);
     return signal == SIGINT ? EXIT_INTERRUPTED : self.status;
 }
