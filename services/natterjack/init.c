@@ -31,7 +31,7 @@ int cmd_init(int argc, char **argv)
 
 int cmd_run(int argc, char **argv)
 {
-    struct child all[SUITE_PROCESSES] = {0};
+    static struct child all[SUITE_PROCESSES]; /* static, as what their arguments point at */
     struct suite s;
 
     int status =

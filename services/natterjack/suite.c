@@ -373,7 +373,7 @@ static int run_with(const struct child *c, const char *flag)
 /* Print the whole file: common and suite, and what each process would have, with our flags if we know them. */
 static int print_all(struct suite *s)
 {
-    struct child all[SUITE_PROCESSES] = {0};
+    static struct child all[SUITE_PROCESSES]; /* static, as what their arguments point at */
     int status = flags.dir ? check_flags(s) : EXIT_OK;
 
     if (status == EXIT_OK)
@@ -391,7 +391,7 @@ static int print_all(struct suite *s)
 
 static int check_all(struct suite *s)
 {
-    struct child all[SUITE_PROCESSES] = {0};
+    static struct child all[SUITE_PROCESSES]; /* static, as what their arguments point at */
     int status = suite_plan(s, all), worst = status;
 
     for (size_t i = 0; i < SUITE_PROCESSES && status == EXIT_OK; i++)
