@@ -5,6 +5,7 @@
 #   make check           format-check, lint, purity, docs-check; tests in debug and asan
 #   make natlab-check    the pairs of NATs in the laboratory, 20 runs each (root; minutes)
 #   make test-compose    docker-compose.yml with a Docker engine of its own (root; minutes)
+#   make bench           prober and relay against coturn, into docs/bench (root; 10 minutes); bench-quick: two
 #   make fresh           ./run demo and ./run test in a clean minimal root file system (root; long)
 #   make clean
 #
@@ -72,6 +73,11 @@ $(B)/bin/natlab: $(B)/tests/natlab/main.o $(B)/lab.a $(B)/lib.a
 	@mkdir -p $(@D) && echo "  LD  $@"
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
 
+BENCH_SRC := $(wildcard tests/bench/*.c)
+$(B)/bin/bench: $(BENCH_SRC:%.c=$(B)/%.o) $(B)/lab.a $(B)/lib.a
+	@echo "  LD  $@"
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
+
 $(TESTS:%=$(B)/tests/%): $(B)/tests/%: $(B)/tests/%.o $(B)/testlib.a $(B)/lab.a $(B)/lib.a
 	@echo "  LD  $@"
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -lcriterion -o $@
@@ -98,7 +104,7 @@ format-check:
 	$(Q)clang-format --dry-run -Werror $(SOURCES) $(HEADERS)
 lint:
 	$(Q)cppcheck --quiet --error-exitcode=1 --std=c11 -I. --enable=warning,portability \
-	    --inline-suppr --suppress=missingIncludeSystem lib services tests/natlab tools
+	    --inline-suppr --suppress=missingIncludeSystem lib services tests/natlab tests/bench tools
 
 # A core may call these, the pure modules of lib/ and nothing else, and may keep no state outside its
 # struct.  libsodium's functions on the list are deterministic: the same bytes in, the same bytes out.
@@ -124,6 +130,13 @@ check: format-check lint docs-check purity
 	$(MAKE) --no-print-directory MODE=debug test
 	$(MAKE) --no-print-directory MODE=asan test
 
+# Prober and relay against coturn and bare loops, on two cores that should have nothing else to do (root).
+bench bench-quick:
+	@$(MAKE) --no-print-directory MODE=release all $(BUILD)/release/bin/bench
+	@mkdir -p $(if $(filter bench,$@),docs/bench,$(BUILD)/bench)
+	$(BUILD)/release/bin/bench $(BUILD)/release/bin $(if $(filter bench,$@),docs/bench,$(BUILD)/bench quick)
+	@cat $(if $(filter bench,$@),docs/bench/packets.md,$(BUILD)/bench/quick.md)
+
 fresh:
 	deploy/fresh.sh
 test-compose:
@@ -133,5 +146,5 @@ clean:
 	rm -rf $(BUILD)
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
-.PHONY: all test natlab-check docs docs-check format format-check lint purity check fresh test-compose clean
+.PHONY: all test natlab-check bench bench-quick docs docs-check format format-check lint purity check fresh test-compose clean
 .SECONDARY:

@@ -1,0 +1,27 @@
+/* load.h - drive flows through a server, as fast as it goes or at a rate, and measure. */
+#ifndef BENCH_LOAD_H
+#define BENCH_LOAD_H
+
+#include "tests/bench/flows.h"
+
+struct load {
+    const struct way *way;
+    unsigned flows;  /* the first so many, in turn */
+    size_t len;      /* of a datagram as sent */
+    unsigned train;  /* datagrams of one flow in a row */
+    unsigned window; /* at most so many are on their way */
+    double rate;     /* datagrams a second; 0: as many as the window lets through */
+    int64_t duration_us;
+};
+
+struct load_result {
+    uint64_t sent, received, lost;
+    double seconds;
+    double cpu_ns;         /* of the server's process for a datagram that came back */
+    double softirq_ns;     /* and of its CPU's softirq thread */
+    double p50_us, p99_us; /* from sending to having received */
+};
+
+struct load_result load_run(const struct load *l, pid_t server);
+
+#endif

@@ -1,0 +1,174 @@
+/*
+ * main.c - the benchmark: our prober and relay, coturn, and bare loops, in turns on one core, under a load
+ * from the other; `make bench`.
+ *
+ *   bench BIN_DIR OUT_DIR [quick]
+ */
+#include "lib/log.h"
+#include "tests/bench/report.h"
+
+#include <errno.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    PAIRS = 7,
+    PAIRS_QUICK = 3,
+    RUN_US = 300 * 1000,
+    WINDOW = 128, /* of single datagrams; coturn's sockets hold little more */
+    WINDOW_TRAINS = 256,
+    SESSIONS = SESSIONS_MAX,
+    SESSIONS_QUICK = 1000,
+    STUN_FLOWS = 1000,
+    STUN_BYTES = 20,
+    BARE_RELAYS = 3,
+};
+
+/* clang-format off */
+static const struct scenario scenarios[] = {
+    {WAY_STUN, STUN_BYTES, STUN_FLOWS, 1, true},
+    {WAY_UP,   1186, 1,     16, true},  {WAY_DOWN, 1186, 1,     16, true},
+    {WAY_UP,   1186, 100,   16, false}, {WAY_DOWN, 1186, 100,   16, false},
+    {WAY_UP,   100,  1,     1,  false}, {WAY_DOWN, 100,  1,     1,  false},
+    {WAY_UP,   512,  1,     1,  false}, {WAY_DOWN, 512,  1,     1,  false},
+    {WAY_UP,   1186, 1,     1,  false}, {WAY_DOWN, 1186, 1,     1,  false},
+    {WAY_UP,   100,  100,   1,  true},  {WAY_DOWN, 100,  100,   1,  true},
+    {WAY_UP,   512,  100,   1,  false}, {WAY_DOWN, 512,  100,   1,  false},
+    {WAY_UP,   1186, 100,   1,  false}, {WAY_DOWN, 1186, 100,   1,  false},
+    {WAY_UP,   100,  SESSIONS, 1, false}, {WAY_DOWN, 100,  SESSIONS, 1, false},
+    {WAY_UP,   512,  SESSIONS, 1, false}, {WAY_DOWN, 512,  SESSIONS, 1, false},
+    {WAY_UP,   1186, SESSIONS, 1, true},  {WAY_DOWN, 1186, SESSIONS, 1, true},
+};
+/* clang-format on */
+
+static struct rooms rooms; /* static: large, and there is one of each */
+static struct servers_keys keys;
+static struct report report = {.title = "Cost of a packet"};
+static struct target ours = {.name = "natterjack"}, coturn = {.name = "coturn"};
+static struct target bare[BARE_RELAYS] = {
+    {.name = "recvfrom"}, {.name = "batched"}, {.name = "merged"}};
+static struct target prober = {.name = "natterjack"}, stun_coturn = {.name = "coturn"};
+static struct target stun_bare = {.name = "batched"};
+static struct target *const relays[] = {&ours, &coturn, &bare[0], &bare[1], &bare[2]};
+static struct target *const stuns[] = {&prober, &stun_coturn, &stun_bare};
+
+static void open_targets(unsigned sessions)
+{
+    ours.pid = server_relay(sessions);
+    flows_relay(&ours, &keys, sessions);
+    coturn.pid = stun_coturn.pid = server_coturn();
+    flows_coturn(&coturn, sessions);
+    for (unsigned k = 0; k < BARE_RELAYS; k++) {
+        bare[k].pid = server_bare((enum bare_kind)k);
+        flows_bare(&bare[k], (enum bare_kind)k, sessions);
+    }
+    prober.pid = server_prober();
+    stun_bare.pid = server_bare(BARE_STUN);
+    flows_stun(&prober, PORT_PROBER, STUN_FLOWS);
+    flows_stun(&stun_coturn, PORT_COTURN, STUN_FLOWS);
+    flows_stun(&stun_bare, PORT_BARE + BARE_STUN, STUN_FLOWS);
+    report.sessions = sessions;
+    report.memory_ours = server_memory(ours.pid);
+    report.memory_coturn = server_memory(coturn.pid);
+}
+
+static struct load load_of(struct target *t, const struct scenario *s)
+{
+    const struct way *way = s->way == WAY_DOWN ? &t->down : &t->up;
+
+    if (t->set_size)
+        t->set_size(t, s->size);
+    return (struct load){.way = way,
+                         .flows = s->sessions,
+                         .len = way_len(way, s->size),
+                         .train = s->train,
+                         .window = s->train > 1 ? WINDOW_TRAINS : WINDOW,
+                         .duration_us = RUN_US};
+}
+
+/* A run in which hardly anything comes back tells of a fault, not of a speed. */
+static struct load_result measure(struct target *t, const struct load *l)
+{
+    struct load_result r = {0};
+
+    for (unsigned try = 0; try < 10 && r.received * 2 < r.sent + 1; try++)
+        r = load_run(l, t->pid);
+    if (r.received == 0)
+        die("event=nothing_received from=%s", t->name);
+    return r;
+}
+
+static void run_scenario(const struct scenario *s, unsigned pairs)
+{
+    struct target *const *targets = s->way == WAY_STUN ? stuns : relays;
+    struct row *row = &report.row[report.rows++];
+
+    *row = (struct row){.what = *s, .pairs = pairs};
+    row->servers =
+        s->way == WAY_STUN ? sizeof stuns / sizeof *stuns : sizeof relays / sizeof *relays;
+    for (unsigned i = 0; i < pairs; i++)
+        for (unsigned k = 0; k < row->servers; k++) {
+            struct load l = load_of(targets[k], s);
+            row->name[k] = targets[k]->name;
+            row->run[k][i] = measure(targets[k], &l);
+        }
+    fprintf(stderr,
+            "%2u: way %d, %4zu bytes, %5u flows, trains of %2u: %6.0f ns, coturn %6.0f ns\n",
+            report.rows, s->way, s->size, s->sessions, s->train, load_cost_ns(&row->run[0][0]),
+            load_cost_ns(&row->run[1][0]));
+    ours.keep(&ours);
+}
+
+static void run_latency(struct target *t, const char *name, const struct load *l)
+{
+    struct latency *at = &report.latency[report.latencies++];
+
+    *at = (struct latency){.server = t->name, .load = name, .run = load_run(l, t->pid)};
+}
+
+/* One packet at a time, then a fifth and nine tenths of what this server can do. */
+static void run_latencies(void)
+{
+    static const struct scenario s = {WAY_UP, 512, 100, 1, false};
+
+    for (unsigned k = 0; k < 3; k++) {
+        struct load l = load_of(relays[k], &s);
+        struct load_result full = measure(relays[k], &l);
+        l.window = 1;
+        l.duration_us = 4 * RUN_US;
+        run_latency(relays[k], "one at a time", &l);
+        l.window = UINT16_MAX;
+        l.rate = 0.2 * (double)full.received / full.seconds;
+        run_latency(relays[k], "20 %", &l);
+        l.rate = 0.9 * (double)full.received / full.seconds;
+        run_latency(relays[k], "90 %", &l);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    bool quick = argc == 4 && strcmp(argv[3], "quick") == 0;
+    unsigned sessions = quick ? SESSIONS_QUICK : SESSIONS;
+
+    log_init("bench");
+    if ((argc != 3 && !quick) || sodium_init() < 0)
+        die("event=usage text=\"bench BIN_DIR OUT_DIR [quick]\"");
+    rooms_open(&rooms);
+    wire_open();
+    servers_open(&rooms, argv[1], &keys);
+    atexit(servers_close);
+    open_targets(sessions);
+    for (size_t i = 0; i < sizeof scenarios / sizeof *scenarios; i++) {
+        struct scenario s = scenarios[i];
+        if (s.sessions > sessions)
+            s.sessions = sessions;
+        if (s.quick || !quick)
+            run_scenario(&s, quick ? PAIRS_QUICK : PAIRS);
+    }
+    run_latencies();
+    if (!report_write(&report, argv[2], quick ? "quick" : "packets"))
+        die("event=no_report dir=%s why=\"%s\"", argv[2], strerror(errno));
+    return 0;
+}

@@ -1,0 +1,202 @@
+/* report.c - see report.h. */
+#include "tests/bench/report.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <time.h>
+
+static const char *const way_name[] = {"STUN binding", "relay up", "relay down"};
+
+double load_cost_ns(const struct load_result *r) { return r->cpu_ns + r->softirq_ns; }
+
+/* ---- numbers ---- */
+
+struct spread {
+    double median, min, max;
+};
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+
+    return x < y ? -1 : x > y;
+}
+
+static struct spread spread_of(const double *v, unsigned n)
+{
+    double sorted[PAIRS_MAX];
+
+    memcpy(sorted, v, n * sizeof *v);
+    qsort(sorted, n, sizeof *sorted, by_value);
+    double median = n % 2 ? sorted[n / 2] : (sorted[n / 2 - 1] + sorted[n / 2]) / 2;
+    return (struct spread){median, sorted[0], sorted[n - 1]};
+}
+
+static struct spread cost(const struct row *row, unsigned server)
+{
+    double v[PAIRS_MAX] = {0};
+
+    for (unsigned i = 0; i < row->pairs; i++)
+        v[i] = load_cost_ns(&row->run[server][i]);
+    return spread_of(v, row->pairs);
+}
+
+static struct spread rate(const struct row *row, unsigned server)
+{
+    double v[PAIRS_MAX] = {0};
+
+    for (unsigned i = 0; i < row->pairs; i++)
+        v[i] = (double)row->run[server][i].received / row->run[server][i].seconds;
+    return spread_of(v, row->pairs);
+}
+
+/* Pair by pair, so that what both suffered from cancels out. */
+static struct spread ratio(const struct row *row, unsigned to)
+{
+    double v[PAIRS_MAX] = {0};
+
+    for (unsigned i = 0; i < row->pairs; i++)
+        v[i] = load_cost_ns(&row->run[0][i]) / load_cost_ns(&row->run[to][i]);
+    return spread_of(v, row->pairs);
+}
+
+static double loss_percent(const struct row *row, unsigned server)
+{
+    double sent = 0, lost = 0;
+
+    for (unsigned i = 0; i < row->pairs; i++) {
+        sent += (double)row->run[server][i].sent;
+        lost += (double)row->run[server][i].lost;
+    }
+    return sent > 0 ? 100 * lost / sent : 0;
+}
+
+/* ---- JSON ---- */
+
+static json_t *spread_json(struct spread s)
+{
+    return json_pack("{s:f, s:f, s:f}", "median", s.median, "min", s.min, "max", s.max);
+}
+
+static json_t *runs_json(const struct row *row, unsigned server)
+{
+    json_t *runs = json_array();
+
+    for (unsigned i = 0; i < row->pairs; i++) {
+        const struct load_result *r = &row->run[server][i];
+        json_array_append_new(
+            runs, json_pack("{s:f, s:f, s:f, s:I, s:I, s:f, s:f}", "cpu_ns", r->cpu_ns,
+                            "softirq_ns", r->softirq_ns, "packets_per_s",
+                            (double)r->received / r->seconds, "sent", (json_int_t)r->sent, "lost",
+                            (json_int_t)r->lost, "p50_us", r->p50_us, "p99_us", r->p99_us));
+    }
+    return runs;
+}
+
+static json_t *row_json(const struct row *row)
+{
+    json_t *servers = json_object();
+
+    for (unsigned s = 0; s < row->servers; s++)
+        json_object_set_new(servers, row->name[s],
+                            json_pack("{s:o, s:o, s:o}", "cost_ns", spread_json(cost(row, s)),
+                                      "packets_per_s", spread_json(rate(row, s)), "runs",
+                                      runs_json(row, s)));
+    return json_pack("{s:s, s:i, s:i, s:i, s:o, s:o}", "what", way_name[row->what.way], "bytes",
+                     (int)row->what.size, "flows", (int)row->what.sessions, "train",
+                     (int)row->what.train, "ratio_to_coturn", spread_json(ratio(row, 1)), "servers",
+                     servers);
+}
+
+static json_t *report_json(const struct report *r, const char *when, const struct utsname *host)
+{
+    json_t *rows = json_array(), *latencies = json_array();
+
+    for (unsigned i = 0; i < r->rows; i++)
+        json_array_append_new(rows, row_json(&r->row[i]));
+    for (unsigned i = 0; i < r->latencies; i++) {
+        const struct latency *l = &r->latency[i];
+        json_array_append_new(
+            latencies, json_pack("{s:s, s:s, s:f, s:f, s:I, s:I}", "server", l->server, "load",
+                                 l->load, "p50_us", l->run.p50_us, "p99_us", l->run.p99_us, "sent",
+                                 (json_int_t)l->run.sent, "lost", (json_int_t)l->run.lost));
+    }
+    return json_pack("{s:s, s:s, s:o, s:o, s:i, s:{s:I, s:I}}", "date", when, "kernel",
+                     host->release, "rows", rows, "latency", latencies, "sessions",
+                     (int)r->sessions, "resident_bytes", "natterjack", (json_int_t)r->memory_ours,
+                     "coturn", (json_int_t)r->memory_coturn);
+}
+
+/* ---- Markdown ---- */
+
+static void row_markdown(FILE *f, const struct row *row)
+{
+    const struct scenario *w = &row->what;
+    struct spread ours = cost(row, 0), theirs = cost(row, 1), q = ratio(row, 1);
+    unsigned kin = row->servers - 1;
+
+    fprintf(f, "| %s | %zu | %u | %u | %.0f | %.0f | **%.2f** (%.2f-%.2f) |", way_name[w->way],
+            w->size, w->sessions, w->train, ours.median, theirs.median, q.median, q.min, q.max);
+    if (w->way == WAY_STUN)
+        fprintf(f, " | %.0f | ", cost(row, 2).median);
+    else
+        fprintf(f, " %.0f | %.0f | %.0f", cost(row, 2).median, cost(row, 3).median,
+                cost(row, 4).median);
+    /* Trains are compared with the loop that leaves them merged, single packets with the batched one. */
+    unsigned same = w->way != WAY_STUN && w->train == 1 ? 3 : kin;
+    fprintf(f, " | %.2f | %.0f | %.0f | %.2f / %.2f |\n", ratio(row, same).median,
+            rate(row, 0).median / 1000, rate(row, 1).median / 1000, loss_percent(row, 0),
+            loss_percent(row, 1));
+}
+
+static void markdown(FILE *f, const struct report *r, const char *when, const struct utsname *host)
+{
+    fprintf(f, "# %s\n\nWritten by the program in `tests/bench` on %s, Linux %s.\n\n", r->title,
+            when, host->release);
+    fputs("CPU time in ns of the server's core for a datagram in and out, median of the runs; the "
+          "ratio to coturn\nis the median of pairs that ran one after the other, with the least "
+          "and the greatest. Bare loops check nothing\nand are the limit; `to bare` is the ratio "
+          "to the one of the same kind. Thousands of packets a second and the\nloss in % (ours / "
+          "coturn's) with a window of packets on their way, where nothing else ran.\n\n"
+          "| | bytes | flows | train | natterjack | coturn | ratio | recvfrom, sendto | batched | "
+          "merged | to bare | k/s | coturn k/s | loss |\n"
+          "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n",
+          f);
+    for (unsigned i = 0; i < r->rows; i++)
+        row_markdown(f, &r->row[i]);
+    fprintf(f, "\nResident with %u sessions: natterjack %.1f MB, coturn %.1f MB.\n", r->sessions,
+            (double)r->memory_ours / 1e6, (double)r->memory_coturn / 1e6);
+    if (r->latencies == 0)
+        return;
+    fputs("\nFrom sending to having received, in us; loads are of that server's own saturation.\n\n"
+          "| server | load | p50 | p99 | loss % |\n|---|---|---:|---:|---:|\n",
+          f);
+    for (unsigned i = 0; i < r->latencies; i++) {
+        const struct latency *l = &r->latency[i];
+        fprintf(f, "| %s | %s | %.0f | %.0f | %.3f |\n", l->server, l->load, l->run.p50_us,
+                l->run.p99_us, 100 * (double)l->run.lost / (double)l->run.sent);
+    }
+}
+
+bool report_write(const struct report *r, const char *dir, const char *name)
+{
+    char path[512], when[32];
+    struct utsname host;
+    time_t now = time(NULL);
+
+    uname(&host);
+    strftime(when, sizeof when, "%Y-%m-%d", gmtime(&now));
+    snprintf(path, sizeof path, "%s/%s.json", dir, name);
+    json_t *j = report_json(r, when, &host);
+    bool ok = json_dump_file(j, path, JSON_INDENT(1) | JSON_REAL_PRECISION(6)) == 0;
+    json_decref(j);
+    snprintf(path, sizeof path, "%s/%s.md", dir, name);
+    FILE *f = ok ? fopen(path, "we") : NULL;
+    if (!f)
+        return false;
+    markdown(f, r, when, &host);
+    return fclose(f) == 0;
+}
