@@ -9,11 +9,6 @@
 
 /* ---- in ------------------------------------------------------------------------------------- */
 
-/* Buffers a whole number of pages apart would share a few lines of the cache. */
-static size_t stride(size_t room) { return room + 192; }
-
-size_t batch_in_bytes(size_t room) { return BATCH * stride(room); }
-
 void batch_in_init(struct batch_in *b, int fd, size_t room, void *memory)
 {
     int on = 1;
@@ -25,7 +20,7 @@ void batch_in_init(struct batch_in *b, int fd, size_t room, void *memory)
         setsockopt(fd, IPPROTO_UDP, UDP_GRO, &on, sizeof on);
     for (size_t i = 0; i < BATCH; i++) {
         struct msghdr *m = &b->msg[i].msg_hdr;
-        b->iov[i] = (struct iovec){(uint8_t *)memory + i * stride(room), room};
+        b->iov[i] = (struct iovec){(uint8_t *)memory + i * BATCH_STRIDE(room), room};
         m->msg_iov = &b->iov[i];
         m->msg_iovlen = 1;
         m->msg_name = &b->from[i];

@@ -39,8 +39,10 @@ struct batch_in {
     size_t room; /* for each message */
 };
 
-/* Bytes of memory that batch_in_init needs. */
-size_t batch_in_bytes(size_t room);
+/* Bytes of memory that batch_in_init needs.  Buffers a whole number of pages apart would share a few
+ * lines of the cache. */
+#define BATCH_STRIDE(room) ((size_t)(room) + 192)
+#define BATCH_IN_BYTES(room) (BATCH * BATCH_STRIDE(room))
 
 /* Receive from fd; with room BATCH_MERGED merged messages are asked for. */
 void batch_in_init(struct batch_in *b, int fd, size_t room, void *memory);

@@ -321,12 +321,59 @@ static void put_error(struct writer *w, const struct stun *m)
         put_u16(v + 2 * (i + 1), m->unknown_rest[i]);
 }
 
+static size_t addr_size(const struct addr *a)
+{
+    return a->len == 0 ? 0 : ATTRIBUTE_HEADER + 4u + a->len;
+}
+
+static size_t error_size(const struct stun *m)
+{
+    size_t n = 0;
+
+    if (m->error != 420 || m->unknown == 0)
+        return ATTRIBUTE_HEADER + 4;
+    while (n < STUN_UNKNOWN_REST && m->unknown_rest[n] != 0)
+        n++;
+    return 2 * ATTRIBUTE_HEADER + 4 + ((2 * (n + 1) + 3) & ~(size_t)3);
+}
+
+/* As much as was asked for, as far as a datagram has room for it after len bytes. */
+static size_t padding_after(size_t len, const struct stun *m)
+{
+    size_t left = STUN_MAX - len - ATTRIBUTE_HEADER - FINGERPRINT_BYTES;
+
+    return m->padding < left ? m->padding : left;
+}
+
+size_t stun_size(const struct stun *m)
+{
+    size_t len = STUN_HEADER;
+
+    if (m->error != 0)
+        len += error_size(m);
+    len += addr_size(&m->mapped) + addr_size(&m->origin) + addr_size(&m->other);
+    if (m->has_change)
+        len += ATTRIBUTE_HEADER + 4;
+    if (m->has_peer)
+        len += ATTRIBUTE_HEADER + sizeof m->peer.b;
+    if (m->has_cookie)
+        len += ATTRIBUTE_HEADER + STUN_COOKIE_BYTES;
+    if (m->token.len > 0)
+        len += ATTRIBUTE_HEADER + ((m->token.len + 3u) & ~3u);
+    if (m->response_port != 0)
+        len += ATTRIBUTE_HEADER + 4;
+    if (m->has_padding)
+        len += ATTRIBUTE_HEADER + ((padding_after(len, m) + 3) & ~(size_t)3);
+    return m->has_fingerprint ? len + FINGERPRINT_BYTES : len;
+}
+
 size_t stun_encode(const struct stun *m, uint8_t buf[static STUN_MAX])
 {
     struct writer w = {buf, STUN_HEADER};
     uint8_t mask[16];
 
     put_u16(buf, m->type);
+    put_u16(buf + 2, (uint16_t)(stun_size(m) - STUN_HEADER));
     put_u32(buf + 4, STUN_MAGIC);
     if (m->classic)
         memcpy(buf + 4, m->classic_id, sizeof m->classic_id);
@@ -354,15 +401,13 @@ size_t stun_encode(const struct stun *m, uint8_t buf[static STUN_MAX])
     if (m->response_port != 0)
         put_u16(put_attribute(&w, A_RESPONSE_PORT, 2), m->response_port);
     if (m->has_padding) {
-        size_t left = STUN_MAX - w.len - ATTRIBUTE_HEADER - FINGERPRINT_BYTES;
-        put_attribute(&w, A_PADDING, m->padding < left ? m->padding : left);
+        put_attribute(&w, A_PADDING, padding_after(w.len, m));
     }
-    put_u16(buf + 2,
-            (uint16_t)(w.len - STUN_HEADER + (m->has_fingerprint ? FINGERPRINT_BYTES : 0)));
     if (m->has_fingerprint) {
         uint32_t crc = crc32(buf, w.len) ^ FINGERPRINT_XOR;
         put_u32(put_attribute(&w, A_FINGERPRINT, 4), crc);
     }
+    assert(w.len == stun_size(m));
     return w.len;
 }
 

@@ -78,6 +78,9 @@ bool stun_is_classic(const uint8_t *data, size_t len);
  */
 bool stun_parse(const uint8_t *data, size_t len, struct stun *out);
 
+/* How long stun_encode would make m. */
+size_t stun_size(const struct stun *m);
+
 /* Write m into buf and return its length.  Absent fields (see struct stun) are left out. */
 size_t stun_encode(const struct stun *m, uint8_t buf[static STUN_MAX]);
 

@@ -39,7 +39,7 @@ static void setup(void)
     batch_out_init(&out, sender);
     for (size_t i = 0; i < PEERS; i++)
         peer[i] = open_socket(&peer_addr[i]);
-    memory = malloc(batch_in_bytes(BATCH_MERGED));
+    memory = malloc(BATCH_IN_BYTES(BATCH_MERGED));
     cr_assert(memory);
 }
 

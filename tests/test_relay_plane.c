@@ -57,7 +57,7 @@ static void setup(void)
     service_open(&svc, SERVICE_relay, NULL);
     cr_assert_eq(service_udp(&svc, &any), 0);
     relay = service_udp_local(&svc, 0);
-    buffers = malloc(plane_bytes());
+    buffers = malloc(BATCH_IN_BYTES(BATCH_MERGED));
     cr_assert(buffers);
     plane_open(&plane, &svc, 0, &bed.r, &bed.out, buffers);
     for (unsigned i = 0; i < 3; i++)

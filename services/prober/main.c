@@ -3,7 +3,7 @@
 #include "lib/config.h"
 #include "lib/keys.h"
 #include "lib/log.h"
-#include "services/prober/prober.h"
+#include "services/prober/answers_shell.h"
 
 #include <errno.h>
 #include <sodium.h>
@@ -14,6 +14,7 @@ enum { PUBLIC_IP_TEXT_MAX = 2 * ADDR_TEXT_MAX };
 struct shell {
     struct service svc;
     struct prober core;
+    struct answers answers;
 };
 
 static struct {
@@ -205,6 +206,7 @@ int main(int argc, char **argv)
     sodium_memzero(conf.secret, sizeof conf.secret);
     if (flags.admin)
         admin_open(&sh.svc, flags.admin, on_verb, &sh);
+    answers_open(&sh.answers, &sh.svc, &sh.core);
     service_ready(&sh.svc);
     while (service_wait(&sh.svc, prober_deadline(&sh.core), &in)) {
         prober_step(&sh.core, &in, &out);

@@ -37,33 +37,32 @@ static struct stun response(const struct request *r)
     return a;
 }
 
-static bool fits(const struct request *r, const struct stun *a, size_t tenths)
+/* Is an answer of len bytes at most so many tenths of the request? */
+static bool within(const struct request *r, size_t len, size_t tenths)
 {
-    uint8_t buf[STUN_MAX];
-
-    return stun_encode(a, buf) * 10 <= r->len * tenths;
+    return len * 10 <= r->len * tenths;
 }
 
 /* Answer from socket sock, but never with more than so many tenths of the request's size. */
 static bool send_within(struct prober *p, const struct request *r, uint8_t sock,
-                        const struct stun *a, size_t tenths, struct outputs *out)
+                        const struct stun *a, size_t tenths, struct answer *out)
 {
-    if (!fits(r, a, tenths)) {
+    size_t len = stun_encode(a, out->buf);
+
+    if (!within(r, len, tenths)) {
         p->n.over_bound++;
         return false;
     }
-    struct output *o = outputs_add(out, OUT_DATAGRAM);
-    o->dgram.sock = sock;
-    o->dgram.ttl = 0;
-    o->dgram.dst = r->src;
+    out->dst = r->src;
     if (r->m.response_port != 0)
-        o->dgram.dst.port = r->m.response_port;
-    o->dgram.len = (uint16_t)stun_encode(a, o->dgram.data);
+        out->dst.port = r->m.response_port;
+    out->sock = sock;
+    out->len = len;
     return true;
 }
 
 static void send_error(struct prober *p, const struct request *r, struct stun *a, uint16_t error,
-                       struct outputs *out)
+                       struct answer *out)
 {
     a->type = STUN_BINDING_ERROR;
     a->has_padding = false;
@@ -120,12 +119,13 @@ static void add_discovery(const struct prober *p, const struct request *r, uint8
         a->other = p->conf.info.addrs[r->sock ^ 3];
 }
 
-static void on_binding(struct prober *p, const struct request *r, struct outputs *out)
+static void on_binding(struct prober *p, const struct request *r, struct answer *out)
 {
     struct stun plain = response(r), full = plain;
 
     add_discovery(p, r, r->sock, &full);
-    bool cheap = fits(r, &plain, PLAIN_TENTHS), rich = fits(r, &full, DISCOVERY_TENTHS);
+    bool cheap = within(r, stun_size(&plain), PLAIN_TENTHS);
+    bool rich = within(r, stun_size(&full), DISCOVERY_TENTHS);
     bool paid = (rich || !cheap) && has_budget(p, &p->discovery, r);
     if (paid && rich)
         p->n.discovery += send_within(p, r, r->sock, &full, DISCOVERY_TENTHS, out);
@@ -134,7 +134,7 @@ static void on_binding(struct prober *p, const struct request *r, struct outputs
             send_within(p, r, r->sock, &plain, paid ? DISCOVERY_TENTHS : PLAIN_TENTHS, out);
 }
 
-static void on_change(struct prober *p, const struct request *r, struct outputs *out)
+static void on_change(struct prober *p, const struct request *r, struct answer *out)
 {
     struct stun a = response(r), full = a;
 
@@ -153,7 +153,7 @@ static void on_change(struct prober *p, const struct request *r, struct outputs 
     if (r->m.change & STUN_CHANGE_IP)
         from ^= 2;
     add_discovery(p, r, from, &full);
-    if (fits(r, &full, DISCOVERY_TENTHS))
+    if (within(r, stun_size(&full), DISCOVERY_TENTHS))
         a = full;
     p->n.changed += send_within(p, r, from, &a, DISCOVERY_TENTHS, out);
 }
@@ -162,7 +162,7 @@ static void on_change(struct prober *p, const struct request *r, struct outputs 
  * Answers that are larger, or go elsewhere: for sources alone that have shown to receive what is sent to
  * them (RFC 5780 section 10 warns of both).  True when the request has been answered with an error.
  */
-static bool refuse_costly(struct prober *p, struct request *r, struct outputs *out)
+static bool refuse_costly(struct prober *p, struct request *r, struct answer *out)
 {
     bool both = r->m.has_padding && r->m.response_port != 0;
     struct stun a = response(r);
@@ -181,7 +181,7 @@ static bool refuse_costly(struct prober *p, struct request *r, struct outputs *o
     return true;
 }
 
-static void on_unknown(struct prober *p, const struct request *r, struct outputs *out)
+static void on_unknown(struct prober *p, const struct request *r, struct answer *out)
 {
     struct stun a = response(r);
 
@@ -192,7 +192,7 @@ static void on_unknown(struct prober *p, const struct request *r, struct outputs
 
 /* ---- tokens -------------------------------------------------------------------------------------- */
 
-static void on_token_request(struct prober *p, const struct request *r, struct outputs *out)
+static void on_token_request(struct prober *p, const struct request *r, struct answer *out)
 {
     struct stun a = response(r);
     bool valid = cookie_valid(p, r);
@@ -212,7 +212,7 @@ static void on_token_request(struct prober *p, const struct request *r, struct o
 
 /* ---- step ---------------------------------------------------------------------------------------- */
 
-static void on_request(struct prober *p, struct request *r, struct outputs *out)
+static void on_request(struct prober *p, struct request *r, struct answer *out)
 {
     gateway_note(&p->gateway, &r->src);
     if (r->m.unknown != 0)
@@ -227,7 +227,7 @@ static void on_request(struct prober *p, struct request *r, struct outputs *out)
         on_binding(p, r, out);
 }
 
-static void on_datagram(struct prober *p, const struct input *in, struct outputs *out)
+static void on_datagram(struct prober *p, const struct input *in, struct answer *out)
 {
     struct request r = {
         .len = in->dgram.len, .src = in->dgram.src, .sock = (uint8_t)in->dgram.sock};
@@ -286,15 +286,35 @@ void prober_init(struct prober *p, const struct prober_conf *conf, const uint8_t
     sodium_memzero(secret, sizeof secret);
 }
 
+void prober_answer(struct prober *p, const struct input *in, struct answer *out)
+{
+    assert(in->kind == IN_DATAGRAM && in->now_us >= p->now_us);
+    p->now_us = in->now_us;
+    p->wall_ms = in->wall_ms;
+    out->len = 0;
+    on_datagram(p, in, out);
+}
+
 void prober_step(struct prober *p, const struct input *in, struct outputs *out)
 {
+    uint8_t buf[STUN_MAX];
+    struct answer a = {.buf = buf};
+
     assert(in->now_us >= p->now_us);
     p->now_us = in->now_us;
     p->wall_ms = in->wall_ms;
     out->n = 0;
     on_time(p, out);
     if (in->kind == IN_DATAGRAM)
-        on_datagram(p, in, out);
+        prober_answer(p, in, &a);
+    if (a.len == 0)
+        return;
+    struct output *o = outputs_add(out, OUT_DATAGRAM);
+    o->dgram.sock = a.sock;
+    o->dgram.ttl = 0;
+    o->dgram.dst = a.dst;
+    o->dgram.len = (uint16_t)a.len;
+    memcpy(o->dgram.data, a.buf, a.len);
 }
 
 int64_t prober_deadline(const struct prober *p)

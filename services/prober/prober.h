@@ -78,4 +78,16 @@ void prober_init(struct prober *p, const struct prober_conf *conf,
 void prober_step(struct prober *p, const struct input *in, struct outputs *out);
 int64_t prober_deadline(const struct prober *p); /* when to tick next */
 
+/*
+ * The data plane, for loops that answer in batches: what prober_step would answer to this datagram.  Ticks
+ * are the caller's.
+ */
+struct answer {
+    uint8_t *buf; /* STUN_MAX bytes, the caller's */
+    size_t len;   /* 0: silence */
+    uint8_t sock; /* to send it from */
+    struct addr dst;
+};
+void prober_answer(struct prober *p, const struct input *in, struct answer *out);
+
 #endif

@@ -116,7 +116,7 @@ int main(int argc, char **argv)
     load_keys(&conf);
     service_open(&svc, SERVICE_relay, flags.bus);
     uint8_t sock = bind_port(&conf);
-    void *memory = malloc(relay_bytes(&conf)), *buffers = malloc(plane_bytes());
+    void *memory = malloc(relay_bytes(&conf)), *buffers = malloc(BATCH_IN_BYTES(BATCH_MERGED));
     if (!memory || !buffers)
         die("event=no_memory sessions=%u", conf.sessions_max);
     service_random_key(key);

@@ -3,8 +3,6 @@
 
 enum { ROUNDS = 4 }; /* batches before other sources have their turn */
 
-size_t plane_bytes(void) { return batch_in_bytes(BATCH_MERGED); }
-
 /* Binding, keeping, strangers: as if the service's loop had brought it. */
 static void step(struct plane *p, struct service *s, struct input *in, const uint8_t *data,
                  size_t len)

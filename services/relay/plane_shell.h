@@ -19,10 +19,8 @@ struct plane {
     struct batch_out send;
 };
 
-/* Bytes of memory that plane_open needs. */
-size_t plane_bytes(void);
-
-/* Take over socket sock of s, the core's only one.  out is for the core's steps. */
+/* Take over socket sock of s, the core's only one.  out is for the core's steps, memory of
+ * BATCH_IN_BYTES(BATCH_MERGED) for what is read. */
 void plane_open(struct plane *p, struct service *s, uint8_t sock, struct relay *core,
                 struct outputs *out, void *memory);
 

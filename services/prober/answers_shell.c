@@ -1,0 +1,67 @@
+/* answers_shell.c - see answers_shell.h. */
+#include "services/prober/answers_shell.h"
+
+enum { ROUNDS = 4 }; /* batches before other sources have their turn */
+
+static void answer_all(struct answers *a, struct answers_socket *by, struct input *in)
+{
+    const uint8_t *data;
+    struct answer answer;
+    size_t len;
+
+    for (size_t i = 0; (data = batch_next(&by->in, &len)) != NULL; i++) {
+        assert(i < BATCH); /* nothing is merged */
+        in->dgram.data = data;
+        in->dgram.len = len;
+        in->dgram.src = by->in.src;
+        in->dgram.sock = by->sock;
+        answer.buf = a->answer[i];
+        prober_answer(a->core, in, &answer);
+        if (answer.len > 0)
+            batch_add(&a->socket[answer.sock].out, &answer.dst, answer.buf, answer.len);
+    }
+}
+
+static void send_all(struct answers *a, struct service *s)
+{
+    for (size_t i = 0; i < s->n_udp; i++) {
+        struct batch_out *out = &a->socket[i].out;
+        batch_flush(out);
+        s->n.datagrams_out += out->sent;
+        s->n.datagrams_dropped += out->dropped;
+        out->sent = out->dropped = 0;
+    }
+}
+
+/* Nothing is left for the core's step: what it has to say beside answers, it says by tick. */
+static bool receive(struct service *s, void *arg, struct input *in)
+{
+    struct answers_socket *by = arg;
+    unsigned n = BATCH;
+
+    in->kind = IN_DATAGRAM;
+    for (unsigned round = 0; round < ROUNDS && n == BATCH; round++) {
+        n = batch_read(&by->in);
+        s->n.datagrams_in += n;
+        in->now_us = service_now_us();
+        in->wall_ms = service_wall_ms();
+        answer_all(by->all, by, in);
+        send_all(by->all, s);
+    }
+    return false;
+}
+
+void answers_open(struct answers *a, struct service *s, struct prober *core)
+{
+    assert(s->n_udp <= PROBER_SOCKETS_MAX);
+    a->core = core;
+    for (uint8_t i = 0; i < s->n_udp; i++) {
+        struct answers_socket *by = &a->socket[i];
+        by->all = a;
+        by->sock = i;
+        batch_in_init(&by->in, s->udp[i], BATCH_SINGLE, a->buffers);
+        batch_out_init(&by->out, s->udp[i]);
+        service_unwatch_fd(s, s->udp[i]);
+        service_watch_fd(s, s->udp[i], ZMQ_POLLIN, receive, by);
+    }
+}
