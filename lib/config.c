@@ -7,15 +7,13 @@
 #include <assert.h>
 #include <ctype.h>
 #include <errno.h>
-#include <inttypes.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum { NAME_TEXT = 96, OWN_FLAGS = 4 };
-
-extern char **environ;
 
 static struct {
     const char *log_level, *log_format;
@@ -264,15 +262,20 @@ static void take(struct item *it, struct config_text *t, union value v)
 
 /* ---- what must hold ------------------------------------------------------------------------------------ */
 
+bool config_is_private(const char *path)
+{
+    struct stat st;
+
+    return stat(path, &st) == 0 && S_ISREG(st.st_mode) && !(st.st_mode & 077);
+}
+
 /* A file with a secret, where it is there already, is its owner's alone. */
 static bool secret_is_safe(const struct item *it, char *err)
 {
     const char *path = value_of(it->param).text;
-    struct stat st;
 
-    if (!(it->param->is & PARAM_SECRET) || !path || stat(path, &st) != 0)
-        return true;
-    if (S_ISREG(st.st_mode) && !(st.st_mode & 077))
+    if (!(it->param->is & PARAM_SECRET) || !path || access(path, F_OK) != 0 ||
+        config_is_private(path))
         return true;
     snprintf(err, CONFIG_ERROR_MAX,
              "%s.%s: %s must be a file that only its owner may read (mode 0600)",
@@ -414,51 +417,6 @@ enum config_source config_source(const void *value)
     return CONFIG_DEFAULT;
 }
 
-/* ---- printing ------------------------------------------------------------------------------------------ */
-
-static void print_text(FILE *f, const char *text)
-{
-    fputc('"', f);
-    for (; *text; text++)
-        if (*text == '"' || *text == '\\')
-            fprintf(f, "\\%c", *text);
-        else if (iscntrl((unsigned char)*text))
-            fprintf(f, "\\x%02x", (unsigned char)*text);
-        else
-            fputc(*text, f);
-    fputc('"', f);
-}
-
-static void print_seconds(FILE *f, int64_t us)
-{
-    fprintf(f, "%" PRId64, us / 1000000);
-    if (us % 1000000)
-        fprintf(f, ".%06d", (int)(us % 1000000));
-}
-
-static void print_item(FILE *f, const struct item *it)
-{
-    const struct param *p = it->param;
-    union value v = value_of(p);
-    bool unset = p->kind == PARAM_TEXT && !v.text;
-
-    fprintf(f, "  # %s%s%s%s\n", p->help, p->is & PARAM_REQUIRED ? "; required" : "",
-            p->is & PARAM_SECRET ? "; mode 0600" : "", p->is & PARAM_RELOAD ? "; reloads" : "");
-    fprintf(f, "  %s%s:", unset ? "# " : "", p->name);
-    if (!unset)
-        fputc(' ', f);
-    switch (p->kind) {
-    case PARAM_FLAG: fputs(v.flag ? "true" : "false", f); break;
-    case PARAM_TEXT:
-        if (v.text)
-            print_text(f, v.text);
-        break;
-    case PARAM_U32: fprintf(f, "%" PRIu32, v.u32); break;
-    case PARAM_SECONDS: print_seconds(f, v.us); break;
-    }
-    fputc('\n', f);
-}
-
 void config_print(FILE *f)
 {
     const struct config_group *last = NULL;
@@ -470,6 +428,6 @@ void config_print(FILE *f)
         if (it->group != last)
             fprintf(f, "%s%s:\n", last ? "\n" : "", it->group->section);
         last = it->group;
-        print_item(f, it);
+        config_print_param(f, it->param);
     }
 }

@@ -68,6 +68,9 @@ const struct config_group *config_common(void);
  */
 bool config_reload(char err[static CONFIG_ERROR_MAX]);
 
+/* Is this a file that nobody but its owner may read? */
+bool config_is_private(const char *path);
+
 /* common.drain-limit: a process that is told to drain ends after this at the latest. */
 int64_t config_drain_limit_us(void);
 

@@ -1,4 +1,4 @@
-/* config_file.h - the YAML file of lib/config.h, as texts; only config.c includes this. */
+/* config_file.h - the YAML file of lib/config.h: read into texts, and a line of it written; for config.c. */
 #ifndef CONFIG_FILE_H
 #define CONFIG_FILE_H
 
@@ -16,5 +16,8 @@ struct config_text {
  */
 bool config_file_read(const char *path, const struct config_group *groups, size_t n,
                       struct config_text *out, char err[static CONFIG_ERROR_MAX]);
+
+/* config_print.c: two lines, a comment and the value; the latter is a comment too when there is none. */
+void config_print_param(FILE *f, const struct param *p);
 
 #endif

@@ -698,3 +698,23 @@ Test(command, a_suite_runs_from_a_file_reloads_it_and_drains)
     cr_assert_eq(exit_status(up_pid), EXIT_OK);
     up_pid = 0;
 }
+
+Test(command, a_join_string_may_come_from_a_private_file_that_the_environment_names)
+{
+    char path[100];
+
+    snprintf(path, sizeof path, "%s/join", top);
+    setenv("NATTERJACK_JOIN_FILE", path, 1);
+    cr_assert_eq(RUN("netcheck"), EXIT_USAGE);
+    cr_assert(strstr(err, "mode 0600"), "there is none: %s", err);
+    FILE *f = fopen(path, "w");
+    cr_assert(f && fputs("nonsense\n", f) >= 0 && fclose(f) == 0);
+    cr_assert_eq(chmod(path, 0644), 0);
+    cr_assert_eq(RUN("netcheck"), EXIT_USAGE);
+    cr_assert(strstr(err, "mode 0600"), "%s", err);
+    cr_assert_eq(chmod(path, 0600), 0);
+    cr_assert_eq(RUN("netcheck"), EXIT_USAGE);
+    cr_assert(strstr(err, "the join string"), "%s", err);
+    cr_assert_eq(RUN("netcheck", "--join", "other"), EXIT_USAGE);
+    cr_assert(strstr(err, "the join string"), "a flag wins: %s", err);
+}

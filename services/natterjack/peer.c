@@ -1,5 +1,6 @@
 /* peer.c - see peer.h. */
 #include "services/natterjack/peer.h"
+#include "lib/config.h"
 #include "lib/keys.h"
 #include "lib/log.h"
 
@@ -12,15 +13,23 @@
 static int read_join(const char *arg, struct join *out)
 {
     char text[JOIN_PASTE_MAX + 1], err[JOIN_ERROR_MAX];
+    const char *file = NULL;
 
     if (!arg)
         arg = getenv("NATTERJACK_JOIN");
-    if (!arg)
-        return usage_error("--join is required (or $NATTERJACK_JOIN)");
-    if (arg[0] == '@') {
-        FILE *f = fopen(arg + 1, "re");
+    if (!arg) {
+        file = getenv("NATTERJACK_JOIN_FILE");
+        if (!file)
+            return usage_error("--join is required (or $NATTERJACK_JOIN or $NATTERJACK_JOIN_FILE)");
+        if (!config_is_private(file))
+            return usage_error("%s must be a file that only its owner may read (mode 0600)", file);
+    } else if (arg[0] == '@') {
+        file = arg + 1;
+    }
+    if (file) {
+        FILE *f = fopen(file, "re");
         if (!f)
-            return usage_error("cannot read %s: %s", arg + 1, strerror(errno));
+            return usage_error("cannot read %s: %s", file, strerror(errno));
         size_t n = fread(text, 1, JOIN_PASTE_MAX, f);
         fclose(f);
         text[n] = '\0';

@@ -13,12 +13,12 @@ struct peer_flags {
     bool verbose;
 };
 
-#define PEER_PARAMS(f)                                                                         \
-    {"join", PARAM_TEXT, &(f).join, "J  the join string, or @FILE (default $NATTERJACK_JOIN)", \
-     false},                                                                                   \
-        {"o", PARAM_TEXT, &(f).o, "json|text  how to print", false},                           \
-    {                                                                                          \
-        "verbose", PARAM_FLAG, &(f).verbose, "   log what happens on stderr", false            \
+#define PEER_PARAMS(f)                                                                           \
+    {"join", PARAM_TEXT, &(f).join,                                                              \
+     "J  the join string, or @FILE (default: NATTERJACK_JOIN, or NATTERJACK_JOIN_FILE)", false}, \
+        {"o", PARAM_TEXT, &(f).o, "json|text  how to print", false},                             \
+    {                                                                                            \
+        "verbose", PARAM_FLAG, &(f).verbose, "   log what happens on stderr", false              \
     }
 
 /*
