@@ -2,6 +2,7 @@
 #include "lib/store_schema.h"
 
 #include <stdio.h>
+#include <string.h>
 
 /* What makes version i + 1 of version i. */
 static const char *const step[STORE_SCHEMA] = {
@@ -45,4 +46,15 @@ bool store_schema_migrate(sqlite3 *db, int version)
     for (int i = version; ok && i < STORE_SCHEMA; i++)
         ok = run(db, step[i]);
     return ok && run(db, set) && run(db, "COMMIT");
+}
+
+bool store_schema_sound(sqlite3 *db)
+{
+    sqlite3_stmt *q = NULL;
+    bool sound = sqlite3_prepare_v2(db, "PRAGMA quick_check(1)", -1, &q, NULL) == SQLITE_OK &&
+                 sqlite3_step(q) == SQLITE_ROW &&
+                 strcmp((const char *)sqlite3_column_text(q, 0), "ok") == 0;
+
+    sqlite3_finalize(q);
+    return sound;
 }

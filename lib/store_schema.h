@@ -17,4 +17,7 @@ int store_schema_version(sqlite3 *db); /* 0 of an empty file, -1 when it can't b
 /* Bring a file of this version to STORE_SCHEMA, all of it or nothing. */
 bool store_schema_migrate(sqlite3 *db, int version);
 
+/* Are its pages and rows in order?  Reads all of them. */
+bool store_schema_sound(sqlite3 *db);
+
 #endif

@@ -68,14 +68,14 @@ static bool prepare(struct store *s)
 static bool open_db(struct store *s, const char *path, char err[static STORE_ERROR_MAX])
 {
     bool ok = sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL) ==
-                  SQLITE_OK &&
-              run(s, "PRAGMA journal_mode = WAL") && run(s, "PRAGMA synchronous = NORMAL") &&
-              sqlite3_busy_timeout(s->db, 1000) == SQLITE_OK;
+              SQLITE_OK;
 
     if (ok && sqlite3_db_readonly(s->db, "main") == 1) {
         snprintf(err, STORE_ERROR_MAX, "%s: it can't be written to", path);
         return false;
     }
+    ok = ok && run(s, "PRAGMA journal_mode = WAL") && run(s, "PRAGMA synchronous = NORMAL") &&
+         sqlite3_busy_timeout(s->db, 1000) == SQLITE_OK;
     int version = ok ? store_schema_version(s->db) : -1;
     if (version > STORE_SCHEMA) {
         snprintf(err, STORE_ERROR_MAX, "%s: version %d is newer than this program's, %d", path,
@@ -85,6 +85,10 @@ static bool open_db(struct store *s, const char *path, char err[static STORE_ERR
     if (version < 0 || !store_schema_migrate(s->db, version) || !prepare(s)) {
         snprintf(err, STORE_ERROR_MAX, "%s: %s", path,
                  s->db ? sqlite3_errmsg(s->db) : "out of memory");
+        return false;
+    }
+    if (!store_schema_sound(s->db)) {
+        snprintf(err, STORE_ERROR_MAX, "%s: it is damaged; restore it from a copy", path);
         return false;
     }
     return true;
