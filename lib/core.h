@@ -34,6 +34,7 @@ enum input_kind {
     IN_DATAGRAM, /* a UDP datagram */
     IN_STORE,    /* the store's answer to an OUT_STORE that asks one */
     IN_LINK,     /* executor: the connection to the coordinator came up or went down */
+    IN_NETWORK,  /* executor: this host's addresses or routes have changed */
     IN_APP       /* executor: the local application wants something */
 };
 
@@ -97,6 +98,9 @@ struct input {
             bool up;
             bool enrolling; /* the connection to the enrolment socket, not the front */
         } link;
+        struct {
+            const void *sockets; /* struct executor_sockets, borrowed: bound anew; or NULL */
+        } network;
         struct {
             enum app_op op;
             uint32_t path;  /* APP_SEND, APP_CLOSE, APP_CANCEL: the executor's number for it */

@@ -82,6 +82,9 @@ void service_open(struct service *s, enum role self, const char *bus_dir);
 /* Bind one more UDP socket; returns its index (input and output dgram.sock) or -1 with errno. */
 int service_udp(struct service *s, const struct addr *local);
 
+/* Bind socket sock elsewhere, in place of where it was.  False, with errno, leaves it as it is. */
+bool service_udp_rebind(struct service *s, uint16_t sock, const struct addr *local);
+
 /* The address that UDP socket sock is bound to. */
 struct addr service_udp_local(const struct service *s, uint16_t sock);
 

@@ -64,6 +64,20 @@ int service_udp(struct service *s, const struct addr *local)
     return s->n_udp++;
 }
 
+bool service_udp_rebind(struct service *s, uint16_t sock, const struct addr *local)
+{
+    int fd = bound_socket(local, UDP_BUFFER);
+
+    assert(sock < s->n_udp);
+    if (fd < 0)
+        return false;
+    service_unwatch_fd(s, s->udp[sock]);
+    close(s->udp[sock]);
+    s->udp[sock] = fd;
+    service_watch_fd(s, fd, ZMQ_POLLIN, receive_udp, (void *)(uintptr_t)sock);
+    return true;
+}
+
 static void open_beside(struct service *s, uint16_t sock)
 {
     struct addr local = service_udp_local(s, 0);

@@ -1,7 +1,7 @@
 /* agent_shell.c - see agent_shell.h. */
 #include "services/executor/agent_shell.h"
 #include "lib/log.h"
-#include "lib/udp.h"
+#include "services/executor/network_shell.h"
 
 #include <errno.h>
 #include <sodium.h>
@@ -88,7 +88,8 @@ static zsock_t *open_link(struct agent *g, const struct addr *to, bool enrolling
     zsock_set_heartbeat_timeout(sock, HEARTBEAT_TIMEOUT_MS);
     zsock_set_maxmsgsize(sock, MSG_SIZE_MAX + CURVE_BYTES);
 
-    snprintf(monitor, sizeof monitor, "inproc://agent-%p-%d", (void *)g, enrolling);
+    /* Each has a name of its own: libzmq frees that of a closed socket when it gets round to it. */
+    snprintf(monitor, sizeof monitor, "inproc://agent-%p-%u", (void *)g, g->n_links++);
     if (zmq_socket_monitor(zsock_resolve(sock), monitor,
                            ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED) != 0)
         die("event=no_monitor why=\"%s\"", zmq_strerror(errno));
@@ -266,20 +267,47 @@ int agent_take_socket(struct agent *g, const struct attempt *a)
 
 /* ---- life -------------------------------------------------------------------------------------------------- */
 
-/* The local address that packets to the coordinator leave by: the one to probe and punch from. */
-static struct addr local_address(const struct addr *towards)
+/* Where the sockets are bound, once they are. */
+static void bound_at(struct agent *g)
 {
-    struct sockaddr_storage sa, own = {0};
-    socklen_t len = addr_to_sockaddr(towards, &sa), own_len = sizeof own;
-    int fd = socket(sa.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    g->sockets.local = service_udp_local(&g->svc, 0);
+    for (uint16_t i = 0; i < SAMPLES_MAX; i++)
+        g->sockets.sample_ports[i] = service_udp_local(&g->svc, i + 1).port;
+}
 
-    if (fd < 0 || connect(fd, (struct sockaddr *)&sa, len) != 0 ||
-        getsockname(fd, (struct sockaddr *)&own, &own_len) != 0)
-        die("event=no_route to the coordinator why=\"%s\"", strerror(errno));
-    close(fd);
-    struct addr local = addr_from_sockaddr(&own);
-    local.port = 0;
-    return local;
+/* To the coordinator from the new address; libzmq would find out by its heartbeat only. */
+static void reconnect(struct agent *g)
+{
+    if (g->front) {
+        close_link(g, &g->front, false);
+        g->front = open_link(g, &g->conf.join.front[0], false);
+    } else if (g->enrol) {
+        close_link(g, &g->enrol, true);
+        g->enrol = open_link(g, &g->conf.join.enrol[0], true);
+    }
+}
+
+static bool receive_network(struct service *s, void *arg, struct input *in)
+{
+    struct agent *g = s->arg;
+    struct addr local;
+
+    (void)arg;
+    if (!network_changed(g->network) || !network_source(&g->conf.join.front[0], &local))
+        return false; /* no way out now: what brings one back is a change again */
+    in->kind = IN_NETWORK;
+    in->network.sockets = NULL;
+    if (addr_ip_eq(&local, &g->core.conf.local))
+        return true;
+    for (uint16_t i = 0; i <= SAMPLES_MAX; i++)
+        if (!service_udp_rebind(s, i, &local)) {
+            log_warn("event=no_udp why=\"%s\"", strerror(errno));
+            return false;
+        }
+    bound_at(g);
+    in->network.sockets = &g->sockets;
+    reconnect(g);
+    return true;
 }
 
 void agent_open(struct agent *g, const struct agent_conf *conf)
@@ -291,6 +319,7 @@ void agent_open(struct agent *g, const struct agent_conf *conf)
     g->conf = *conf;
     g->n_events = 0;
     g->enrol = g->front = NULL;
+    g->n_links = 0;
     g->dropped = 0;
     randombytes_buf(&g->next_nonce,
                     sizeof g->next_nonce); /* an earlier process asked with others */
@@ -301,17 +330,20 @@ void agent_open(struct agent *g, const struct agent_conf *conf)
     g->svc.send_peer = send_peer;
     g->svc.app = on_app;
 
-    struct addr local = local_address(&conf->join.front[0]);
-    for (size_t i = 0; i <= SAMPLES_MAX; i++) {
-        int sock = service_udp(&g->svc, &local);
-        if (sock < 0)
+    /* The address that packets to the coordinator leave by is the one to probe and punch from. */
+    struct addr local;
+    if (!network_source(&conf->join.front[0], &local))
+        die("event=no_route to the coordinator why=\"%s\"", strerror(errno));
+    for (size_t i = 0; i <= SAMPLES_MAX; i++)
+        if (service_udp(&g->svc, &local) < 0)
             die("event=no_udp why=\"%s\"", strerror(errno));
-        struct addr bound = service_udp_local(&g->svc, (uint8_t)sock);
-        if (i == 0)
-            core.local = bound;
-        else
-            core.sample_ports[core.n_samples++] = bound.port;
-    }
+    bound_at(g);
+    core.local = g->sockets.local;
+    core.n_samples = SAMPLES_MAX;
+    memcpy(core.sample_ports, g->sockets.sample_ports, sizeof core.sample_ports);
+    g->network = network_watch();
+    if (g->network >= 0)
+        service_watch_fd(&g->svc, g->network, ZMQ_POLLIN, receive_network, NULL);
     memcpy(core.secret, conf->secret, sizeof core.secret);
     memcpy(core.authority, conf->join.authority, sizeof core.authority);
     memcpy(core.token, conf->join.token, sizeof core.token);
@@ -347,6 +379,9 @@ void agent_close(struct agent *g)
         close_pair(g, i);
     close_link(g, &g->enrol, true);
     close_link(g, &g->front, false);
+    if (g->network >= 0)
+        service_unwatch_fd(&g->svc, g->network);
+    close_fd(&g->network);
     service_close(&g->svc);
     sodium_memzero(&g->core, sizeof g->core);
     sodium_memzero(&g->conf, sizeof g->conf);

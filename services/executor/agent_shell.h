@@ -36,7 +36,10 @@ struct agent {
     struct executor core;
     struct outputs out;
     zsock_t *enrol, *front;
-    void *monitor[2];       /* of front and enrol: PAIRs that tell of handshakes */
+    unsigned n_links; /* opened so far */
+    void *monitor[2]; /* of front and enrol: PAIRs that tell of handshakes */
+    int network;      /* tells of changes of addresses and routes; -1 when it can't */
+    struct executor_sockets sockets;
     int pair[ATTEMPTS_MAX]; /* our end of the hand-over, -1 when there is none */
     int app[ATTEMPTS_MAX];  /* the application's end, until it takes it */
     uint64_t dropped;       /* datagrams that the application did not read in time */

@@ -41,6 +41,8 @@ enum executor_times {
     PROBE_TRIES = 5,                /* at 0, 100, 250, 500 and 1,000 ms */
     PROBE_GIVE_UP_US = 1500 * 1000, /* a round is over: what hasn't answered won't */
     PROBE_SILENT_US = 5 * 1000000,  /* after a round without any answer, when to try again */
+    NETWORK_SETTLE_US = 500 * 1000, /* changes of a network come in bursts */
+    NETWORK_EVERY_US = 5 * 1000000, /* between rounds that they cause */
     PROFILE_WAIT_US = 1000 * 1000,  /* for the classifier, after the report */
     ENROL_AGAIN_US = 1000 * 1000,   /* half to one and a half of it, when too many enrol at once */
     ATTACH_EVERY_US = 20 * 1000000,
@@ -84,6 +86,12 @@ struct invitation {
 struct invitation_answer {
     struct sid session;
     bool accepted;
+};
+
+/* What IN_NETWORK brings when packets leave by another address now: where the sockets are bound. */
+struct executor_sockets {
+    struct addr local;
+    uint16_t sample_ports[SAMPLES_MAX];
 };
 
 /* What APP_CONNECT asks for. */

@@ -40,6 +40,9 @@ bool executor_filter_datagram(struct executor *x, const struct input *in, const 
                               struct outputs *out);
 int64_t executor_filter_deadline(const struct executor *x);
 
+/* network.c: sockets is NULL when they are as they were. */
+void executor_on_network(struct executor *x, const struct executor_sockets *sockets);
+
 /* punch.c: punch and pong on both ways. */
 void executor_punch(struct executor *x, struct attempt *a, enum way way, struct outputs *out);
 void executor_send_punch(struct executor *x, struct attempt *a, enum way way, uint8_t type,

@@ -1,0 +1,52 @@
+/*
+ * network.c - this host's network has changed: another NAT may be in front of it now, or the address that
+ * its sockets were bound to is gone.
+ */
+#include "services/executor/internal.h"
+
+#include <string.h>
+
+/* The sockets are as they were, and what is in front of them is measured anew; changes come in bursts. */
+static void measure_soon(struct executor *x)
+{
+    int64_t soon_us = x->now_us + NETWORK_SETTLE_US;
+
+    if (soon_us < x->probe_began_us + NETWORK_EVERY_US)
+        soon_us = x->probe_began_us + NETWORK_EVERY_US;
+    if (soon_us < x->next_probe_us)
+        x->next_probe_us = soon_us;
+    x->drifted = true;
+}
+
+/*
+ * The sockets are new ones.  What was known is about others; the connection to the coordinator was bound
+ * to the old address too, and is made anew by the shell: its attach begins the round.
+ */
+static void start_over(struct executor *x, const struct executor_sockets *s)
+{
+    x->conf.local = s->local;
+    memcpy(x->conf.sample_ports, s->sample_ports, sizeof x->conf.sample_ports);
+    x->attached = x->told = x->probing = x->probed_once = x->profile_known = false;
+    x->n_targets = 0;
+    x->tokens.n = 0;
+    x->reflexive = (struct addr){0};
+    x->profile_by_us = x->next_probe_us = NEVER;
+    x->filter = (struct filter_test){.word_by_us = NEVER};
+    for (size_t i = 0; i < ATTEMPTS_MAX; i++) {
+        struct attempt *a = &x->attempts[i];
+        if (a->state < ATTEMPT_EXECUTING || a->state >= ATTEMPT_FAILED)
+            continue;
+        if (a->relay.addr.len != 0)
+            executor_relay_start(x, a); /* it knows the old address */
+        if (a->way[WAY_DIRECT].confirmed)
+            a->way[WAY_DIRECT].next_ping_us = x->now_us; /* alive still? */
+    }
+}
+
+void executor_on_network(struct executor *x, const struct executor_sockets *s)
+{
+    if (s)
+        start_over(x, s);
+    else
+        measure_soon(x);
+}
