@@ -155,6 +155,59 @@ Test(executor_path, falls_back_to_the_relay_when_the_direct_path_goes_silent_and
     cr_assert(told);
 }
 
+/* How many packets leave for the peer's own address until then. */
+static size_t punches_until(int64_t ms)
+{
+    uint64_t before = ATTEMPT.way[WAY_DIRECT].punches_sent;
+
+    executor_bed_run_to(ms);
+    return ATTEMPT.way[WAY_DIRECT].punches_sent - before;
+}
+
+Test(executor_path, a_new_order_for_a_relayed_session_is_carried_out_once_and_not_too_often)
+{
+    struct msg_punch_coordinate *m = &order.punch_coordinate;
+
+    start_both(POLICY_AUTO);
+    executor_bed_run_to(4000);
+    cr_assert_eq(ATTEMPT.state, ATTEMPT_RELAYED);
+    cr_assert_eq(punches_until(4500), 0);
+    executor_bed_msg(4500, &order);
+    cr_assert_eq(punches_until(5000), 0, "the first one again");
+    m->attempt = 1;
+    m->peer.b[0] ^= 1;
+    executor_bed_msg(5000, &order);
+    cr_assert_eq(punches_until(5500), 0, "another peer's");
+    m->peer.b[0] ^= 1;
+    uint64_t before = ATTEMPT.way[WAY_DIRECT].punches_sent;
+    executor_bed_msg(5500, &order);
+    cr_assert_eq(executor_bed_count(PACKET_PUNCH, NULL), 1, "at once");
+    executor_bed_run_to(9000);
+    cr_assert_eq(ATTEMPT.way[WAY_DIRECT].punches_sent - before, 32, "as at first");
+    cr_assert_eq(ATTEMPT.attempts, 2);
+    executor_bed_msg(9000, &order);
+    cr_assert_eq(punches_until(9500), 0, "delivered twice");
+    m->attempt = 2;
+    executor_bed_msg(9500, &order);
+    cr_assert_eq(executor_bed_count(PACKET_PUNCH, NULL), 1);
+    m->attempt = 3;
+    executor_bed_msg(9510, &order);
+    cr_assert_eq(ATTEMPT.renewals, 2, "too soon");
+    executor_bed_punch(&order, PACKET_PUNCH, 2, 0, PUNCH_CONFIRMED, packet);
+    executor_bed_datagram(9520, &executor_bed_peer_addr, packet, sizeof packet);
+    cr_assert_eq(ATTEMPT.state, ATTEMPT_DIRECT);
+    cr_assert_eq(ATTEMPT.flow, WAY_DIRECT);
+}
+
+Test(executor_path, a_new_order_for_a_path_that_has_no_relay_to_fall_back_to_changes_nothing)
+{
+    start_direct();
+    order.punch_coordinate.attempt = 1;
+    executor_bed_msg(4000, &order);
+    cr_assert_eq(ATTEMPT.state, ATTEMPT_DIRECT);
+    cr_assert(ATTEMPT.way[WAY_DIRECT].confirmed);
+}
+
 Test(executor_path, a_peer_that_nothing_is_heard_of_is_gone_after_thirty_seconds)
 {
     start_direct();

@@ -124,6 +124,115 @@ Test(sim, data_flows_both_ways_on_either_path)
     }
 }
 
+/* ---- fallback and upgrade --------------------------------------------------------------------------------------- */
+
+static struct attempt *attempt_of(size_t peer, const struct sid *session)
+{
+    for (size_t i = 0; i < ATTEMPTS_MAX; i++) {
+        struct attempt *a = &w.peers[peer].core.attempts[i];
+        if (a->state != ATTEMPT_FREE && sid_eq(&a->session, session))
+            return a;
+    }
+    cr_assert_fail("no such session");
+    return NULL;
+}
+
+/* Both sides are in this state by then; how many seconds it took. */
+static int until_both(const struct sid *session, enum attempt_state state, int seconds)
+{
+    for (int i = 0; i < seconds; i++) {
+        struct attempt *a = attempt_of(0, session), *b = attempt_of(1, session);
+        if (a->state == state && b->state == state)
+            return i;
+        world_run(&w, w.now_us + SECOND);
+    }
+    cr_assert_fail("not %s: %s and %s", attempt_state_name[state],
+                   attempt_state_name[attempt_of(0, session)->state],
+                   attempt_state_name[attempt_of(1, session)->state]);
+    return seconds;
+}
+
+/* What one side sends now arrives at the other. */
+static void check_flow(const struct sid *session)
+{
+    for (size_t from = 0; from < 2; from++) {
+        uint64_t before = w.peers[!from].received;
+        world_send(&w, from, (uint32_t)(attempt_of(from, session) - w.peers[from].core.attempts),
+                   "hello", 5);
+        world_run(&w, w.now_us + SECOND);
+        cr_assert_eq(w.peers[!from].received, before + 1);
+    }
+}
+
+Test(sim, a_path_that_dies_goes_on_over_the_relay_and_is_direct_again_later)
+{
+    for (int flush = 0; flush < 2; flush++) {
+        struct world_conf c = two("ei/random/apd", "ei/random/apd", 60 + (uint64_t)flush);
+        const struct world_result *r = pair(&c, POLICY_AUTO);
+        struct sid session = r->at.session;
+        cr_assert_eq(r->at.state, ATTEMPT_DIRECT);
+        if (flush)
+            nat_flush(w.nats[0]); /* every port is another one from here on */
+        else
+            w.wall = true;
+        until_both(&session, ATTEMPT_RELAYED, 30);
+        check_flow(&session);
+        world_run(&w, w.now_us + 20 * SECOND);
+        if (!flush)
+            cr_assert_geq(w.coordinator.n.upgrades_attempted, 2, "it is tried in vain");
+        check_flow(&session);
+        w.wall = false;
+        until_both(&session, ATTEMPT_DIRECT, 90);
+        check_flow(&session);
+        cr_assert_eq(attempt_of(0, &session)->flow, WAY_DIRECT);
+        cr_assert_geq(w.coordinator.n.upgrades_succeeded, 1);
+        cr_assert_leq(w.coordinator.n.upgrades_succeeded, w.coordinator.n.upgrades_attempted);
+        world_close(&w);
+    }
+}
+
+Test(sim, a_session_that_began_on_the_relay_is_upgraded_when_it_can_be)
+{
+    struct world_conf c = two("ei/preserve/apd", "ei/random/apd", 62);
+
+    world_open(&w, &c);
+    w.wall = true;
+    world_run(&w, 4 * SECOND);
+    size_t n = world_connect(&w, 0, 1, POLICY_AUTO, 15 * SECOND);
+    world_run(&w, w.now_us + 16 * SECOND);
+    cr_assert_eq(w.results[n].at.state, ATTEMPT_RELAYED);
+    cr_assert_eq(w.results[n].at.verdict, VERDICT_punch_unanswered);
+    w.wall = false;
+    until_both(&w.results[n].at.session, ATTEMPT_DIRECT, 90);
+    cr_assert_eq(attempt_of(0, &w.results[n].at.session)->verdict, VERDICT_direct_synchronous);
+    check_flow(&w.results[n].at.session);
+    world_close(&w);
+}
+
+Test(sim, tries_in_vain_become_rare_and_what_cannot_work_is_not_tried)
+{
+    struct world_conf c = two("ei/preserve/apd", "ei/random/apd", 63);
+
+    world_open(&w, &c);
+    w.wall = true;
+    world_run(&w, 4 * SECOND);
+    world_connect(&w, 0, 1, POLICY_AUTO, 15 * SECOND);
+    world_run(&w, w.now_us + 600 * SECOND);
+    /* after 4, 8, 16, 32 and then every 64 s, a quarter more or less */
+    cr_assert_geq(w.coordinator.n.upgrades_attempted, 10);
+    cr_assert_leq(w.coordinator.n.upgrades_attempted, 16);
+    cr_assert_eq(w.coordinator.n.upgrades_succeeded, 0);
+    world_close(&w);
+    c = two("apd/random/apd", "apd/random/apd", 64);
+    world_open(&w, &c);
+    world_run(&w, 4 * SECOND);
+    world_connect(&w, 0, 1, POLICY_AUTO, 15 * SECOND);
+    world_run(&w, w.now_us + 600 * SECOND);
+    cr_assert_eq(w.coordinator.n.upgrades_attempted, 0);
+    cr_assert_geq(w.peers[0].core.n.upgrades_asked, 10);
+    world_close(&w);
+}
+
 /* ---- every pair of classes ------------------------------------------------------------------------------------ */
 
 enum { CLASSES_N = 27 };

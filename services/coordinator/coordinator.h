@@ -184,6 +184,7 @@ struct coordinator_session {
     struct addr relay;    /* len 0: none */
     struct peer_id relay_key;
     uint32_t order_ms; /* deadline_ms of the order */
+    uint32_t renewals; /* new tries at a direct path, after it had settled */
     uint64_t relay_packets, relay_bytes;
     bool fell_back;     /* counted in relay_fallbacks */
     uint32_t n_changes; /* all that happened; the ring keeps the last */
@@ -211,7 +212,7 @@ struct coordinator_relay {
     X(requests) X(sessions) X(refused) X(rejections) X(rate_limited) X(not_found) X(timeouts) X(no_relay) \
     X(overloaded) X(cancelled) X(ignored) \
     X(punches_attempted) X(punches_direct) X(punches_half) X(punches_failed) \
-    X(relayed) X(upgrades_succeeded) X(relay_fallbacks) X(relay_packets) X(relay_bytes) \
+    X(relayed) X(upgrades_attempted) X(upgrades_succeeded) X(relay_fallbacks) X(relay_packets) X(relay_bytes) \
     X(punching_now) X(relayed_now) X(attached_now)
 struct coordinator_counters {
 #define X(name) uint64_t name;

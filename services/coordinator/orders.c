@@ -38,7 +38,9 @@ void coordinator_send_order(struct coordinator *c, struct coordinator_session *s
     if (conn == 0)
         return;
     struct msg_punch_coordinate *m = &emit_peer(out, conn, MSG_punch_coordinate)->punch_coordinate;
-    int64_t left_us = s->deadline_us - COORD_GRACE_MS * 1000LL - c->now_us;
+    int64_t left_us = s->state >= COORD_DIRECT
+                          ? s->order_ms * 1000LL
+                          : s->deadline_us - COORD_GRACE_MS * 1000LL - c->now_us;
     m->session = s->id;
     m->nonce = side == 0 ? s->nonce : 0;
     m->side = (uint16_t)side;
@@ -55,6 +57,7 @@ void coordinator_send_order(struct coordinator *c, struct coordinator_session *s
     m->deadline_ms = left_us > 0 ? (uint32_t)(left_us / 1000) : 0;
     m->warm = s->warm;
     m->their_local = other->told_local;
+    m->attempt = s->renewals;
     if (s->relay.len != 0 && seal_ticket(c, s, side, m->ticket.b)) {
         m->relay = s->relay;
         m->ticket.len = TICKET_BYTES;
@@ -170,4 +173,30 @@ void coordinator_order(struct coordinator *c, struct coordinator_session *s, str
     c->n.punches_attempted += s->attempted;
     c->n.punching_now += s->attempted;
     coordinator_enter(c, s, COORD_COORDINATING, verdict_name(s->reason), out);
+}
+
+/*
+ * The initiator of a session that lives on the relay wants it tried directly again: with what is known of
+ * both now, when that holds out a direct path.  The session stays what it is until both report another.
+ */
+void coordinator_renew(struct coordinator *c, const struct coordinator_peer *p,
+                       const struct sid *id, struct outputs *out)
+{
+    struct coordinator_session *s = coordinator_find(c, id);
+
+    if (!s || !peer_id_eq(&s->side[0].id, &p->id) || s->policy != POLICY_AUTO ||
+        (s->state != COORD_RELAYED && s->state != COORD_HALF) || coordinator_conn(c, s, 0) == 0 ||
+        coordinator_conn(c, s, 1) == 0) {
+        c->n.ignored++;
+        return;
+    }
+    take_stock(c, s);
+    make_plan(c, s);
+    if (s->plan.v[0].technique == TECHNIQUE_RELAYED)
+        return;
+    s->order_ms = order_ms(c, s);
+    s->renewals++;
+    c->n.upgrades_attempted++;
+    for (unsigned side = 0; side < 2; side++)
+        coordinator_send_order(c, s, side, out);
 }

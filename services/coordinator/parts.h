@@ -101,6 +101,8 @@ void coordinator_order(struct coordinator *c, struct coordinator_session *s, str
 /* To both sides, which know each other from here on. */
 void coordinator_send_orders(struct coordinator *c, struct coordinator_session *s,
                              struct outputs *out);
+void coordinator_renew(struct coordinator *c, const struct coordinator_peer *p,
+                       const struct sid *id, struct outputs *out);
 void coordinator_send_order(struct coordinator *c, struct coordinator_session *s, unsigned side,
                             struct outputs *out);
 

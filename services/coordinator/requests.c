@@ -105,6 +105,10 @@ void coordinator_on_punch_request(struct coordinator *c, struct coordinator_peer
         return;
     }
     coordinator_take_tokens(c, p, &m->tokens);
+    if (!sid_eq(&m->session, &(const struct sid){{0}})) {
+        coordinator_renew(c, p, &m->session, out);
+        return;
+    }
     struct coordinator_session *s = repeated(c, p, m->nonce);
     if (s) { /* its answer may have been lost */
         if (s->state >= COORD_COORDINATING)

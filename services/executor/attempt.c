@@ -69,10 +69,15 @@ void executor_enter(struct executor *x, struct attempt *a, enum attempt_state to
     case ATTEMPT_RELAYED:
     case ATTEMPT_FAILED:
         a->give_up_us = NEVER;
+        executor_birthday_end(x, a, out);
+        a->upgrade_us = NEVER;
+        if (to == ATTEMPT_RELAYED) {
+            a->direct_over = true;
+            executor_upgrade_later(x, a);
+        }
         a->path = to == ATTEMPT_DIRECT    ? PATH_DIRECT
                   : to == ATTEMPT_RELAYED ? PATH_RELAYED
                                           : PATH_FAILED;
-        executor_birthday_end(x, a, out);
         if (settling) {
             a->settled_us = x->now_us;
             executor_app(x, a, APP_SETTLED, out);
@@ -83,6 +88,7 @@ void executor_enter(struct executor *x, struct attempt *a, enum attempt_state to
             a->deadline_us = x->now_us;
         break;
     case ATTEMPT_CLOSED:
+        a->upgrade_us = NEVER;
         executor_birthday_end(x, a, out);
         executor_app(x, a, APP_CLOSED, out);
         a->deadline_us = x->now_us + LINGER_CLOSED_US;
@@ -109,8 +115,8 @@ struct attempt *executor_new_attempt(struct executor *x)
         if (a->state != ATTEMPT_FREE)
             continue;
         memset(a, 0, sizeof *a);
-        a->deadline_us = a->give_up_us = a->result_us = a->relay.next_us = a->birthday.next_us =
-            NEVER;
+        a->deadline_us = a->upgrade_us = a->give_up_us = a->result_us = a->relay.next_us =
+            a->birthday.next_us = NEVER;
         for (size_t w = 0; w < WAYS; w++)
             a->way[w].next_punch_us = a->way[w].next_ping_us = NEVER;
         a->asked_us = x->now_us;
@@ -266,6 +272,8 @@ void executor_attempt_tick(struct executor *x, struct attempt *a, struct outputs
     executor_flow_tick(x, a, out);
     if (a->give_up_us <= x->now_us)
         executor_settle(x, a, out);
+    if (a->upgrade_us <= x->now_us && a->state == ATTEMPT_RELAYED)
+        executor_upgrade_tick(x, a, out);
     if (a->result_us <= x->now_us && a->state < ATTEMPT_FAILED)
         executor_report(x, a, out);
 }

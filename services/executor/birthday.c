@@ -181,20 +181,35 @@ void executor_birthday_tick(struct executor *x, struct attempt *a, struct output
         try_some(x, a, out);
 }
 
-/* The attempt at a direct path is over: the pool is closed; when the session ends, the kept socket too. */
-void executor_birthday_end(struct executor *x, struct attempt *a, struct outputs *out)
+static void close_kept(struct attempt *a, struct outputs *out)
 {
     uint16_t *sock = &a->way[WAY_DIRECT].sock;
 
-    a->birthday.next_us = NEVER;
-    if (x->pool_owner == executor_number(x, a))
-        close_pool(x, out);
-    if (*sock < KEPT_FIRST || a->state < ATTEMPT_FAILED)
+    if (*sock < KEPT_FIRST)
         return;
     struct output *o = outputs_add(out, OUT_SOCKET);
     o->socket.op = SOCKET_CLOSE;
     o->socket.sock = o->socket.to = *sock;
     *sock = 0;
+}
+
+/* The attempt at a direct path is over: the pool is closed; when the session ends, the kept socket too. */
+void executor_birthday_end(struct executor *x, struct attempt *a, struct outputs *out)
+{
+    a->birthday.next_us = NEVER;
+    if (x->pool_owner == executor_number(x, a))
+        close_pool(x, out);
+    if (a->state >= ATTEMPT_FAILED)
+        close_kept(a, out);
+}
+
+/* Before a new attempt in the same session: nothing of this one is kept. */
+void executor_birthday_forget(struct executor *x, struct attempt *a, struct outputs *out)
+{
+    executor_birthday_end(x, a, out);
+    close_kept(a, out);
+    memset(&a->birthday, 0, sizeof a->birthday);
+    a->birthday.next_us = NEVER;
 }
 
 /* Is this one of the sockets that the attempt's packets may come in by? */

@@ -397,6 +397,7 @@ int64_t executor_deadline(const struct executor *x)
             continue;
         next = min64(next, min64(a->relay.next_us, a->result_us));
         next = min64(next, min64(a->give_up_us, a->birthday.next_us));
+        next = min64(next, a->upgrade_us);
         for (size_t w = 0; w < WAYS; w++)
             next = min64(next, min64(a->way[w].next_punch_us, a->way[w].next_ping_us));
     }

@@ -60,7 +60,10 @@ enum executor_times {
     RESULT_EVERY_US = 60 * 1000000, /* tells the coordinator that the session still lives */
     GUESS_EVERY_US = 2000,          /* 500 a second */
     GUESS_WINDOW_US = 600 * 1000000,
-    POOL_EVERY_US = 1000,           /* between POOL_BATCH openings */
+    POOL_EVERY_US = 1000,         /* between POOL_BATCH openings */
+    UPGRADE_MIN_US = 4 * 1000000, /* on the relay: until a direct path is tried again, doubling */
+    UPGRADE_MAX_US = 64 * 1000000,
+    UPGRADE_GATE_US = 2 * 1000000,  /* between two such tries, of whichever sessions */
     LINGER_CLOSED_US = 2 * 1000000, /* answers stragglers of a closed session with nothing */
 };
 
@@ -161,8 +164,11 @@ struct attempt {
     char kind[32];        /* of a failure */
     uint8_t technique;    /* the direct one in force, or TECHNIQUE_NONE */
     uint32_t attempts;    /* orders received */
-    int64_t deadline_us;  /* of the state */
-    int64_t give_up_us;   /* of direct techniques: start and span */
+    uint32_t renewals;    /* the number of the last one for a session that was settled */
+    int64_t renewed_us;   /* when it came */
+    int64_t upgrade_us, upgrade_gap_us; /* on the relay: when to ask for another */
+    int64_t deadline_us;                /* of the state */
+    int64_t give_up_us;                 /* of direct techniques: start and span */
     int64_t asked_us, settled_us, result_us;
     struct addr candidates[CANDIDATES_MAX];
     uint8_t candidate_packets[CANDIDATES_MAX];
@@ -241,7 +247,8 @@ struct filter_test {
 
 struct executor_counters {
     uint64_t guesses, guesses_refused; /* ports tried; and not, for the limit */
-    uint64_t refused_datagrams, refused_messages, punches_sent, replays, forged, orders_refused;
+    uint64_t refused_datagrams, refused_messages, punches_sent, replays, forged, orders_refused,
+        upgrades_asked;
 };
 
 struct executor {
@@ -271,6 +278,7 @@ struct executor {
     int64_t token_time_ms, token_at_us; /* of the newest: a prober's clock, and ours then */
     struct profile profile;
     struct addr reflexive;
+    int64_t upgrade_gate_us;
     struct attempt attempts[ATTEMPTS_MAX];
     uint32_t pool_owner; /* number of the attempt whose pool is open, or ATTEMPTS_MAX */
     struct guesses guesses[GUESS_IPS_MAX];

@@ -55,7 +55,8 @@ void executor_choose_flow(struct executor *x, struct attempt *a, struct outputs 
 
 /* ---- consent -------------------------------------------------------------------------------------------- */
 
-static void lost_direct(struct executor *x, struct attempt *a, struct outputs *out)
+/* The direct path is dead: back to the relay, and see at once where the own NAT shows us now. */
+void executor_lost_direct(struct executor *x, struct attempt *a, struct outputs *out)
 {
     struct way_state *w = &a->way[WAY_DIRECT];
 
@@ -64,6 +65,8 @@ static void lost_direct(struct executor *x, struct attempt *a, struct outputs *o
     w->pings_unanswered = 0;
     if (a->state == ATTEMPT_DIRECT && a->way[WAY_RELAY].confirmed) {
         a->verdict = VERDICT_punch_unanswered;
+        if (x->next_probe_us > x->now_us)
+            x->next_probe_us = x->now_us;
         executor_enter(x, a, ATTEMPT_RELAYED, "the direct path went silent", out);
     }
     executor_choose_flow(x, a, out);
@@ -75,7 +78,7 @@ static void ping(struct executor *x, struct attempt *a, enum way way, struct out
     uint8_t nonce[PING_BYTES] = {(uint8_t)way};
 
     if (way == WAY_DIRECT && w->pings_unanswered == PING_TRIES && a->way[WAY_RELAY].confirmed) {
-        lost_direct(x, a, out);
+        executor_lost_direct(x, a, out);
         return;
     }
     executor_send(x, a, DATA_PING, way, nonce, sizeof nonce, out);

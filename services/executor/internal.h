@@ -56,8 +56,15 @@ void executor_birthday_arm(struct executor *x, struct attempt *a, unsigned rando
 void executor_birthday_tick(struct executor *x, struct attempt *a, struct outputs *out);
 void executor_birthday_met(struct executor *x, struct attempt *a, uint16_t sock,
                            struct outputs *out);
+void executor_birthday_forget(struct executor *x, struct attempt *a, struct outputs *out);
 void executor_birthday_end(struct executor *x, struct attempt *a, struct outputs *out);
 bool executor_expects(const struct executor *x, const struct attempt *a, uint16_t sock);
+
+/* upgrade.c: from the relay to a direct path, later. */
+void executor_upgrade_later(struct executor *x, struct attempt *a);
+void executor_upgrade_tick(struct executor *x, struct attempt *a, struct outputs *out);
+bool executor_upgrade_order(struct executor *x, struct attempt *a,
+                            const struct msg_punch_coordinate *m, struct outputs *out);
 
 /* relayed.c: the relay's client. */
 void executor_relay_start(struct executor *x, struct attempt *a);
@@ -70,6 +77,7 @@ void executor_on_data(struct executor *x, const struct input *in, struct outputs
 void executor_send(struct executor *x, struct attempt *a, enum data_kind kind, enum way way,
                    const void *payload, size_t len, struct outputs *out);
 void executor_flow_tick(struct executor *x, struct attempt *a, struct outputs *out);
+void executor_lost_direct(struct executor *x, struct attempt *a, struct outputs *out);
 void executor_choose_flow(struct executor *x, struct attempt *a, struct outputs *out);
 
 /* executor.c */

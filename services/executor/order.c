@@ -137,12 +137,12 @@ static struct attempt *attempt_for(struct executor *x, const struct msg_punch_co
     return NULL;
 }
 
-static bool known_session(const struct executor *x, const struct sid *session)
+static struct attempt *find_session(struct executor *x, const struct sid *session)
 {
     for (size_t i = 0; i < ATTEMPTS_MAX; i++)
         if (x->attempts[i].state > ATTEMPT_REQUESTED && sid_eq(&x->attempts[i].session, session))
-            return true;
-    return false;
+            return &x->attempts[i];
+    return NULL;
 }
 
 /*
@@ -184,10 +184,16 @@ static void arm_direct(struct executor *x, struct attempt *a, const struct msg_p
 void executor_on_order(struct executor *x, const struct msg_punch_coordinate *m,
                        struct outputs *out)
 {
-    if (known_session(x, &m->session)) /* delivered twice */
-        return;
     bool good = plausible(x, m);
-    struct attempt *a = good ? attempt_for(x, m) : NULL;
+    struct attempt *a = find_session(x, &m->session);
+    if (a) { /* delivered twice, unless it is a new try */
+        if (good && executor_upgrade_order(x, a, m, out)) {
+            arm_direct(x, a, m);
+            executor_attempt_tick(x, a, out);
+        }
+        return;
+    }
+    a = good ? attempt_for(x, m) : NULL;
     if (!a) {
         x->n.orders_refused++;
         struct msg_punch_cancel *c =

@@ -98,6 +98,7 @@ struct world {
     struct relay_conf relay_conf;
     void *coordinator_memory, *relay_memory, *classifier_memory;
     bool coordinator_up, relay_up;
+    bool wall;        /* drops all packets from peer to peer */
     bool prober_deaf; /* it says hello, and hears nothing */
     uint32_t next_conn;
     size_t suite; /* host of prober and relay */

@@ -1,0 +1,86 @@
+/*
+ * upgrade.c - a session that lives on the relay is tried directly again, ever more seldom.
+ *
+ * Side 0 asks the coordinator, which has the newest of both sides, for another order of the same session;
+ * both punch anew under the keys that they have, while data flows over the relay.  One at a time.
+ */
+#include "services/executor/internal.h"
+
+#include <string.h>
+
+/* The session has come to the relay, or has asked in vain: when to ask next. */
+void executor_upgrade_later(struct executor *x, struct attempt *a)
+{
+    const struct way_state *direct = &a->way[WAY_DIRECT];
+
+    a->upgrade_us = NEVER;
+    if (a->side != 0 || a->policy != POLICY_AUTO)
+        return;
+    a->upgrade_gap_us = a->upgrade_gap_us == 0 ? UPGRADE_MIN_US : 2 * a->upgrade_gap_us;
+    if (a->upgrade_gap_us > UPGRADE_MAX_US)
+        a->upgrade_gap_us = UPGRADE_MAX_US;
+    /* A path that has lasted is worth another quick try. */
+    if (a->path == PATH_DIRECT && x->now_us - direct->confirmed_us >= UPGRADE_MAX_US)
+        a->upgrade_gap_us = UPGRADE_MIN_US;
+    a->upgrade_us = x->now_us + a->upgrade_gap_us * 3 / 4 +
+                    (int64_t)rng_below(&x->rng, (uint64_t)a->upgrade_gap_us / 2);
+}
+
+/* A new path is what people wait for, and probing brings the addresses that the order will say. */
+static bool busy(const struct executor *x)
+{
+    if (!x->attached || !executor_ready(x) || x->probing || x->now_us < x->upgrade_gate_us)
+        return true;
+    for (size_t i = 0; i < ATTEMPTS_MAX; i++) {
+        const struct attempt *a = &x->attempts[i];
+        if (a->state == ATTEMPT_EXECUTING || (a->state == ATTEMPT_RELAYED && !a->direct_over))
+            return true;
+    }
+    return false;
+}
+
+void executor_upgrade_tick(struct executor *x, struct attempt *a, struct outputs *out)
+{
+    if (busy(x)) {
+        a->upgrade_us = x->now_us + UPGRADE_GATE_US / 2 +
+                        (int64_t)rng_below(&x->rng, (uint64_t)UPGRADE_GATE_US);
+        return;
+    }
+    struct msg_punch_request *m = &emit(out, SERVICE_coordinator, MSG_punch_request)->punch_request;
+    m->nonce = a->nonce;
+    m->target_id = a->peer;
+    m->mode = a->mode;
+    m->policy = a->policy;
+    m->tokens = x->tokens;
+    m->session = a->session;
+    x->upgrade_gate_us = x->now_us + UPGRADE_GATE_US;
+    x->n.upgrades_asked++;
+    executor_upgrade_later(x, a);
+}
+
+/* Another order for a session that is settled.  False when it is none that shall be followed. */
+bool executor_upgrade_order(struct executor *x, struct attempt *a,
+                            const struct msg_punch_coordinate *m, struct outputs *out)
+{
+    bool relay =
+        a->state == ATTEMPT_RELAYED || (a->state == ATTEMPT_DIRECT && a->way[WAY_RELAY].confirmed);
+
+    if (!relay || m->attempt <= a->renewals || m->side != a->side || m->mode != a->mode ||
+        m->policy != a->policy || !peer_id_eq(&m->peer, &a->peer) ||
+        x->now_us < a->renewed_us + UPGRADE_GATE_US)
+        return false;
+    a->renewals = m->attempt;
+    a->renewed_us = x->now_us;
+    a->attempts++;
+    executor_lost_direct(x, a, out); /* a side that thinks otherwise is alone with that */
+    executor_birthday_forget(x, a, out);
+    a->n_candidates = 0;
+    memset(a->candidate_packets, 0, sizeof a->candidate_packets);
+    a->technique = TECHNIQUE_NONE;
+    a->way[WAY_DIRECT].burst = 0;
+    a->own_profile = m->own_profile;
+    a->their_profile = m->their_profile;
+    a->plan = m->plan;
+    a->reason = verdict_find(m->reason);
+    return true;
+}
