@@ -119,7 +119,8 @@ static void begin_message(struct batch_out *b, const struct addr *dst, size_t le
 
 void batch_add(struct batch_out *b, const struct addr *dst, const uint8_t *data, size_t len)
 {
-    assert(len > 0 && len <= BATCH_TRAIN_BYTES);
+    assert(dst->len != 0 && len > 0 &&
+           len <= BATCH_TRAIN_BYTES); /* no address would be this host */
     if (b->n_parts == BATCH_PARTS)
         batch_flush(b);
     if (!joins_last(b, dst, len)) {

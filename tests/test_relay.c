@@ -145,6 +145,51 @@ Test(relay, refuses_a_forged_ticket)
     cr_assert(b.r.n.bad_ticket == 2 && b.r.by_sid.n == 0);
 }
 
+/* Flipped bits, bytes of chance, two good tickets cut and joined; with a cookie that is right. */
+static void forge(struct rng *rng, const uint8_t (*good)[TICKET_BYTES], uint8_t *out)
+{
+    uint64_t how = rng_u64(rng);
+    size_t at = (how >> 8) % TICKET_BYTES;
+
+    memcpy(out, good[0], TICKET_BYTES);
+    if (how % 4 == 0)
+        rng_bytes(rng, out + 1, TICKET_BYTES - 1);
+    else if (how % 4 == 1)
+        memcpy(out + 1 + at % (TICKET_BYTES - 1), good[1] + 1 + at % (TICKET_BYTES - 1),
+               TICKET_BYTES - 1 - at % (TICKET_BYTES - 1));
+    else
+        out[at] ^= (uint8_t)(1u << (how >> 32) % 8);
+    if (memcmp(out, good[0], TICKET_BYTES) == 0 || memcmp(out, good[1], TICKET_BYTES) == 0)
+        out[TICKET_BYTES - 1] ^= 1; /* cut so that one of them was left whole */
+}
+
+Test(relay, refuses_a_million_forged_tickets, .timeout = 120)
+{
+    enum { FORGED = 1000000 };
+    struct ticket t = relay_bed_ticket(&b, 7, 0), u = relay_bed_ticket(&b, 8, 1);
+    struct relay_control c = prove('A', &t, 1), d = prove('A', &u, 1);
+    uint8_t good[2][TICKET_BYTES], wire[RELAY_CONTROL_MAX];
+    struct input in = {.kind = IN_DATAGRAM};
+    struct rng rng;
+
+    memcpy(good[0], c.ticket, TICKET_BYTES);
+    memcpy(good[1], d.ticket, TICKET_BYTES);
+    rng_seed(&rng, 1);
+    in.wall_ms = b.wall_ms;
+    in.dgram.data = wire;
+    in.dgram.src = relay_bed_peer('A');
+    for (uint32_t i = 0; i < FORGED; i++) {
+        forge(&rng, (const uint8_t(*)[TICKET_BYTES])good, c.ticket);
+        in.dgram.len = relay_encode(&c, wire);
+        relay_step(&b.r, &in, &b.out);
+    }
+    cr_assert_eq(b.r.n.bad_ticket, FORGED);
+    cr_assert(b.r.n.bound == 0 && b.r.by_sid.n == 0);
+    memcpy(c.ticket, good[1], TICKET_BYTES);
+    relay_bed_control(&b, 'A', &c); /* the cookie was right: a good one is taken */
+    cr_assert_eq(b.r.n.bound, 1);
+}
+
 Test(relay, refuses_an_expired_ticket)
 {
     struct ticket t = relay_bed_ticket(&b, 7, 0);

@@ -1,7 +1,8 @@
 /* answers_shell.c - see answers_shell.h. */
 #include "services/prober/answers_shell.h"
 
-enum { ROUNDS = 4 }; /* batches before other sources have their turn */
+/* Batches before other sources have their turn; fewer where one brings little: then there is time to wait. */
+enum { ROUNDS = 8, LITTLE = BATCH / 4 };
 
 static void answer_all(struct answers *a, struct answers_socket *by, struct input *in)
 {
@@ -40,7 +41,7 @@ static bool receive(struct service *s, void *arg, struct input *in)
     unsigned n = BATCH;
 
     in->kind = IN_DATAGRAM;
-    for (unsigned round = 0; round < ROUNDS && n == BATCH; round++) {
+    for (unsigned round = 0; round < ROUNDS && n > LITTLE; round++) {
         n = batch_read(&by->in);
         s->n.datagrams_in += n;
         in->now_us = service_now_us();

@@ -1,7 +1,8 @@
 /* plane_shell.c - see plane_shell.h. */
 #include "services/relay/plane_shell.h"
 
-enum { ROUNDS = 4 }; /* batches before other sources have their turn */
+/* Batches before other sources have their turn; fewer where one brings little: then there is time to wait. */
+enum { ROUNDS = 8, LITTLE = BATCH / 4 };
 
 /* Binding, keeping, strangers: as if the service's loop had brought it. */
 static void step(struct plane *p, struct service *s, struct input *in, const uint8_t *data,
@@ -51,7 +52,7 @@ static bool receive(struct service *s, void *arg, struct input *in)
     bool stepped = false;
     unsigned n = BATCH;
 
-    for (unsigned round = 0; round < ROUNDS && n == BATCH; round++) {
+    for (unsigned round = 0; round < ROUNDS && n > LITTLE; round++) {
         n = batch_read(&p->in);
         stepped = pass(p, s, in) || stepped;
     }

@@ -155,6 +155,7 @@ int main(int argc, char **argv)
     log_init("bench");
     if ((argc != 3 && !quick) || sodium_init() < 0)
         die("event=usage text=\"bench BIN_DIR OUT_DIR [quick]\"");
+    getloadavg(&report.load_before, 1);
     rooms_open(&rooms);
     wire_open();
     servers_open(&rooms, argv[1], &keys);

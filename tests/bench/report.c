@@ -1,6 +1,8 @@
 /* report.c - see report.h. */
 #include "tests/bench/report.h"
 
+#include "tests/bench/plot.h"
+
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,15 +10,11 @@
 #include <sys/utsname.h>
 #include <time.h>
 
-static const char *const way_name[] = {"STUN binding", "relay up", "relay down"};
+const char *const way_name[] = {"STUN binding", "relay up", "relay down"};
 
 double load_cost_ns(const struct load_result *r) { return r->cpu_ns + r->softirq_ns; }
 
 /* ---- numbers ---- */
-
-struct spread {
-    double median, min, max;
-};
 
 static int by_value(const void *a, const void *b)
 {
@@ -35,7 +33,7 @@ static struct spread spread_of(const double *v, unsigned n)
     return (struct spread){median, sorted[0], sorted[n - 1]};
 }
 
-static struct spread cost(const struct row *row, unsigned server)
+struct spread row_cost(const struct row *row, unsigned server)
 {
     double v[PAIRS_MAX] = {0};
 
@@ -51,6 +49,14 @@ static struct spread rate(const struct row *row, unsigned server)
     for (unsigned i = 0; i < row->pairs; i++)
         v[i] = (double)row->run[server][i].received / row->run[server][i].seconds;
     return spread_of(v, row->pairs);
+}
+
+/* Trains are compared with the loop that leaves them merged, single packets with the batched one. */
+unsigned row_kin(const struct row *row)
+{
+    unsigned last = row->servers - 1;
+
+    return row->what.way != WAY_STUN && row->what.train == 1 ? last - 1 : last;
 }
 
 /* Pair by pair, so that what both suffered from cancels out. */
@@ -102,7 +108,7 @@ static json_t *row_json(const struct row *row)
 
     for (unsigned s = 0; s < row->servers; s++)
         json_object_set_new(servers, row->name[s],
-                            json_pack("{s:o, s:o, s:o}", "cost_ns", spread_json(cost(row, s)),
+                            json_pack("{s:o, s:o, s:o}", "cost_ns", spread_json(row_cost(row, s)),
                                       "packets_per_s", spread_json(rate(row, s)), "runs",
                                       runs_json(row, s)));
     return json_pack("{s:s, s:i, s:i, s:i, s:o, s:o}", "what", way_name[row->what.way], "bytes",
@@ -124,10 +130,10 @@ static json_t *report_json(const struct report *r, const char *when, const struc
                                  l->load, "p50_us", l->run.p50_us, "p99_us", l->run.p99_us, "sent",
                                  (json_int_t)l->run.sent, "lost", (json_int_t)l->run.lost));
     }
-    return json_pack("{s:s, s:s, s:o, s:o, s:i, s:{s:I, s:I}}", "date", when, "kernel",
-                     host->release, "rows", rows, "latency", latencies, "sessions",
-                     (int)r->sessions, "resident_bytes", "natterjack", (json_int_t)r->memory_ours,
-                     "coturn", (json_int_t)r->memory_coturn);
+    return json_pack("{s:s, s:f, s:s, s:o, s:o, s:i, s:{s:I, s:I}}", "date", when, "load_before",
+                     r->load_before, "kernel", host->release, "rows", rows, "latency", latencies,
+                     "sessions", (int)r->sessions, "resident_bytes", "natterjack",
+                     (json_int_t)r->memory_ours, "coturn", (json_int_t)r->memory_coturn);
 }
 
 /* ---- Markdown ---- */
@@ -135,42 +141,47 @@ static json_t *report_json(const struct report *r, const char *when, const struc
 static void row_markdown(FILE *f, const struct row *row)
 {
     const struct scenario *w = &row->what;
-    struct spread ours = cost(row, 0), theirs = cost(row, 1), q = ratio(row, 1);
-    unsigned kin = row->servers - 1;
+    struct spread ours = row_cost(row, 0), theirs = row_cost(row, 1), q = ratio(row, 1);
 
     fprintf(f, "| %s | %zu | %u | %u | %.0f | %.0f | **%.2f** (%.2f-%.2f) |", way_name[w->way],
             w->size, w->sessions, w->train, ours.median, theirs.median, q.median, q.min, q.max);
     if (w->way == WAY_STUN)
-        fprintf(f, " | %.0f | ", cost(row, 2).median);
+        fprintf(f, " | %.0f | ", row_cost(row, 2).median);
     else
-        fprintf(f, " %.0f | %.0f | %.0f", cost(row, 2).median, cost(row, 3).median,
-                cost(row, 4).median);
-    /* Trains are compared with the loop that leaves them merged, single packets with the batched one. */
-    unsigned same = w->way != WAY_STUN && w->train == 1 ? 3 : kin;
-    fprintf(f, " | %.2f | %.0f | %.0f | %.2f / %.2f |\n", ratio(row, same).median,
+        fprintf(f, " %.0f | %.0f | %.0f", row_cost(row, 2).median, row_cost(row, 3).median,
+                row_cost(row, 4).median);
+    fprintf(f, " | %.2f | %.0f | %.0f | %.2f / %.2f |\n", ratio(row, row_kin(row)).median,
             rate(row, 0).median / 1000, rate(row, 1).median / 1000, loss_percent(row, 0),
             loss_percent(row, 1));
 }
 
-static void markdown(FILE *f, const struct report *r, const char *when, const struct utsname *host)
+static void markdown(FILE *f, const struct report *r, const char *name, const char *when,
+                     const struct utsname *host)
 {
-    fprintf(f, "# %s\n\nWritten by the program in `tests/bench` on %s, Linux %s.\n\n", r->title,
-            when, host->release);
-    fputs("CPU time in ns of the server's core for a datagram in and out, median of the runs; the "
-          "ratio to coturn\nis the median of pairs that ran one after the other, with the least "
-          "and the greatest. Bare loops check nothing\nand are the limit; `to bare` is the ratio "
-          "to the one of the same kind. Thousands of packets a second and the\nloss in % (ours / "
-          "coturn's) with a window of packets on their way, where nothing else ran.\n\n"
-          "| | bytes | flows | train | natterjack | coturn | ratio | recvfrom, sendto | batched | "
-          "merged | to bare | k/s | coturn k/s | loss |\n"
-          "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n",
-          f);
+    fprintf(
+        f,
+        "# %s\n\nWritten by `make bench` on %s, Linux %s, beside a load of %.1f from others.\n\n",
+        r->title, when, host->release, r->load_before);
+    fputs(
+        "CPU time in ns of the server's core for a datagram in and out, receive path included: by "
+        "the "
+        "scheduler's\naccount of the process and of the core's softirq thread, median of the runs. "
+        "The ratio to coturn is the\nmedian of pairs that ran one after the other, with the least "
+        "and the greatest. coturn has no\nauthentication, one relay thread and a channel on one "
+        "side "
+        "only, which is its cheapest way. Bare loops check\nnothing and are the limit; `to bare` "
+        "is "
+        "the ratio to the one of the same kind. Thousands of packets a second\nand the loss in % "
+        "(ours / coturn's) mean something only where nothing else ran.\n\n"
+        "| | bytes | flows | train | natterjack | coturn | ratio | recvfrom, sendto | batched | "
+        "merged | to bare | k/s | coturn k/s | loss |\n"
+        "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n",
+        f);
     for (unsigned i = 0; i < r->rows; i++)
         row_markdown(f, &r->row[i]);
     fprintf(f, "\nResident with %u sessions: natterjack %.1f MB, coturn %.1f MB.\n", r->sessions,
             (double)r->memory_ours / 1e6, (double)r->memory_coturn / 1e6);
-    if (r->latencies == 0)
-        return;
+    fprintf(f, "\n![bars](%s.svg)\n", name);
     fputs("\nFrom sending to having received, in us; loads are of that server's own saturation.\n\n"
           "| server | load | p50 | p99 | loss % |\n|---|---|---:|---:|---:|\n",
           f);
@@ -181,22 +192,32 @@ static void markdown(FILE *f, const struct report *r, const char *when, const st
     }
 }
 
+static FILE *create(const char *dir, const char *name, const char *suffix)
+{
+    char path[512];
+
+    snprintf(path, sizeof path, "%s/%s.%s", dir, name, suffix);
+    return fopen(path, "we");
+}
+
 bool report_write(const struct report *r, const char *dir, const char *name)
 {
-    char path[512], when[32];
+    char when[32];
     struct utsname host;
     time_t now = time(NULL);
+    FILE *json = create(dir, name, "json"), *table = create(dir, name, "md"),
+         *plot = create(dir, name, "svg");
 
+    if (!json || !table || !plot)
+        return false;
     uname(&host);
     strftime(when, sizeof when, "%Y-%m-%d", gmtime(&now));
-    snprintf(path, sizeof path, "%s/%s.json", dir, name);
     json_t *j = report_json(r, when, &host);
-    bool ok = json_dump_file(j, path, JSON_INDENT(1) | JSON_REAL_PRECISION(6)) == 0;
+    bool ok = json_dumpf(j, json, JSON_INDENT(1) | JSON_REAL_PRECISION(6)) == 0;
     json_decref(j);
-    snprintf(path, sizeof path, "%s/%s.md", dir, name);
-    FILE *f = ok ? fopen(path, "we") : NULL;
-    if (!f)
-        return false;
-    markdown(f, r, when, &host);
-    return fclose(f) == 0;
+    markdown(table, r, name, when, &host);
+    plot_svg(plot, r);
+    ok = fclose(json) == 0 && ok;
+    ok = fclose(table) == 0 && ok;
+    return fclose(plot) == 0 && ok;
 }

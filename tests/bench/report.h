@@ -13,7 +13,7 @@ struct scenario {
     bool quick;
 };
 
-/* Server 0 is ours, 1 is coturn, the others are bare loops, the last of the same kind as ours. */
+/* Server 0 is ours, 1 is coturn, the others are bare loops. */
 struct row {
     struct scenario what;
     unsigned servers, pairs;
@@ -27,7 +27,8 @@ struct latency {
 };
 
 struct report {
-    const char *title; /* of the table */
+    const char *title;  /* of the table */
+    double load_before; /* the machine's load average: what else ran */
     struct row row[ROWS_MAX];
     struct latency latency[LATENCIES_MAX];
     unsigned rows, latencies;
@@ -35,9 +36,16 @@ struct report {
     uint64_t memory_ours, memory_coturn; /* bytes resident with them */
 };
 
-/* Write DIR/NAME.json and DIR/NAME.md; false with errno. */
+/* Write DIR/NAME.json, .md and .svg; false with errno. */
 bool report_write(const struct report *r, const char *dir, const char *name);
 
+extern const char *const way_name[];
 double load_cost_ns(const struct load_result *r); /* process and softirq thread, a datagram */
+
+struct spread {
+    double median, min, max;
+};
+struct spread row_cost(const struct row *row, unsigned server); /* ns a datagram */
+unsigned row_kin(const struct row *row); /* the bare loop of the same kind as our server */
 
 #endif
