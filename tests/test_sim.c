@@ -233,6 +233,64 @@ Test(sim, tries_in_vain_become_rare_and_what_cannot_work_is_not_tried)
     world_close(&w);
 }
 
+/* ---- many at once ------------------------------------------------------------------------------------------------ */
+
+/* What is held for sessions anywhere: attempts, sessions that live, relay bindings, sockets past the first ones. */
+static size_t held(void)
+{
+    size_t n = w.relay.by_sid.n;
+
+    for (size_t p = 0; p < w.conf.n_peers; p++) {
+        const struct executor *x = &w.peers[p].core;
+        for (size_t i = 0; i < ATTEMPTS_MAX; i++)
+            n += x->attempts[i].state != ATTEMPT_FREE;
+        n += x->pool_owner != ATTEMPTS_MAX;
+        for (size_t i = POOL_FIRST; i < WORLD_SOCKETS; i++)
+            n += w.peers[p].sockets[i].port != 0;
+    }
+    for (uint32_t i = 0; i < w.coordinator.conf.sessions_max; i++)
+        n += table_used(&w.coordinator.sessions_by_id, i) &&
+             w.coordinator.sessions[i].state != COORD_CLOSED;
+    return n;
+}
+
+Test(sim, a_hundred_attempts_at_once_of_which_fifty_are_cancelled_leave_nothing)
+{
+    struct world_conf c = two("apd/random/apd", "ei/preserve/apd", 70);
+
+    c.n_peers = 3; /* a key has 60 requests a minute */
+    c.peers[2] = world_nat("ei/random/apd");
+    world_open(&w, &c);
+    world_run(&w, 4 * SECOND);
+    cr_assert_eq(held(), 0);
+    for (size_t i = 0; i < 50; i++)
+        for (size_t from = 0; from < 2; from++)
+            world_connect(&w, from, 2, POLICY_AUTO, 15 * SECOND);
+    for (uint32_t i = 0; i < 50;
+         i += 2) /* asked for, ordered, punching, direct: one after the other */
+        for (size_t from = 0; from < 2; from++) {
+            world_end(&w, from, i, APP_CANCEL);
+            world_run(&w, w.now_us + 4000);
+        }
+    world_run(&w, w.now_us + 16 * SECOND);
+    size_t lives = 0;
+    for (size_t r = 0; r < w.n_results; r++) {
+        cr_assert(w.results[r].settled);
+        lives +=
+            w.results[r].at.state == ATTEMPT_DIRECT || w.results[r].at.state == ATTEMPT_RELAYED;
+    }
+    cr_assert_geq(lives, 50);
+    cr_assert_gt(held(), 100);
+    for (uint32_t i = 1; i < 50; i += 2)
+        for (size_t from = 0; from < 2; from++)
+            world_end(&w, from, i, APP_CLOSE);
+    world_run(&w, w.now_us + 120 * SECOND); /* the relay forgets who is silent after a minute */
+    cr_assert_eq(held(), 0);
+    cr_assert_eq(w.coordinator.n.punching_now, 0);
+    cr_assert_eq(w.coordinator.n.relayed_now, 0);
+    world_close(&w);
+}
+
 /* ---- every pair of classes ------------------------------------------------------------------------------------ */
 
 enum { CLASSES_N = 27 };

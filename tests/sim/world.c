@@ -522,6 +522,15 @@ void world_send(struct world *w, size_t peer, uint32_t path, const void *data, s
     step_peer(w, peer, &in);
 }
 
+void world_end(struct world *w, size_t peer, uint32_t path, enum app_op op)
+{
+    struct input in = input_now(w, IN_APP);
+
+    in.app.op = op;
+    in.app.path = path;
+    step_peer(w, peer, &in);
+}
+
 static void restart_later(struct world *w, enum role what, size_t peer, int64_t down_us)
 {
     push(w, (struct world_event){

@@ -21,7 +21,7 @@ enum {
     WORLD_PEERS_MAX = 16,
     WORLD_EVENTS_MAX = 4096,
     WORLD_SLOTS = 2048, /* UDP packets under way */
-    WORLD_RESULTS_MAX = 64,
+    WORLD_RESULTS_MAX = 128,
     WORLD_SOCKETS = KEPT_FIRST + ATTEMPTS_MAX,
 };
 
@@ -126,6 +126,9 @@ size_t world_connect(struct world *w, size_t from, size_t to, enum policy policy
 
 /* The application of one side of a settled attempt sends one datagram. */
 void world_send(struct world *w, size_t peer, uint32_t path, const void *data, size_t len);
+
+/* It ends an attempt, in whatever state that is. */
+void world_end(struct world *w, size_t peer, uint32_t path, enum app_op op);
 
 /* Kill -9, and start again after down_us. */
 void world_crash_coordinator(struct world *w, int64_t down_us);
