@@ -227,18 +227,27 @@ static void ask(int fd, uint16_t port, const char *what)
 Test(bridge, udp_programs_and_commands_talk_over_paths)
 {
     int status;
+    char own[96];
     char key[96]; /* a key is one peer, and a peer is one process */
 
     ground_open(&ground, ARGS("--delay", "5ms", "alice=ei/preserve/apd", "bob=ei/random/apd",
                               "carol=linux"));
     /* alice's program -> bob, whose service is a connect to carol, who runs a command for each. */
     start("carol", "listen", "listening", ARGS("--name", "carol", "--exec-udp", "exec cat"));
+    snprintf(own, sizeof own, "%s/alice", ground.dir);
     snprintf(key, sizeof key, "%s/bob-out.key", ground.dir);
     struct ground_run bob_out = start("bob", "connect", "forwarding",
                                       ARGS("carol", "--udp", "127.0.0.1:5001", "--key", key));
     start("bob", "listen", "listening", ARGS("--name", "bob", "--udp", "127.0.0.1:5001"));
-    struct ground_run alice =
-        start("alice", "connect", "forwarding", ARGS("bob", "--udp", "127.0.0.1:5000"));
+    struct ground_run alice = start("alice", "connect", "forwarding",
+                                    ARGS("bob", "--udp", "127.0.0.1:5000", "--admin", own));
+    /* Its own attempts, as alice's admin socket tells them. */
+    char command[256], text[4096] = "";
+    snprintf(command, sizeof command, BIN_DIR "/natterjack punches -o json --socket %s", own);
+    FILE *f = popen(command, "r");
+    cr_assert(f && fgets(text, sizeof text, f));
+    pclose(f);
+    cr_assert(strstr(text, "\"attempts\":1") && strstr(text, "\"path\""), "%s", text);
     int fd = lab_socket(&ground.lab, "alice", SOCK_DGRAM, "127.0.0.1", 0);
     ask(fd, 5000, "one");
     ask(fd, 5000, "two");

@@ -145,6 +145,19 @@ int cmd_peer(int argc, char **argv) { return simple(PEER, view_print, argc, argv
 int cmd_relays(int argc, char **argv) { return simple(NO_ARGUMENT, view_print, argc, argv); }
 int cmd_stats(int argc, char **argv) { return simple(NO_ARGUMENT, view_print, argc, argv); }
 
+/* A peer's own attempts: asked of the peer, at the socket of its --admin. */
+int cmd_punches(int argc, char **argv)
+{
+    struct question q = {0};
+
+    int status = parse(&q, NO_ARGUMENT, NULL, 0, argc, argv);
+    if (status != EXIT_OK)
+        return status;
+    if (!q.socket)
+        return usage_error("punches: give --socket PATH, the --admin of a listen or connect");
+    return ask_and_show(&q, "", "punches", view_print);
+}
+
 int cmd_sessions(int argc, char **argv)
 {
     struct question q = {0};

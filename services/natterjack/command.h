@@ -34,6 +34,7 @@ int cmd_peers(int argc, char **argv);
 int cmd_peer(int argc, char **argv);
 int cmd_relays(int argc, char **argv);
 int cmd_stats(int argc, char **argv);
+int cmd_punches(int argc, char **argv);
 int cmd_state(int argc, char **argv);
 int cmd_health(int argc, char **argv);
 int cmd_reload(int argc, char **argv);

@@ -4,6 +4,7 @@
  */
 #include "lib/params.h"
 #include "services/natterjack/bridge.h"
+#include "services/natterjack/own.h"
 #include "services/natterjack/peer.h"
 
 #include <errno.h>
@@ -25,7 +26,7 @@ static struct {
     struct attempt settled;  /* as it was then */
     bool is_settled, closed;
     int fd; /* the application's end of the path */
-    const char *udp, *exec;
+    const char *udp, *exec, *admin;
     struct addr udp_at;
     struct bridge bridge; /* when there is one of these two */
     uint32_t sent, received;
@@ -304,6 +305,7 @@ static int open_near_end(struct agent *g)
 static void run(struct agent *g, const struct agent_conf *conf, const struct connect_args *args)
 {
     agent_open(g, conf);
+    own_admin_open(g, self.admin);
     agent_connect(g, args);
     agent_run(g, NEVER, settled, NULL);
     if (!self.is_settled || executor_path(&self.settled) == PATH_FAILED)
@@ -330,6 +332,7 @@ static int finish(struct agent *g)
     if (!self.is_settled && !interrupted)
         failure("stopped before the path was settled");
     bridge_fini(&self.bridge);
+    own_admin_close(self.admin);
     agent_close(g);
     if (self.fd >= 0)
         close(self.fd);
@@ -350,16 +353,18 @@ int cmd_connect(int argc, char **argv)
     int64_t timeout_us = 15 * 1000000;
     const struct param params[] = {
         PEER_PARAMS(f),
-        {"name",     PARAM_TEXT,    &f.name,     "N  the own name, claimed by this key",         false},
-        {"key",      PARAM_TEXT,    &f.key,      "FILE  this peer's key, made if absent",        false},
-        {"ping",     PARAM_U32,     &self.pings, "N  exchange N pings over the path",            false},
+        {"name",     PARAM_TEXT,    &f.name,     "N  the own name, claimed by this key",                  false},
+        {"key",      PARAM_TEXT,    &f.key,      "FILE  this peer's key, made if absent",                 false},
+        {"ping",     PARAM_U32,     &self.pings, "N  exchange N pings over the path",                     false},
         {"udp",      PARAM_TEXT,    &self.udp,
-             "HOST:PORT  listen there; what comes goes to the peer, its answers to the last sender", false},
+             "HOST:PORT  listen there; what comes goes to the peer, its answers to the last sender",          false},
         {"exec-udp", PARAM_TEXT,    &self.exec,
-             "CMD  run CMD with the path as stdin and stdout, a datagram per read and write",        false},
-        {"policy",   PARAM_TEXT,    &policy,     "auto|direct|relay  which paths are wanted",    false},
-        {"mode",     PARAM_TEXT,    &mode,       "managed  the hand-over",                       false},
-        {"timeout",  PARAM_SECONDS, &timeout_us, "S  settle within S seconds (default 15)",      false},
+             "CMD  run CMD with the path as stdin and stdout, a datagram per read and write",                 false},
+        {"policy",   PARAM_TEXT,    &policy,     "auto|direct|relay  which paths are wanted",             false},
+        {"admin",    PARAM_TEXT,    &self.admin, "PATH  answer `natterjack punches --socket PATH` there",
+             false                                                                                                 },
+        {"mode",     PARAM_TEXT,    &mode,       "managed  the hand-over",                                false},
+        {"timeout",  PARAM_SECONDS, &timeout_us, "S  settle within S seconds (default 15)",               false},
     };
 
     self.began_us = service_now_us();

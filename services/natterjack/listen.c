@@ -5,6 +5,7 @@
 #include "lib/params.h"
 #include "services/natterjack/ask_hook.h"
 #include "services/natterjack/bridge.h"
+#include "services/natterjack/own.h"
 #include "services/natterjack/peer.h"
 
 #include <errno.h>
@@ -16,7 +17,7 @@
 
 static struct {
     bool json, echo, said, over;
-    const char *udp, *exec;
+    const char *udp, *exec, *admin;
     struct addr udp_at;
     int app[ATTEMPTS_MAX]; /* the application's end of each path that has no bridge */
     struct bridge bridge[ATTEMPTS_MAX];
@@ -170,21 +171,23 @@ int cmd_listen(int argc, char **argv)
     const char *accept = "anyone", *hook = NULL, *mode = "managed";
     const struct param params[] = {
         PEER_PARAMS(f),
-        {"name",     PARAM_TEXT, &f.name,    "N  be called N; the first key to claim it keeps it", false},
-        {"key",      PARAM_TEXT, &f.key,     "FILE  this peer's key, made if absent",              false},
-        {"echo",     PARAM_FLAG, &self.echo, "   send every datagram back",                        false},
+        {"name",     PARAM_TEXT, &f.name,     "N  be called N; the first key to claim it keeps it",    false},
+        {"key",      PARAM_TEXT, &f.key,      "FILE  this peer's key, made if absent",                 false},
+        {"echo",     PARAM_FLAG, &self.echo,  "   send every datagram back",                           false},
         {"udp",      PARAM_TEXT, &self.udp,
              "HOST:PORT  pass each session's datagrams to this UDP service, from a socket of its own",
-             false                                                                                          },
+             false                                                                                              },
         {"exec-udp", PARAM_TEXT, &self.exec,
              "CMD  for each session run CMD with the path as stdin and stdout, a datagram per read and "
-         "write",                                                                                      false},
+         "write",                                                                                          false},
         {"accept",   PARAM_TEXT, &accept,
              "anyone|known|ask|nobody  who may connect; known: who has been in a session with this key "
-         "before",                                                                                     false},
+         "before",                                                                                         false},
         {"ask-hook", PARAM_TEXT, &hook,
-             "CMD  is run with a caller's peer id and name, and takes the call with status 0",         false},
-        {"mode",     PARAM_TEXT, &mode,      "managed  the hand-over",                             false},
+             "CMD  is run with a caller's peer id and name, and takes the call with status 0",             false},
+        {"admin",    PARAM_TEXT, &self.admin, "PATH  answer `natterjack punches --socket PATH` there",
+             false                                                                                              },
+        {"mode",     PARAM_TEXT, &mode,       "managed  the hand-over",                                false},
     };
     int n = params_parse("natterjack listen --join J --name NAME --key FILE "
                          "[--echo | --udp HOST:PORT | --exec-udp CMD]",
@@ -210,12 +213,14 @@ int cmd_listen(int argc, char **argv)
         bridge_init(&self.bridge[i], &agent.svc);
     }
     agent_open(&agent, &conf);
+    own_admin_open(&agent, self.admin);
     ask_hook_open(&agent.svc, hook);
     agent_run(&agent, NEVER, is_over, NULL);
     int signal = agent.svc.stop_signal;
     for (size_t i = 0; i < ATTEMPTS_MAX; i++)
         bridge_fini(&self.bridge[i]);
     ask_hook_close();
+    own_admin_close(self.admin);
     agent_close(&agent);
     return signal == SIGINT ? EXIT_INTERRUPTED : self.status;
 }

@@ -27,6 +27,7 @@ static const struct {
     {"peers",       cmd_peers,       "                                    peers that are attached"},
     {"peer",        cmd_peer,        "NAME|PEER-ID                        one peer"},
     {"relays",      cmd_relays,      "                                    relays and their load"},
+    {"punches",     cmd_punches,     "--socket PATH                       a listen's or connect's own attempts, at its --admin PATH"},
     {"stats",       cmd_stats,       "                                    counters of every outcome"},
     {"state",       cmd_state,       "PROCESS                             what coordinator, classifier, prober or relay holds"},
     {"health",      cmd_health,      "[--live|--ready]                    exit status 0 when the suite is well, else 1"},

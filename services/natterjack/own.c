@@ -1,0 +1,64 @@
+/* own.c - see own.h. */
+#include "services/natterjack/own.h"
+#include "lib/admin.h"
+#include "services/natterjack/peer.h"
+
+#include <string.h>
+
+static json_t *punches(const struct executor *x)
+{
+    json_t *all = json_array();
+
+    for (size_t i = 0; i < ATTEMPTS_MAX; i++) {
+        const struct attempt *a = &x->attempts[i];
+        if (a->state == ATTEMPT_FREE)
+            continue;
+        json_t *one = json_attempt(a);
+        json_object_set_new(one, "state", json_string(attempt_state_name[a->state]));
+        json_object_set_new(one, "attempts", json_integer(a->attempts));
+        json_object_set_new(one, "sent", json_integer((json_int_t)a->data_sent));
+        json_object_set_new(one, "received", json_integer((json_int_t)a->data_received));
+        json_object_set_new(one, "dropped", json_integer((json_int_t)a->data_dropped));
+        json_array_append_new(all, one);
+    }
+    return all;
+}
+
+static json_t *state(const struct agent *g)
+{
+    json_t *by_state = json_object();
+    json_int_t n[ATTEMPT_STATES] = {0}, pairs = 0;
+
+    for (size_t i = 0; i < ATTEMPTS_MAX; i++) {
+        n[g->core.attempts[i].state]++;
+        pairs += g->pair[i] >= 0;
+    }
+    for (size_t s = 0; s < ATTEMPT_STATES; s++)
+        json_object_set_new(by_state, attempt_state_name[s], json_integer(n[s]));
+    return json_pack("{s:b, s:o, s:I, s:I, s:I, s:o}", "attached", g->core.attached, "attempts",
+                     by_state, "sockets", pairs, "dropped", (json_int_t)g->dropped,
+                     "upgrades_asked", (json_int_t)g->core.n.upgrades_asked, "shell",
+                     admin_counters(&g->svc));
+}
+
+static json_t *answer(void *arg, const char *verb, const char *argument)
+{
+    const struct agent *g = arg;
+
+    (void)argument;
+    if (strcmp(verb, "punches") == 0)
+        return punches(&g->core);
+    return strcmp(verb, "state") == 0 ? state(g) : NULL;
+}
+
+void own_admin_open(struct agent *g, const char *path)
+{
+    if (path)
+        admin_open(&g->svc, path, answer, g);
+}
+
+void own_admin_close(const char *path)
+{
+    if (path)
+        admin_close();
+}
