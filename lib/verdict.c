@@ -12,7 +12,7 @@ static const struct {
 #include "schemas/verdicts.def"
 };
 
-const char *const kind_name[] = {
+const char *const kind_name[KIND_COUNT] = {
     "reflex-timeout", "peer-not-reachable", "transport", "rendezvous-no-relay", "rendezvous-rejected",
     "punch-failed", "port-map-unavailable", "unsupported", "timeout", "unreachable",
     "all-ports-failed", "cancelled", "not-found", "rate-limited", "not-authorized", "bad-request",
@@ -46,10 +46,13 @@ enum verdict verdict_find(const char *name)
     return VERDICT_unknown;
 }
 
-bool kind_valid(const char *kind)
+unsigned kind_find(const char *kind)
 {
-    for (unsigned i = 0; i < sizeof kind_name / sizeof kind_name[0]; i++)
-        if (strcmp(kind_name[i], kind) == 0)
-            return true;
-    return *kind == '\0';
+    unsigned i = 0;
+
+    while (i < KIND_COUNT && strcmp(kind_name[i], kind) != 0)
+        i++;
+    return i;
 }
+
+bool kind_valid(const char *kind) { return *kind == '\0' || kind_find(kind) < KIND_COUNT; }

@@ -21,7 +21,9 @@ const char *verdict_remedy(enum verdict v);
 enum verdict verdict_find(const char *name); /* VERDICT_unknown for any other text */
 
 /* The stable kinds of failure; "" is none. */
-extern const char *const kind_name[];
-bool kind_valid(const char *kind); /* also true for "" */
+enum { KIND_COUNT = 17 };
+extern const char *const kind_name[KIND_COUNT];
+unsigned kind_find(const char *kind); /* its index, or KIND_COUNT */
+bool kind_valid(const char *kind);    /* also true for "" */
 
 #endif

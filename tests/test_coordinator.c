@@ -668,6 +668,14 @@ Test(coordinator, plans_without_a_relay_when_none_is_up_and_refuses_when_it_is_n
               "inviting -> closed: no relay is up\n"
               "p0: punch_refused rendezvous-no-relay no-relay\n");
     cr_assert_eq(b->core.n.no_relay, 1);
+    b->relay.sessions = b->relay.sessions_max;
+    coordinator_bed_hellos(b);
+    coordinator_bed_forget(b);
+    request(0, "bob", 9);
+    expect(b, "free -> requested: asked for\n"
+              "requested -> inviting: both are attached\n"
+              "inviting -> closed: every relay is full\n"
+              "p0: punch_refused rendezvous-no-relay relay-full\n");
 }
 
 Test(coordinator, waits_for_the_first_relay_just_after_its_own_start)

@@ -4,7 +4,8 @@
  * Eight peers attach, report, ask for each other, answer orders at random and leave; everything between
  * them and the core is lost, repeated and reordered.  Whatever happens:
  *   1. sessions begin as requested, and each ends closed, then free;
- *   2. punches_attempted = direct + half + failed + those under way, at every step;
+ *   2. punches_attempted = direct + half + failed + those under way, sessions = direct + half + relayed +
+ *      failed + pending, and failed is the sum over its kinds, at every step;
  *   3. no address goes out under the relay policy, or to whom the target does not accept: one accepts
  *      nobody, one whom it has had a session with, one whom it says yes to;
  *   4. when the peers fall silent everything expires: no session, peer, name or deadline is left.
@@ -166,6 +167,12 @@ static void check(void)
     cr_assert_eq(n->punches_attempted,
                  n->punches_direct + n->punches_half + n->punches_failed + n->punching_now,
                  "seed %u", seed_now);
+    uint64_t by_kind = 0;
+    for (size_t i = 0; i < KIND_COUNT; i++)
+        by_kind += b->core.kinds[i];
+    cr_assert_eq(n->sessions, n->direct + n->half + n->relayed + n->failed + n->pending_now,
+                 "seed %u", seed_now);
+    cr_assert_eq(n->failed, by_kind, "seed %u", seed_now);
     cr_assert_eq(b->core.sessions_by_id.n, live, "seed %u", seed_now);
     cr_assert_leq(n->relayed_now, live, "seed %u", seed_now);
     coordinator_bed_forget(b);
@@ -215,7 +222,8 @@ static uint64_t run(unsigned seed)
     until(b->now_us + 3000000);
     coordinator_bed_pass_alone(b, 1200000);
     cr_assert_eq(coordinator_deadline(&b->core), NEVER, "seed %u: something never ends", seed);
-    cr_assert_eq(live + b->core.n.punching_now + b->core.n.relayed_now, 0, "seed %u", seed);
+    cr_assert_eq(live + b->core.n.pending_now + b->core.n.punching_now + b->core.n.relayed_now, 0,
+                 "seed %u", seed);
     cr_assert_eq(b->core.peers_by_id.n + b->core.peers_by_name.n, 0, "seed %u: peers stay", seed);
     hash = hash * 31 + b->core.n.sessions * 7 + b->core.n.punches_direct;
     all.punches_direct += b->core.n.punches_direct;

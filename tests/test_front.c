@@ -411,6 +411,31 @@ Test(front, a_peer_without_a_name_or_an_address_has_null_for_them)
     zsock_destroy(&p.sock);
 }
 
+Test(front, releases_a_name_whose_owner_is_gone_and_no_other)
+{
+    struct peer alice = new_peer(), bob = new_peer();
+
+    enrol(&alice), enrol(&bob);
+    go(&alice, front_port), go(&bob, front_port);
+    attach(&alice, "alice");
+    json_t *answer = ask("release alice");
+    cr_assert(strstr(text_of(answer, "error"), "attached"));
+    json_decref(answer);
+    struct msg leave = {.type = MSG_detach};
+    send_to(&alice, &leave);
+    send_to(&alice, &leave);
+    cr_assert_eq(receive(&alice).type, MSG_detached); /* so it is gone for certain */
+    answer = ask("release alice");
+    cr_assert_str_eq(text_of(answer, "released"), "alice");
+    json_decref(answer);
+    answer = ask("release alice");
+    cr_assert(strstr(text_of(answer, "error"), "nobody"));
+    json_decref(answer);
+    attach(&bob, "alice");
+    zsock_destroy(&alice.sock);
+    zsock_destroy(&bob.sock);
+}
+
 Test(front, answers_every_admin_verb_and_cancels)
 {
     struct peer alice = new_peer(), bob = new_peer();

@@ -3,6 +3,7 @@
 
 #include "lib/log.h"
 #include "services/coordinator/front_shell.h"
+#include "services/coordinator/store_shell.h"
 
 #include <errno.h>
 #include <sys/eventfd.h>
@@ -89,6 +90,10 @@ static json_t *stats(const struct coordinator *c)
 {
     json_t *o = counters(c);
 
+    json_t *kinds = json_object();
+    for (size_t i = 0; i < KIND_COUNT; i++)
+        json_object_set_new(kinds, kind_name[i], count(c->kinds[i]));
+    json_object_set_new(o, "kinds", kinds);
     json_object_set_new(o, "uptime_s",
                         count((uint64_t)(service_now_us() - admin.began_us) / 1000000));
     return o;
@@ -155,6 +160,20 @@ static json_t *peer(const struct coordinator *c, const char *argument, int64_t n
                         p->has_profile ? coordinator_profile_json(&p->profile) : json_null());
     json_object_set_new(o, "rtt_ms", p->rtt_us ? json_integer(p->rtt_us / 1000) : json_null());
     return o;
+}
+
+/* Its owner is gone, and whoever attaches with it next shall have it. */
+static json_t *release(const struct coordinator *c, const char *name)
+{
+    if (!name_valid(name))
+        return failure("that is no name");
+    if (coordinator_named(c, name))
+        return failure("its owner is attached and would claim it again: stop that peer first");
+    switch (store_shell_release(name)) {
+    case STORE_OK: return json_pack("{s:s}", "released", name);
+    case STORE_NOT_FOUND: return failure("nobody has claimed this name");
+    default: return failure("the store is away");
+    }
 }
 
 /* ---- sessions ------------------------------------------------------------------------------------------- */
@@ -234,6 +253,8 @@ static json_t *answer(void *arg, const char *verb, const char *argument)
         return peers(c, now_us);
     if (strcmp(verb, "peer") == 0)
         return peer(c, argument, now_us);
+    if (strcmp(verb, "release") == 0)
+        return release(c, argument);
     if (strcmp(verb, "sessions") == 0)
         return sessions(c, strcmp(argument, "pending") == 0, now_us);
     if (strcmp(verb, "session") == 0 || strcmp(verb, "explain") == 0 || strcmp(verb, "cancel") == 0)

@@ -175,6 +175,7 @@ struct coordinator_session {
         counted;        /* an order with a direct technique was sent; its outcome was counted */
     uint64_t store_tag; /* of the question that is open, or 0 */
     int64_t began_us, deadline_us; /* of the request; of the state */
+    int64_t created_ms;            /* Unix time of the request */
     int64_t until_us;              /* when the request's time is over */
     struct coordinator_side side[2];
     struct plan plan;
@@ -203,6 +204,8 @@ struct coordinator_relay {
 
 /*
  * Counters, as `stats` and `state` print them.  All are monotonic but the gauges, which end in _now.
+ * sessions = direct + half + relayed + failed + pending_now, each by what came of it first; failed is
+ * the sum over kinds, which stand beside them.  Of those that had a direct technique in their order
  * punches_attempted = punches_direct + punches_half + punches_failed + punching_now
  */
 /* clang-format off */
@@ -212,8 +215,9 @@ struct coordinator_relay {
     X(requests) X(sessions) X(refused) X(rejections) X(rate_limited) X(not_found) X(timeouts) X(no_relay) \
     X(overloaded) X(cancelled) X(ignored) \
     X(punches_attempted) X(punches_direct) X(punches_half) X(punches_failed) \
-    X(relayed) X(upgrades_attempted) X(upgrades_succeeded) X(relay_fallbacks) X(relay_packets) X(relay_bytes) \
-    X(punching_now) X(relayed_now) X(attached_now)
+    X(direct) X(half) X(relayed) X(failed) X(upgrades_attempted) X(upgrades_succeeded) \
+    X(relay_fallbacks) X(relay_packets) X(relay_bytes) \
+    X(pending_now) X(punching_now) X(relayed_now) X(attached_now)
 struct coordinator_counters {
 #define X(name) uint64_t name;
     COORDINATOR_COUNTERS(X)
@@ -245,6 +249,7 @@ struct coordinator {
     uint16_t limits[COORD_LIMITS]; /* per peer and minute */
     bool draining;
     struct coordinator_counters n;
+    uint64_t kinds[KIND_COUNT]; /* of the sessions that failed, by kind_name */
 };
 
 /* Bytes of memory, aligned as malloc aligns, that coordinator_init needs. */

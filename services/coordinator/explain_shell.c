@@ -87,6 +87,19 @@ static const char *verdict_of(const struct coordinator_session *s)
     return s->state < COORD_DIRECT ? "" : verdict_name(s->verdict);
 }
 
+/* The techniques of the plan, in order. */
+static json_t *strategy_json(const struct plan *p)
+{
+    char text[STEPS_MAX * 20] = "";
+
+    for (size_t i = 0; i < p->n; i++) {
+        size_t len = strlen(text);
+        snprintf(text + len, sizeof text - len, "%s%s", i ? "," : "",
+                 technique_name[p->v[i].technique]);
+    }
+    return text_or_null(text);
+}
+
 /* ---- one session -------------------------------------------------------------------------------------- */
 
 json_t *coordinator_session_json(const struct coordinator *c, const struct coordinator_session *s,
@@ -95,14 +108,16 @@ json_t *coordinator_session_json(const struct coordinator *c, const struct coord
     char sid[SID_TEXT], a[NAME_TEXT], b[NAME_TEXT];
 
     (void)c;
-    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:s, s:s, s:I, s:o, s:o}", "session",
-                     sid_format(&s->id, sid), "state", coordinator_state_name[s->state],
-                     "initiator", name_of(s, 0, a), "target", name_of(s, 1, b), "path",
-                     text_or_null(path_of(s)), "technique", text_or_null(technique_of(s)),
-                     "verdict", text_or_null(verdict_of(s)), "policy", policy_name[s->policy],
-                     "mode", mode_name[s->mode], "age_ms",
-                     (json_int_t)((now_us - s->began_us) / 1000), "initiator_id",
-                     id_json(&s->side[0].id), "target_id", id_json(&s->side[1].id));
+    return json_pack(
+        "{s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:i, s:s, s:s, s:I, s:I, s:o, s:o}",
+        "session", sid_format(&s->id, sid), "state", coordinator_state_name[s->state], "initiator",
+        name_of(s, 0, a), "target", name_of(s, 1, b), "path", text_or_null(path_of(s)), "technique",
+        text_or_null(technique_of(s)), "verdict", text_or_null(verdict_of(s)), "kind",
+        text_or_null(s->kind), "strategy", strategy_json(&s->plan), "attempts",
+        ordered(s) ? (int)(1 + s->renewals) : 0, "policy", policy_name[s->policy], "mode",
+        mode_name[s->mode], "created_ms", (json_int_t)s->created_ms, "age_ms",
+        (json_int_t)((now_us - s->began_us) / 1000), "initiator_id", id_json(&s->side[0].id),
+        "target_id", id_json(&s->side[1].id));
 }
 
 static json_t *tried_json(const struct tried *t)
@@ -343,7 +358,6 @@ json_t *coordinator_explain_json(const struct coordinator *c, const struct coord
     json_t *o = coordinator_session_json(c, s, now_us);
     bool over = s->state >= COORD_DIRECT;
 
-    json_object_set_new(o, "kind", text_or_null(s->kind));
     json_object_set_new(o, "cause", over ? json_string(verdict_cause(s->verdict)) : json_null());
     json_object_set_new(o, "remedy", over ? json_string(verdict_remedy(s->verdict)) : json_null());
     json_object_set_new(o, "warm", json_boolean(s->warm));

@@ -144,6 +144,14 @@ void coordinator_on_relay_hello(struct coordinator *c, const struct msg_relay_he
                 coordinator_advance(c, &c->sessions[i], out);
 }
 
+bool coordinator_relay_up(const struct coordinator *c)
+{
+    for (unsigned i = 0; i < COORD_RELAYS_MAX; i++)
+        if (c->relays[i].used && lately(c, c->relays[i].seen_us))
+            return true;
+    return false;
+}
+
 /* The live relay with the smallest share of its room taken; it counts as one more from here on. */
 struct coordinator_relay *coordinator_choose_relay(struct coordinator *c)
 {

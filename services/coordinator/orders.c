@@ -164,8 +164,11 @@ void coordinator_order(struct coordinator *c, struct coordinator_session *s, str
         return;
     }
     if (s->plan.n == 0) {
+        bool full = coordinator_relay_up(c);
         c->n.no_relay++;
-        coordinator_refuse(c, s, "rendezvous-no-relay", VERDICT_no_relay, "no relay is up", out);
+        coordinator_refuse(c, s, "rendezvous-no-relay",
+                           full ? VERDICT_relay_full : VERDICT_no_relay,
+                           full ? "every relay is full" : "no relay is up", out);
         return;
     }
     s->order_ms = order_ms(c, s);

@@ -126,24 +126,52 @@ uint32_t coordinator_conn(const struct coordinator *c, const struct coordinator_
     return c->peers[peer].conn;
 }
 
-/* Every attempt is counted once, by what came of it first; one that was ended before that failed. */
+/* The kind of a failure, by its index: why it was refused, else what a side said of it. */
+static unsigned failure_kind(const struct coordinator_session *s)
+{
+    if (s->kind[0] != '\0')
+        return kind_find(s->kind);
+    if (s->verdict == VERDICT_cancelled)
+        return kind_find("cancelled");
+    if (s->verdict == VERDICT_peer_silent)
+        return kind_find("timeout");
+    for (unsigned i = 0; i < 2; i++)
+        if (s->side[i].reported && kind_find(s->side[i].kind) < KIND_COUNT)
+            return kind_find(s->side[i].kind);
+    return kind_find("punch-failed");
+}
+
+/* Every session and attempt is counted once, by what came of it first; one that was ended before that failed. */
 static void count_outcome(struct coordinator *c, struct coordinator_session *s,
                           enum coordinator_state to)
 {
-    if (to == COORD_RELAYED && !s->counted)
-        c->n.relayed++;
-    if (s->attempted && !s->counted) {
-        c->n.punching_now--;
-        if (to == COORD_DIRECT)
-            c->n.punches_direct++;
-        else if (to == COORD_HALF)
-            c->n.punches_half++;
-        else
-            c->n.punches_failed++;
-    } else if (s->counted && to == COORD_DIRECT) {
-        c->n.upgrades_succeeded++;
+    uint64_t *by_outcome[COORD_STATE_COUNT] = {
+        [COORD_DIRECT] = &c->n.direct,
+        [COORD_HALF] = &c->n.half,
+        [COORD_RELAYED] = &c->n.relayed,
+    };
+
+    if (s->counted) {
+        c->n.upgrades_succeeded += to == COORD_DIRECT;
+        return;
     }
     s->counted = true;
+    c->n.pending_now--;
+    if (by_outcome[to]) {
+        ++*by_outcome[to];
+    } else {
+        c->n.failed++;
+        c->kinds[failure_kind(s)]++;
+    }
+    if (!s->attempted)
+        return;
+    c->n.punching_now--;
+    if (to == COORD_DIRECT)
+        c->n.punches_direct++;
+    else if (to == COORD_HALF)
+        c->n.punches_half++;
+    else
+        c->n.punches_failed++;
 }
 
 static int64_t deadline_of(const struct coordinator *c, const struct coordinator_session *s,
@@ -197,7 +225,7 @@ void coordinator_enter(struct coordinator *c, struct coordinator_session *s,
 
     if (to == COORD_COORDINATING)
         coordinator_send_orders(c, s, out);
-    if (BIT(to) & SETTLED || (to == COORD_CLOSED && s->attempted && !s->counted))
+    if (BIT(to) & SETTLED || (to == COORD_CLOSED && !s->counted))
         count_outcome(c, s, to);
     if (to == COORD_CLOSED) {
         if (from < COORD_COORDINATING)
@@ -237,10 +265,12 @@ struct coordinator_session *coordinator_session_open(struct coordinator *c, uint
         .id = id,
         .kind = "",
         .began_us = c->now_us,
+        .created_ms = c->wall_ms,
         .side = {{.peer = TABLE_NONE}, {.peer = TABLE_NONE}},
     };
     coordinator_session_link(c, s, 0, initiator);
     c->n.sessions++;
+    c->n.pending_now++;
     return s;
 }
 

@@ -43,6 +43,11 @@ bool store_shell_enrolled(const struct peer_id *peer)
     return true;
 }
 
+enum store_status store_shell_release(const char *name)
+{
+    return store_release_name(shell.store, name);
+}
+
 /* ---- rows and answers --------------------------------------------------------------------------- */
 
 static void sweep(int64_t wall_ms)

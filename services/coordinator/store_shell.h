@@ -14,4 +14,7 @@ void store_shell_close(void);
 /* From memory, else from the store; no when it can't be known. */
 bool store_shell_enrolled(const struct peer_id *peer);
 
+/* The operator frees a name. */
+enum store_status store_shell_release(const char *name);
+
 #endif

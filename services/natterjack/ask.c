@@ -15,7 +15,7 @@ enum { ASK_TIMEOUT_MS = 3000 };
 static const char *const processes[] = {"coordinator", "classifier", "prober", "relay"};
 enum { PROCESSES = sizeof processes / sizeof *processes };
 
-enum argument { NO_ARGUMENT, SESSION, PEER, PROCESS, LEVEL };
+enum argument { NO_ARGUMENT, SESSION, PEER, NAME, PROCESS, LEVEL };
 
 /* What a verb was called with. */
 struct question {
@@ -46,6 +46,8 @@ static int check_argument(const char *verb, enum argument kind, const char *give
         return peer_id_parse(given, &id) || name_valid(given)
                    ? EXIT_OK
                    : usage_error("%s: %s is neither a peer's name nor a peer id", verb, given);
+    case NAME:
+        return name_valid(given) ? EXIT_OK : usage_error("%s: \"%s\" is no name", verb, given);
     case PROCESS:
         return process_known(given) ? EXIT_OK
                                     : usage_error("%s: the processes are coordinator, classifier, "
@@ -60,7 +62,7 @@ static int check_argument(const char *verb, enum argument kind, const char *give
 static int parse(struct question *q, enum argument kind, const struct param *extra, size_t n_extra,
                  int argc, char **argv)
 {
-    static const char *const shown[] = {"", " SID", " NAME|PEER-ID", " PROCESS", " LEVEL"};
+    static const char *const shown[] = {"", " SID", " NAME|PEER-ID", " NAME", " PROCESS", " LEVEL"};
     struct param flags[5] = {
         {"state",  PARAM_TEXT, &q->dir,    "DIR     the suite's directory",    false},
         {"socket", PARAM_TEXT, &q->socket, "PATH    a process's admin socket", false},
@@ -142,6 +144,7 @@ int cmd_explain(int argc, char **argv) { return simple(SESSION, view_story, argc
 int cmd_cancel(int argc, char **argv) { return simple(SESSION, view_print, argc, argv); }
 int cmd_peers(int argc, char **argv) { return simple(NO_ARGUMENT, view_print, argc, argv); }
 int cmd_peer(int argc, char **argv) { return simple(PEER, view_print, argc, argv); }
+int cmd_release(int argc, char **argv) { return simple(NAME, view_print, argc, argv); }
 int cmd_relays(int argc, char **argv) { return simple(NO_ARGUMENT, view_print, argc, argv); }
 int cmd_stats(int argc, char **argv) { return simple(NO_ARGUMENT, view_print, argc, argv); }
 

@@ -32,6 +32,7 @@ int cmd_explain(int argc, char **argv);
 int cmd_cancel(int argc, char **argv);
 int cmd_peers(int argc, char **argv);
 int cmd_peer(int argc, char **argv);
+int cmd_release(int argc, char **argv);
 int cmd_relays(int argc, char **argv);
 int cmd_stats(int argc, char **argv);
 int cmd_punches(int argc, char **argv);

@@ -26,6 +26,7 @@ static const struct {
     {"cancel",      cmd_cancel,      "SID                                 end a session"},
     {"peers",       cmd_peers,       "                                    peers that are attached"},
     {"peer",        cmd_peer,        "NAME|PEER-ID                        one peer"},
+    {"release",     cmd_release,     "NAME                                free a name whose owner is gone"},
     {"relays",      cmd_relays,      "                                    relays and their load"},
     {"punches",     cmd_punches,     "--socket PATH                       a listen's or connect's own attempts, at its --admin PATH"},
     {"stats",       cmd_stats,       "                                    counters of every outcome"},
