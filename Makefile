@@ -3,7 +3,7 @@
 #   make                 release binaries, in build/release/bin
 #   make MODE=debug test the tests in debug; MODE=asan under AddressSanitizer and UBSan; MODE=cov for coverage
 #   make check           format-check, lint, purity, docs-check; tests in debug and asan
-#   make natlab-check    the pairs of NATs in the laboratory, 20 runs each (root; minutes)
+#   make natlab-check    the pairs and classes of NATs in the laboratory, 20 runs each (root; minutes)
 #   make test-compose    docker-compose.yml with a Docker engine of its own (root; minutes)
 #   make bench           prober and relay against coturn, into docs/bench (root; 10 minutes); bench-quick: two
 #   make fresh           ./run demo and ./run test in a clean minimal root file system (root; long)
@@ -121,9 +121,10 @@ purity:
 	        sed "s|^|$$o: calls |" | grep . && bad=1; \
 	done; exit $$bad
 
-# The long version of what `check` tries once: every pair 20 times, 100 connections at 10 % loss.
-natlab-check: all $(B)/tests/test_paths
+# The long version of what `check` tries once: every pair and class 20 times, 100 connections at 10 % loss.
+natlab-check: all $(B)/tests/test_paths $(B)/tests/test_netcheck
 	RUNS=20 LOSS_RUNS=100 $(B)/tests/test_paths --short-filename $(ARGS)
+	RUNS=20 $(B)/tests/test_netcheck --short-filename $(ARGS)
 
 check: format-check lint docs-check purity
 	SIM_SESSIONS=10000 $(MAKE) --no-print-directory MODE=release test ONLY=sim

@@ -2,7 +2,8 @@
  * executor - runs at the peer: probes, punches, keeps the path alive, hands datagrams to the application.
  *
  *   in:    enrolled, attached, detached, nat_profile, punch_coordinate, punch_refused, punch_cancel, invite;
- *          datagrams of probers, relays and peers; APP_CONNECT, APP_SEND, APP_CLOSE; link up and down
+ *          datagrams of probers, relays and peers; APP_CONNECT, APP_SEND, APP_CLOSE; link up and down;
+ *          the host's network has changed
  *   state: what is known of the own NAT; one slot per attempt,
  *          requested -> executing -> direct | relayed | failed -> closed
  *   out:   enrol, attach, reflex_report, punch_request, punch_ack, punch_result, punch_cancel;
