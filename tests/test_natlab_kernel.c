@@ -17,26 +17,20 @@
 
 TestSuite(natlab_kernel, .timeout = 3600);
 
-/* Two sockets of one host and one of another beside it, that wants the same port as the first. */
+/* Of two hosts beside each other, that want the same ports. */
 static const struct {
     const char *host, *ip;
     uint16_t port;
 } insides[] = {
     {"k",  "10.2.0.2", 5000},
     {"k",  "10.2.0.2", 5100},
-    {"k2", "10.2.1.3", 5000}
+    {"k2", "10.2.1.3", 5000},
+    {"k2", "10.2.1.3", 5100}
 };
 
-static const struct {
-    const char *ip;
-    uint16_t port;
-} remotes[] = {
-    {"203.0.113.10", 7000},
-    {"203.0.113.10", 7001},
-    {"203.0.113.11", 7000}
-};
+static const char *const remote_ips[] = {"203.0.113.10", "203.0.113.11"};
 
-enum { INSIDES = 3, REMOTES = 3 };
+enum { INSIDES = 4, REMOTES = 12, REMOTE_PORT = 7000 };
 
 #define EXTERNAL "198.51.100.10"
 #define LIFETIME_US 2000000
@@ -75,17 +69,16 @@ static struct addr remote_addr(size_t r)
 {
     struct addr a;
 
-    cr_assert(addr_parse_ip(remotes[r].ip, remotes[r].port, &a));
+    cr_assert(addr_parse_ip(remote_ips[r % 2], (uint16_t)(REMOTE_PORT + r / 2), &a));
     return a;
 }
 
-static const char *text_of(const char *ip, uint16_t port)
+static const char *text_of(const struct addr *a)
 {
-    static char text[4][64];
+    static char text[4][ADDR_TEXT_MAX];
     static size_t n;
 
-    snprintf(text[++n % 4], sizeof text[0], "%s:%u", ip, port);
-    return text[n % 4];
+    return addr_format(a, text[++n % 4], sizeof text[0]);
 }
 
 /* ---- the two worlds in step ---- */
@@ -166,12 +159,12 @@ static void step_out(size_t i, size_t r)
     bool known = find(i, r) != NULL, doubtful = may_linger(i);
 
     snprintf(text, sizeof text, "out %d", bed.step);
-    bed_say(bed.inside[i], text_of(remotes[r].ip, remotes[r].port), text);
+    bed_say(bed.inside[i], text_of(&dst), text);
     cr_assert_eq(nat_out(&bed.nat, now_us(), NAT_UDP, &src, &dst), NAT_PASS);
     const char *heard = bed_hear(bed.remote[r], SOON);
     cr_assert(strstr(heard, text) && sscanf(heard, EXTERNAL ":%u", &port) == 1,
               "seed %lu step %d: %s:%u to %s: '%s'", bed.seed, bed.step, insides[i].ip,
-              insides[i].port, remotes[r].ip, heard);
+              insides[i].port, text_of(&dst), heard);
     if (known)
         cr_assert_eq(port, bed.told[i][r], "seed %lu step %d: port %u was %u", bed.seed, bed.step,
                      port, bed.told[i][r]);
@@ -192,7 +185,7 @@ static void step_in(size_t r, size_t i, size_t other)
 
     cr_assert(addr_parse_ip(EXTERNAL, port, &dst));
     snprintf(text, sizeof text, "in %d", bed.step);
-    bed_say(bed.remote[r], text_of(EXTERNAL, port), text);
+    bed_say(bed.remote[r], text_of(&dst), text);
     bool passes = nat_in(&bed.nat, now_us(), NAT_UDP, &src, &dst) == NAT_PASS;
     settle();
     for (size_t k = 0; k < INSIDES; k++) {
@@ -200,8 +193,8 @@ static void step_in(size_t r, size_t i, size_t other)
         bool wanted = passes && addr_eq(&internal, &dst);
         const char *heard = bed_hear(bed.inside[k], wanted ? SOON : 0);
         cr_assert_eq(strstr(heard, text) != NULL, wanted,
-                     "seed %lu step %d: from %s:%u to port %u at %s:%u: '%s'", bed.seed, bed.step,
-                     remotes[r].ip, remotes[r].port, port, insides[k].ip, insides[k].port, heard);
+                     "seed %lu step %d: from %s to port %u at %s:%u: '%s'", bed.seed, bed.step,
+                     text_of(&src), port, insides[k].ip, insides[k].port, heard);
     }
 }
 
@@ -210,7 +203,10 @@ static void step_hairpin(size_t i, size_t j, size_t r)
 {
     uint16_t port = find(j, r) != NULL ? bed.told[j][r] : insides[j].port;
 
-    bed_say(bed.inside[i], text_of(EXTERNAL, port), "hairpin");
+    struct addr external;
+
+    cr_assert(addr_parse_ip(EXTERNAL, port, &external));
+    bed_say(bed.inside[i], text_of(&external), "hairpin");
     settle();
     for (size_t k = 0; k < INSIDES; k++)
         cr_assert_str_eq(bed_hear(bed.inside[k], 0), "", "seed %lu step %d", bed.seed, bed.step);
@@ -237,11 +233,11 @@ static void steps(int n)
 /* What is refreshed in the middle outlives what is not. */
 static void round_of_steps(void)
 {
-    steps(150);
+    steps(400);
     usleep(HALFWAY_US);
-    steps(5);
+    steps(30);
     usleep(HALFWAY_US);
-    steps(60);
+    steps(300);
 }
 
 static uint64_t number(const char *name, uint64_t otherwise)
@@ -268,7 +264,7 @@ static void compare(const char *kind, struct nat_conf like)
     for (size_t i = 0; i < INSIDES; i++)
         bed.inside[i] = bed_udp_at(insides[i].host, insides[i].ip, insides[i].port);
     for (size_t r = 0; r < REMOTES; r++)
-        bed.remote[r] = bed_udp_at("pub", remotes[r].ip, remotes[r].port);
+        bed.remote[r] = bed_udp_at("pub", remote_ips[r % 2], (uint16_t)(REMOTE_PORT + r / 2));
     bed.echo = bed_udp_at("pub", "203.0.113.10", 9000);
     bed.barrier[0] = bed_udp("k", 9000);
     bed.barrier[1] = bed_udp("k2", 9100);

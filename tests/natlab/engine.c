@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/timerfd.h>
 #include <sys/wait.h>
@@ -27,6 +28,8 @@ enum { EVENTS = 64, READS = 64 }; /* per wait, and packets per TUN before the ot
  * packet is due the engine gets up and looks at the clock until it is.
  */
 enum { WAKE_US = 120 };
+
+enum { ENGINE_NICE = -15 };
 
 /* What an epoll event is about, in the upper half of its data; the lower half is an index or fd. */
 enum source { TUN, TIMER, LISTENER, CLIENT, SIGNALS, PARENT };
@@ -230,6 +233,7 @@ static void start_command(struct engine *e)
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     signal(SIGINT, SIG_DFL);
+    setpriority(PRIO_PROCESS, 0, e->nice);
     execvp(e->spec->command[0], e->spec->command);
     fprintf(stderr, "natlab: %s: %s\n", e->spec->command[0], strerror(errno));
     _exit(127);
@@ -310,6 +314,9 @@ int engine_run(struct engine *e)
 {
     struct epoll_event events[EVENTS];
 
+    /* The lines must not get longer because the hosts' programs are busy. */
+    e->nice = getpriority(PRIO_PROCESS, 0);
+    setpriority(PRIO_PROCESS, 0, ENGINE_NICE);
     report_ready(e);
     start_command(e);
     while (!e->done) {

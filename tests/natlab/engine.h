@@ -28,6 +28,7 @@ struct engine {
     uint64_t malformed, unwritable; /* read from and not accepted by a TUN */
     uint64_t delivered; /* and how late: the lab's own part in what was measured in it */
     int64_t late_us_sum, late_us_max;
+    int nice; /* as we were started */
     pid_t command;
     bool done;
     int status;

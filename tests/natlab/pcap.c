@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 enum { SECTION = 0x0a0d0d0a, INTERFACE = 1, ENHANCED_PACKET = 6 }; /* block types */
-enum { BYTE_ORDER_MAGIC = 0x1a2b3c4d, LINKTYPE_RAW = 101, OPTION_NAME = 2 };
+enum { BYTE_ORDER_MAGIC = 0x1a2b3c4d, LINKTYPE_IPV4 = 228, OPTION_NAME = 2 };
 
 /* One block: its body is two parts, of which the second is padded to 32 bits. */
 static bool write_block(int fd, uint32_t type, const void *head, size_t head_len, const void *tail,
@@ -37,7 +37,7 @@ int pcap_open(const struct spec *spec)
     for (size_t i = 0; ok && i < spec->n_hosts; i++) {
         const char *name = spec->hosts[i].name;
         /* Link type and snapshot length, then the name as the only option.  It ends the block. */
-        const uint32_t interface[] = {LINKTYPE_RAW, NET_PAYLOAD_MAX,
+        const uint32_t interface[] = {LINKTYPE_IPV4, NET_PAYLOAD_MAX,
                                       OPTION_NAME | (uint32_t)strlen(name) << 16};
         ok = write_block(fd, INTERFACE, interface, sizeof interface, name, strlen(name));
     }
