@@ -4,6 +4,8 @@
 #include <ctype.h>
 #include <errno.h>
 #include <jansson.h>
+#include <limits.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +14,8 @@
 #include <unistd.h>
 
 enum { LIMITED_PER_S = 10, FORMAT_MAX = 512, TEXT_MAX = 1536, LINE_MAX_BYTES = 4096 };
+
+_Static_assert(LINE_MAX_BYTES <= PIPE_BUF, "a line goes into a pipe whole");
 
 /* What stands in a format between fields, and between a field's name and its value, while it is filled in. */
 enum { FIELD = '\x1e', VALUE = '\x1f' };
@@ -135,6 +139,30 @@ static void stamp(char out[static 32])
     snprintf(out + n, 32 - n, ".%03dZ", (int)(ts.tv_nsec / 1000000));
 }
 
+/*
+ * Write one line, unless whoever reads the log doesn't: a pipe that is full would stop the process, and with
+ * it every session.  What was left out is counted, and said when there is room again.
+ */
+static void write_line(const char *text)
+{
+    static unsigned lost;
+    struct pollfd p = {STDERR_FILENO, POLLOUT, 0};
+
+    if (poll(&p, 1, 0) ==
+        0) { /* a pipe with room takes PIPE_BUF bytes at once: a line is shorter */
+        lost++;
+        return;
+    }
+    if (lost > 0)
+        fprintf(
+            stderr,
+            json ? "{\"level\":\"warn\",\"svc\":\"%s\",\"event\":\"log_lost\",\"lines\":\"%u\"}\n"
+                 : "level=warn svc=%s event=log_lost lines=%u\n",
+            svc, lost);
+    lost = 0;
+    fprintf(stderr, "%s\n", text);
+}
+
 static void print(enum level level, char *fields)
 {
     void (*add)(void *to, const char *, const char *) = json ? add_json : add_logfmt;
@@ -148,7 +176,7 @@ static void print(enum level level, char *fields)
     add(to, "svc", svc);
     add_fields(fields, add, to);
     char *text = json ? json_dumps(object, JSON_COMPACT | JSON_PRESERVE_ORDER) : line;
-    fprintf(stderr, "%s\n", text ? text : "{}");
+    write_line(text ? text : "{}");
     if (json) {
         free(text);
         json_decref(object);

@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 static struct child child;
 
@@ -168,4 +170,24 @@ Test(logs, a_level_hides_what_is_below_it)
     cr_assert_eq(child_run(&child, all_levels, (char[]){"fatal"}), 3);
     cr_assert_eq(child_run(&child, all_levels, (char[]){""}), 3);
     cr_assert(!log_set_format("xml") && !log_set_format(""));
+}
+
+static void many_lines(void *arg, int fd)
+{
+    (void)arg;
+    dup2(fd, STDERR_FILENO);
+    log_init("test");
+    for (int i = 0; i < 20000; i++)
+        log_warn("event=noise n=%d", i);
+    _exit(0);
+}
+
+Test(logs, a_reader_that_stalls_stops_nobody)
+{
+    child_start(&child, many_lines, NULL);
+    siginfo_t info;
+    cr_assert_eq(waitid(P_PID, (id_t)child.pid, &info, WEXITED | WNOWAIT), 0,
+                 "and nothing was read");
+    cr_assert_eq(info.si_status, 0);
+    cr_assert_eq(child_wait(&child), 0);
 }
