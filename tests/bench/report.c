@@ -213,7 +213,7 @@ bool report_write(const struct report *r, const char *dir, const char *name)
     uname(&host);
     strftime(when, sizeof when, "%Y-%m-%d", gmtime(&now));
     json_t *j = report_json(r, when, &host);
-    bool ok = json_dumpf(j, json, JSON_INDENT(1) | JSON_REAL_PRECISION(6)) == 0;
+    bool ok = json_dumpf(j, json, JSON_COMPACT | JSON_REAL_PRECISION(5)) == 0;
     json_decref(j);
     markdown(table, r, name, when, &host);
     plot_svg(plot, r);
