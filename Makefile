@@ -126,7 +126,11 @@ natlab-check: all $(B)/tests/test_paths $(B)/tests/test_netcheck
 	RUNS=20 LOSS_RUNS=100 $(B)/tests/test_paths --short-filename $(ARGS)
 	RUNS=20 $(B)/tests/test_netcheck --short-filename $(ARGS)
 
-check: format-check lint docs-check purity
+# One after the other: under -j, docs-check and purity would both build the same files.
+check:
+	$(MAKE) --no-print-directory format-check lint
+	$(MAKE) --no-print-directory purity
+	$(MAKE) --no-print-directory docs-check
 	SIM_SESSIONS=10000 $(MAKE) --no-print-directory MODE=release test ONLY=sim
 	$(MAKE) --no-print-directory MODE=debug test
 	$(MAKE) --no-print-directory MODE=asan test

@@ -8,6 +8,8 @@
 #include "tests/lib/ground.h"
 
 #include <criterion/criterion.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -280,6 +282,27 @@ Test(paths, the_suite_explains_a_session)
     cr_assert_str_eq(ground_text(story, "verdict"), "both-random");
     cr_assert_gt(json_array_size(json_object_get(story, "story")), 3);
     json_decref(story);
+    json_decref(line);
+    ground_close(&ground);
+}
+
+Test(paths, an_interrupted_connect_still_prints_its_result)
+{
+    char admin[96];
+    int status;
+
+    ground_open(&ground, ARGS("--delay", "20ms", "alice=ei/preserve/apd"));
+    cr_assert(lab_set(&ground.lab, "alice", "loss=100%")); /* so that nothing can settle */
+    snprintf(admin, sizeof admin, "%s/alice.sock", ground.dir);
+    struct ground_run r =
+        ground_start(&ground, "alice", "connect", ARGS("bob", "--admin", admin, "--timeout", "30"));
+    while (access(admin, F_OK) != 0) /* the suite's time limit bounds it */
+        sched_yield();
+    cr_assert_eq(kill(r.pid, SIGINT), 0);
+    json_t *line = ground_result(&r, &status);
+    cr_assert_eq(status, 130);
+    cr_assert_str_eq(ground_text(line, "path"), "failed");
+    cr_assert_str_eq(ground_text(line, "kind"), "cancelled");
     json_decref(line);
     ground_close(&ground);
 }

@@ -321,16 +321,16 @@ static void run(struct agent *g, const struct agent_conf *conf, const struct con
 static int finish(struct agent *g)
 {
     bool interrupted = g->svc.stop_signal == SIGINT;
-    bool said = bridged() && !self.json && executor_path(&self.settled) != PATH_FAILED;
+    enum app_op op = self.is_settled ? APP_CLOSE : APP_CANCEL;
 
-    if (self.is_settled && !said)
-        print_result(g);
-    for (size_t i = 0; i < ATTEMPTS_MAX; i++) /* one of them is ours, at most */
+    for (size_t i = 0; i < ATTEMPTS_MAX;
+         i++) /* one of them is ours, at most; cancelling settles it */
         if (g->core.attempts[i].state != ATTEMPT_FREE &&
             g->core.attempts[i].state != ATTEMPT_CLOSED)
-            agent_close_path(g, &g->core.attempts[i], interrupted ? APP_CANCEL : APP_CLOSE);
-    if (!self.is_settled && !interrupted)
-        failure("stopped before the path was settled");
+            agent_close_path(g, &g->core.attempts[i], op);
+    bool said = bridged() && !self.json && executor_path(&self.settled) != PATH_FAILED;
+    if (!said)
+        print_result(g);
     bridge_fini(&self.bridge);
     own_admin_close(self.admin);
     agent_close(g);
@@ -340,7 +340,7 @@ static int finish(struct agent *g)
     free(self.answered);
     if (interrupted)
         return EXIT_INTERRUPTED;
-    return self.is_settled ? exit_status() : EXIT_FAILED;
+    return exit_status();
 }
 
 int cmd_connect(int argc, char **argv)
