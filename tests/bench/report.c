@@ -211,6 +211,7 @@ bool report_write(const struct report *r, const char *dir, const char *name)
     if (!json || !table || !plot)
         return false;
     uname(&host);
+    host.release[strcspn(host.release, "-")] = '\0'; /* the rest names a machine */
     strftime(when, sizeof when, "%Y-%m-%d", gmtime(&now));
     json_t *j = report_json(r, when, &host);
     bool ok = json_dumpf(j, json, JSON_COMPACT | JSON_REAL_PRECISION(5)) == 0;
