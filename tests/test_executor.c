@@ -91,6 +91,15 @@ Test(executor, leaves_a_coordinator_the_time_to_say_that_the_peer_is_away)
     }
 }
 
+Test(executor, attaches_again_when_no_answer_comes)
+{
+    X.instance = 1;
+    executor_bed_link(0, true, false);
+    executor_bed_forget();
+    executor_bed_tick();
+    executor_bed_expect("[ 2000] attach name=alice accept=0 modes=1 seq=1 instance=1\n");
+}
+
 Test(executor, asks_when_its_nat_is_known_and_not_before)
 {
     executor_bed_connect(0, "bob", POLICY_AUTO, 15000);

@@ -151,6 +151,7 @@ Test(executor_path, falls_back_to_the_relay_when_the_direct_path_goes_silent_and
         from_peer(X.now_us / 1000 + 1, &executor_bed_relay, DATA_PONG, counter++);
     }
     cr_assert_eq(ATTEMPT.state, ATTEMPT_RELAYED);
+    cr_assert_eq(ATTEMPT.verdict, VERDICT_direct_lost);
     cr_assert_eq(ATTEMPT.flow, WAY_RELAY);
     cr_assert(told);
 }

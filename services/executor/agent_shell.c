@@ -124,10 +124,15 @@ static void send_peer(struct service *s, const struct output *o)
     char body[MSG_SIZE_MAX];
     size_t len = msg_encode(&o->msg, body);
 
+    /* The handshake's event can be here before the socket has looked at its mail and knows of the connection,
+     * which it does at most once a millisecond when sending, but always when asked for its events. */
+    if (sock)
+        (void)zsock_events(sock);
+
     if (sock && zsock_send(sock, "sb", msg_name[o->msg.type], body, len) == 0)
         s->n.messages_out++;
     else
-        s->n.messages_dropped++; /* the core sends again when the link is up */
+        s->n.messages_dropped++; /* the core asks again by deadline, or when the link is up */
 }
 
 /* ---- the application ------------------------------------------------------------------------------------- */

@@ -49,7 +49,7 @@ static void send_attach(struct executor *x, struct outputs *out)
     m->modes = 1u << MODE_MANAGED;
     m->seq = x->attach_seq;
     m->instance = x->instance;
-    x->next_attach_us = x->now_us + ATTACH_EVERY_US;
+    x->next_attach_us = x->now_us + (x->attached ? ATTACH_EVERY_US : ATTACH_RETRY_US);
 }
 
 static void refuse(struct executor *x, const char *kind, enum verdict verdict, struct outputs *out)
@@ -125,6 +125,8 @@ static void on_attached(struct executor *x, const struct msg_attached *m, struct
     }
     bool first = !x->attached;
     x->attached = true;
+    if (first)
+        x->next_attach_us = x->now_us + ATTACH_EVERY_US;
     take_probers(x, &m->probers);
     if (first)
         executor_app(x, NULL, APP_ATTACHED, out);

@@ -47,6 +47,7 @@ enum executor_times {
     PROFILE_WAIT_US = 1000 * 1000,  /* for the classifier, after the report */
     ENROL_AGAIN_US = 1000 * 1000,   /* half to one and a half of it, when too many enrol at once */
     ATTACH_EVERY_US = 20 * 1000000,
+    ATTACH_RETRY_US = 2 * 1000000, /* while no answer has come */
     ATTACH_AGAIN_US =
         500 * 1000, /* when the coordinator knows no prober yet, as after its restart */
     PING_EVERY_US = 5 * 1000000, /* consent, RFC 7675 section 5.1 */

@@ -64,7 +64,7 @@ void executor_lost_direct(struct executor *x, struct attempt *a, struct outputs 
     w->next_ping_us = NEVER;
     w->pings_unanswered = 0;
     if (a->state == ATTEMPT_DIRECT && a->way[WAY_RELAY].confirmed) {
-        a->verdict = VERDICT_punch_unanswered;
+        a->verdict = VERDICT_direct_lost;
         if (x->next_probe_us > x->now_us)
             x->next_probe_us = x->now_us;
         executor_enter(x, a, ATTEMPT_RELAYED, "the direct path went silent", out);
