@@ -123,7 +123,7 @@ purity:
 
 # The long version of what `check` tries once: every pair and class 20 times, 100 connections at 10 % loss.
 natlab-check: all $(B)/tests/test_paths $(B)/tests/test_netcheck
-	RUNS=20 LOSS_RUNS=100 $(B)/tests/test_paths --short-filename $(ARGS)
+	RUNS=20 LOSS_RUNS=100 BIRTHDAY_RUNS=12 $(B)/tests/test_paths --short-filename $(ARGS)
 	RUNS=20 $(B)/tests/test_netcheck --short-filename $(ARGS)
 
 # One after the other: under -j, docs-check and purity would both build the same files.
