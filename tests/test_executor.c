@@ -91,6 +91,19 @@ Test(executor, leaves_a_coordinator_the_time_to_say_that_the_peer_is_away)
     }
 }
 
+Test(executor, a_refusal_while_every_attempt_waits_is_no_more_than_that)
+{
+    struct msg m = {.type = MSG_enrolled, .enrolled = {.kind = "not-authorized"}};
+
+    for (int i = 0; i < ATTEMPTS_MAX; i++)
+        executor_bed_connect(0, "bob", POLICY_AUTO, 15000);
+    executor_bed_msg(40, &m);
+    executor_bed_forget();
+    executor_bed_run_to(20000);
+    for (int i = 0; i < ATTEMPTS_MAX; i++)
+        cr_assert_eq(X.attempts[i].state, ATTEMPT_FREE, "attempt %d", i);
+}
+
 Test(executor, attaches_again_when_no_answer_comes)
 {
     X.instance = 1;

@@ -58,7 +58,8 @@ static void refuse(struct executor *x, const char *kind, enum verdict verdict, s
     msg_text(x->refused_kind, sizeof x->refused_kind, kind);
     x->refused_verdict = verdict;
     executor_app(x, NULL, APP_REFUSED, out);
-    for (size_t i = 0; i < ATTEMPTS_MAX; i++)
+    /* Each makes a note and an event; those that no longer fit end by their own deadline. */
+    for (size_t i = 0; i < ATTEMPTS_MAX && out->n + 2 <= OUTPUTS_MAX; i++)
         if (x->attempts[i].state == ATTEMPT_REQUESTED)
             executor_fail(x, &x->attempts[i], kind, verdict, out);
 }
