@@ -4,6 +4,7 @@
 #   make MODE=debug test the tests in debug; MODE=asan under AddressSanitizer and UBSan; MODE=cov for coverage
 #   make check           format-check, lint, purity, docs-check; tests in debug and asan
 #   make natlab-check    the pairs and classes of NATs in the laboratory, 20 runs each (root; minutes)
+#   make pairs           of these the pairs, as a table; RUNS=n of each
 #   make test-compose    docker-compose.yml with a Docker engine of its own (root; minutes)
 #   make bench           prober and relay against coturn, into docs/bench (root; 10 minutes); bench-quick: two
 #   make fresh           ./run demo and ./run test in a clean minimal root file system (root; long)
@@ -122,8 +123,11 @@ purity:
 	done; exit $$bad
 
 # The long version of what `check` tries once: every pair and class 20 times, 100 connections at 10 % loss.
-natlab-check: all $(B)/tests/test_paths $(B)/tests/test_netcheck
-	RUNS=20 LOSS_RUNS=100 BIRTHDAY_RUNS=12 $(B)/tests/test_paths --short-filename $(ARGS)
+pairs: RUNS ?= 20
+pairs: all $(B)/tests/test_pairs
+	RUNS=$(RUNS) $(B)/tests/test_pairs --short-filename $(ARGS)
+natlab-check: all pairs $(B)/tests/test_paths $(B)/tests/test_netcheck
+	RUNS=20 LOSS_RUNS=100 $(B)/tests/test_paths --short-filename $(ARGS)
 	RUNS=20 $(B)/tests/test_netcheck --short-filename $(ARGS)
 
 # One after the other: under -j, docs-check and purity would both build the same files.
@@ -151,5 +155,5 @@ clean:
 	rm -rf $(BUILD)
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
-.PHONY: all test natlab-check bench bench-quick docs docs-check format format-check lint purity check fresh test-compose clean
+.PHONY: all test natlab-check pairs bench bench-quick docs docs-check format format-check lint purity check fresh test-compose clean
 .SECONDARY:

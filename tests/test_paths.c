@@ -2,8 +2,8 @@
  * test_paths.c - two real peers behind two real or modelled NATs, through the whole suite: which path
  * comes of it, and why.
  *
- * RUNS=n repeats every pair; `make natlab-check` has 20, and prints medians against the floor that
- * physics sets (DESIGN section 6): F = max(2a, a + b) + d.
+ * Every pair of two kinds of NAT is in test_pairs.c; this is what else is to be said of paths.  RUNS=n and
+ * LOSS_RUNS=n repeat what `make natlab-check` repeats.
  */
 #include "tests/lib/ground.h"
 
@@ -21,122 +21,6 @@ static struct ground ground;
 #define ARGS(...) ((const char *const[]){__VA_ARGS__, NULL})
 
 TestSuite(paths, .timeout = 1500);
-
-static int by_size(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
-struct times {
-    size_t n;
-    double connect[200], confirmed[200], total[200];
-};
-
-static double median(double *v, size_t n)
-{
-    qsort(v, n, sizeof *v, by_size);
-    return n ? v[n / 2] : 0;
-}
-
-static void print_times(const char *pair, struct times *t)
-{
-    double d = (double)ground.delay_us / 1000, floor_ms = 3 * d;
-    double connect = median(t->connect, t->n), confirmed = median(t->confirmed, t->n);
-    double total = median(t->total, t->n); /* sorts: the last one is the largest */
-
-    printf(
-        "%-44s n=%-3zu connect %.1f ms = %.2f F, confirmed %.1f ms = %.2f (F + d), total %.0f ms "
-        "(max %.0f)\n",
-        pair, t->n, connect, connect / floor_ms, confirmed, confirmed / (floor_ms + d), total,
-        t->n ? t->total[t->n - 1] : 0);
-    fflush(stdout);
-}
-
-static void note_times(struct times *t, const json_t *line)
-{
-    t->connect[t->n] = ground_number(line, "connect_ms");
-    t->confirmed[t->n] = ground_number(line, "confirmed_ms");
-    t->total[t->n++] = ground_number(line, "total_ms");
-}
-
-static void expect_direct(const char *from, const char *to, unsigned runs)
-{
-    struct times t = {0};
-    char pair[64];
-
-    for (unsigned i = 0; i < runs; i++) {
-        int status;
-        json_t *line = ground_connect(&ground, from, to, ARGS("--ping", "2"), &status);
-        cr_assert_eq(status, 0, "%s to %s, run %u: %s, %s", from, to, i, ground_text(line, "path"),
-                     ground_text(line, "verdict"));
-        cr_assert_str_eq(ground_text(line, "path"), "direct");
-        cr_assert_eq(ground_number(line, "received"), 2);
-        note_times(&t, line);
-        json_decref(line);
-    }
-    snprintf(pair, sizeof pair, "%s to %s", from, to);
-    print_times(pair, &t);
-}
-
-static void expect_relayed(const char *from, const char *to, const char *verdict, unsigned runs)
-{
-    struct times t = {0};
-    char pair[64];
-
-    for (unsigned i = 0; i < runs; i++) {
-        int status;
-        json_t *line = ground_connect(&ground, from, to, ARGS("--ping", "2"), &status);
-        cr_assert_eq(status, 3, "%s to %s, run %u: %s, %s", from, to, i, ground_text(line, "path"),
-                     ground_text(line, "verdict"));
-        cr_assert_str_eq(ground_text(line, "verdict"), verdict);
-        cr_assert_str_neq(ground_text(line, "remedy"), "");
-        cr_assert_eq(ground_number(line, "received"), 2);
-        cr_assert_eq(ground_number(line, "punch_sent"), 0);
-        note_times(&t, line);
-        json_decref(line);
-    }
-    snprintf(pair, sizeof pair, "%s to %s (%s)", from, to, verdict);
-    print_times(pair, &t);
-}
-
-Test(paths, every_pair_has_the_path_its_nats_allow)
-{
-    static const char *const stable[] = {"cone", "cone-random", "linux"};
-    unsigned runs = ground_times("RUNS", 1);
-
-    ground_open(&ground,
-                ARGS("--delay", "20ms", "open=open,ip=198.51.100.1", "cone=ei/preserve/apd",
-                     "cone-random=ei/random/apd", "linux=linux", "random=apd/random/apd",
-                     "linux-random=linux-random", "to-open=open,ip=198.51.100.2",
-                     "to-cone=ei/preserve/apd", "to-cone-random=ei/random/apd", "to-linux=linux",
-                     "to-random=apd/random/apd", "to-linux-random=linux-random"));
-    printf("natlab: up in %.0f ms\n", (double)ground.lab.up_us / 1e3);
-    for (const char *const *to = ARGS("to-open", "to-cone", "to-cone-random", "to-linux",
-                                      "to-random", "to-linux-random");
-         *to; to++)
-        ground_listen(&ground, *to);
-    for (size_t i = 0; i < 3; i++)
-        for (size_t j = 0; j < 3; j++) {
-            char to[32];
-            snprintf(to, sizeof to, "to-%s", stable[j]);
-            expect_direct(stable[i], to, runs);
-        }
-    for (const char *const *from =
-             ARGS("open", "cone", "cone-random", "linux", "random", "linux-random");
-         *from; from++)
-        expect_direct(*from, "to-open", runs);
-    for (const char *const *to =
-             ARGS("to-cone", "to-cone-random", "to-linux", "to-random", "to-linux-random");
-         *to; to++)
-        expect_direct("open", *to, runs);
-    for (const char *const *from = ARGS("random", "linux-random"); *from; from++) {
-        expect_relayed(*from, "to-random", "both-random", runs);
-        expect_relayed(*from, "to-linux-random", "both-random", runs);
-    }
-    ground_close(&ground);
-}
 
 Test(paths, two_hosts_behind_one_address_meet_on_the_lan_or_by_hairpin)
 {
@@ -167,43 +51,6 @@ Test(paths, two_hosts_behind_one_address_meet_on_the_lan_or_by_hairpin)
         cr_assert_eq(ground_number(line, "received"), 2);
         json_decref(line);
     }
-    ground_close(&ground);
-}
-
-/* By chance: of 1,500 tries one in 400 attempts meets nothing, so not each must. */
-static void expect_birthday(const char *from, const char *to, unsigned runs)
-{
-    struct times t = {0};
-    char pair[64];
-
-    for (unsigned i = 0; i < runs; i++) {
-        int status;
-        json_t *line = ground_connect(&ground, from, to, ARGS("--ping", "2"), &status);
-        bool direct = status == 0;
-        cr_assert_str_eq(ground_text(line, "verdict"),
-                         direct ? "direct-birthday" : "birthday-missed");
-        cr_assert_eq(ground_number(line, "received"), 2);
-        if (direct)
-            note_times(&t, line);
-        json_decref(line);
-    }
-    snprintf(pair, sizeof pair, "%s to %s, of %u", from, to, runs);
-    print_times(pair, &t);
-    cr_assert_geq(t.n * 3, (size_t)runs * 2);
-}
-
-/* Not RUNS: a NAT has 4,096 mappings here and an attempt takes 256, so that many in a row would fill it. */
-Test(paths, a_random_nat_meets_a_known_port_by_birthday)
-{
-    unsigned runs = ground_times("BIRTHDAY_RUNS", 3);
-
-    ground_open(&ground,
-                ARGS("--delay", "20ms", "cone=ei/preserve/apd", "linux-random=linux-random",
-                     "random=apd/random/apd,lifetime=30s", "to-linux=linux"));
-    ground_listen(&ground, "random");
-    ground_listen(&ground, "to-linux");
-    expect_birthday("cone", "random", runs);
-    expect_birthday("linux-random", "to-linux", runs);
     ground_close(&ground);
 }
 
