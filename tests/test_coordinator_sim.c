@@ -82,11 +82,12 @@ static void on_order(unsigned peer, const struct msg_punch_coordinate *o)
 {
     cr_assert(o->policy != POLICY_RELAY || (o->own.n == 0 && o->theirs.n == 0), "seed %u",
               seed_now);
-    cr_assert(peer != SILENT_PEER || o->side == 0, "seed %u: called who accepts nobody", seed_now);
+    bool asked = o->side == 0 && o->nonce != 0; /* by itself, not by the operator */
+    cr_assert(peer != SILENT_PEER || asked, "seed %u: called who accepts nobody", seed_now);
     struct peer_id me = coordinator_bed_peer(peer);
-    cr_assert(peer != SHY_PEER || o->side == 0 || met(&me, &o->peer), "seed %u: does not know it",
+    cr_assert(peer != SHY_PEER || asked || met(&me, &o->peer), "seed %u: does not know it",
               seed_now);
-    cr_assert(peer != ASKING_PEER || o->side == 0 || said_yes(&o->session),
+    cr_assert(peer != ASKING_PEER || asked || said_yes(&o->session),
               "seed %u: called who did not say yes", seed_now);
     if (below(3) == 0) {
         struct msg ack = {.type = MSG_punch_ack};
@@ -125,7 +126,7 @@ static void act(unsigned i)
 {
     struct msg m = {0};
 
-    switch (below(8)) {
+    switch (below(9)) {
     case 0:
         m.type = MSG_detach;
         if (below(3) != 0)
@@ -144,11 +145,20 @@ static void act(unsigned i)
         break;
     case 3:
     case 4:
-        m = coordinator_bed_request("", below(5));
+        m = coordinator_bed_request("", 1 + below(5));
         m.punch_request.target[0] = (char)('a' + below(PEERS + 1));
         m.punch_request.policy = (uint16_t)below(POLICY_COUNT);
         m.punch_request.timeout_ms = (uint32_t)below(30000);
         post(i, &m);
+        break;
+    case 5: /* the operator's, which nothing loses */
+        m = coordinator_bed_request("", 0);
+        m.punch_request.target[0] = (char)('a' + below(PEERS + 1));
+        m.punch_request.policy = (uint16_t)below(POLICY_COUNT);
+        m.punch_request.timeout_ms = (uint32_t)below(30000);
+        m.punch_request.initiator = coordinator_bed_peer(i);
+        rng_bytes(&random_numbers, m.punch_request.session.b, sizeof m.punch_request.session.b);
+        coordinator_bed_from_suite(b, SERVICE_coordinator, &m);
         break;
     default:
         m.type = MSG_attach;

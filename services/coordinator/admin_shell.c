@@ -1,23 +1,13 @@
 /* admin_shell.c - see admin_shell.h. */
 #include "services/coordinator/admin_shell.h"
 
-#include "lib/log.h"
 #include "services/coordinator/front_shell.h"
 #include "services/coordinator/store_shell.h"
 
-#include <errno.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
-
-enum { CANCELS_MAX = 64 };
-
 static struct {
-    struct service *svc;
-    int wake; /* counts the cancels that wait */
-    struct sid cancels[CANCELS_MAX];
-    size_t n_cancels;
+    struct service *svc; /* NULL when no admin socket is open */
     int64_t began_us;
-} admin = {.wake = -1};
+} admin;
 
 static json_t *count(uint64_t n) { return json_integer((json_int_t)n); }
 
@@ -190,37 +180,6 @@ static json_t *sessions(const struct coordinator *c, bool only_pending, int64_t 
     return list;
 }
 
-/* The core is only read here: what changes it goes through its mailbox. */
-static json_t *cancel(const struct coordinator_session *s)
-{
-    uint64_t one = 1;
-
-    if (s->state == COORD_CLOSED)
-        return failure("the session is closed");
-    if (admin.n_cancels == CANCELS_MAX)
-        return failure("too many at once, try again");
-    admin.cancels[admin.n_cancels++] = s->id;
-    if (write(admin.wake, &one, sizeof one) != sizeof one)
-        log_limited("event=no_wake why=\"%s\"", strerror(errno));
-    return json_pack("{s:b}", "cancelled", 1);
-}
-
-static bool receive_cancel(struct service *svc, void *arg, struct input *in)
-{
-    uint64_t n;
-
-    (void)arg;
-    if (read(admin.wake, &n, sizeof n) != sizeof n || admin.n_cancels == 0)
-        return false;
-    memset(&svc->msg, 0, sizeof svc->msg);
-    svc->msg.type = MSG_punch_cancel;
-    svc->msg.punch_cancel.session = admin.cancels[--admin.n_cancels];
-    in->kind = IN_MSG;
-    in->msg = &svc->msg;
-    in->from = (struct sender){.service = SERVICE_coordinator};
-    return true;
-}
-
 static json_t *about_session(const struct coordinator *c, const char *verb, const char *argument,
                              int64_t now_us)
 {
@@ -231,7 +190,7 @@ static json_t *about_session(const struct coordinator *c, const char *verb, cons
     if (!s)
         return failure("no such session is known here");
     if (strcmp(verb, "cancel") == 0)
-        return cancel(s);
+        return coordinator_operator_cancel(s);
     return strcmp(verb, "session") == 0 ? coordinator_session_json(c, s, now_us)
                                         : coordinator_explain_json(c, s, now_us);
 }
@@ -255,6 +214,8 @@ static json_t *answer(void *arg, const char *verb, const char *argument)
         return peer(c, argument, now_us);
     if (strcmp(verb, "release") == 0)
         return release(c, argument);
+    if (strcmp(verb, "coordinate") == 0)
+        return coordinator_operator_coordinate(c, argument);
     if (strcmp(verb, "sessions") == 0)
         return sessions(c, strcmp(argument, "pending") == 0, now_us);
     if (strcmp(verb, "session") == 0 || strcmp(verb, "explain") == 0 || strcmp(verb, "cancel") == 0)
@@ -266,19 +227,15 @@ void coordinator_admin_open(struct service *svc, const char *path, const struct 
 {
     admin.svc = svc;
     admin.began_us = service_now_us();
-    /* A semaphore: as often readable as there are cancels. */
-    admin.wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC | EFD_SEMAPHORE);
-    if (admin.wake < 0)
-        die("event=no_eventfd why=\"%s\"", strerror(errno));
-    service_watch_fd(svc, admin.wake, ZMQ_POLLIN, receive_cancel, NULL);
+    coordinator_operator_open(svc);
     admin_open(svc, path, answer, (void *)(uintptr_t)core);
 }
 
 void coordinator_admin_close(void)
 {
-    if (admin.wake < 0)
+    if (!admin.svc)
         return;
     admin_close();
-    close(admin.wake);
-    admin.wake = -1;
+    coordinator_operator_close();
+    admin.svc = NULL;
 }

@@ -1,4 +1,4 @@
-/* admin_shell.h - the coordinator's admin verbs: views of its core as JSON, and the operator's cancel. */
+/* admin_shell.h - the coordinator's admin verbs: views of its core as JSON, and what an operator orders. */
 #ifndef COORDINATOR_ADMIN_SHELL_H
 #define COORDINATOR_ADMIN_SHELL_H
 
@@ -6,9 +6,15 @@
 #include "services/coordinator/coordinator.h"
 
 /* Verbs: health, state, stats, sessions [pending], session SID, explain SID, peers, peer ID|NAME, relays,
- * cancel SID. */
+ * release NAME, cancel SID, coordinate A B POLICY TIMEOUT-MS. */
 void coordinator_admin_open(struct service *svc, const char *path, const struct coordinator *core);
 void coordinator_admin_close(void);
+
+/* operator_shell.c: the answers to `cancel` and `coordinate`, which the core carries out afterwards. */
+void coordinator_operator_open(struct service *svc);
+void coordinator_operator_close(void);
+json_t *coordinator_operator_cancel(const struct coordinator_session *s);
+json_t *coordinator_operator_coordinate(const struct coordinator *c, const char *argument);
 
 /* explain_shell.c: one session, as `session` and `explain` show it. */
 json_t *coordinator_session_json(const struct coordinator *c, const struct coordinator_session *s,

@@ -1,5 +1,6 @@
 /*
- * consent.c - accept policies: does the target take the call?
+ * consent.c - accept policies: does the target take the call?  One that the operator asked for needs the
+ * initiator's consent as well, after the target's.
  *
  *   anyone   yes
  *   known    when the two have had a session before, whoever called whom; the store remembers
@@ -11,16 +12,34 @@
  */
 #include "services/coordinator/parts.h"
 
-void coordinator_reject(struct coordinator *c, struct coordinator_session *s, const char *why,
-                        struct outputs *out)
+/* Why a side does not take the call. */
+static const struct {
+    const char *policy, *mode, *unknown, *answer, *silence;
+} refusal[2] = {
+    {"the initiator does not accept this key", "the initiator does not take this mode",
+     "the initiator does not know this key", "the initiator was asked and refused",
+     "the initiator did not say that it accepts"},
+    {"the target does not accept this key",    "the target does not take this mode",
+     "the target does not know this key",    "the target was asked and refused",
+     "the target did not say that it accepts"   },
+};
+
+static void reject(struct coordinator *c, struct coordinator_session *s, const char *why,
+                   struct outputs *out)
 {
     c->n.rejections++;
     coordinator_refuse(c, s, "rendezvous-rejected", VERDICT_not_accepted, why, out);
 }
 
+void coordinator_unanswered(struct coordinator *c, struct coordinator_session *s,
+                            struct outputs *out)
+{
+    reject(c, s, refusal[s->asked].silence, out);
+}
+
 static bool too_many(struct coordinator *c, struct coordinator_session *s, struct outputs *out)
 {
-    if (!coordinator_limited(c, &c->peers[s->side[0].peer], COORD_LIMIT_REJECTED))
+    if (s->by_operator || !coordinator_limited(c, &c->peers[s->side[0].peer], COORD_LIMIT_REJECTED))
         return false;
     c->n.rejections++;
     coordinator_refuse(c, s, "rate-limited", VERDICT_rate_limited,
@@ -33,9 +52,10 @@ static void turn_away(struct coordinator *c, struct coordinator_session *s, cons
                       struct outputs *out)
 {
     if (!too_many(c, s, out))
-        coordinator_reject(c, s, why, out);
+        reject(c, s, why, out);
 }
 
+/* The asked side takes the call. */
 static void give(struct coordinator *c, struct coordinator_session *s, struct outputs *out)
 {
     s->consent = CONSENT_GIVEN;
@@ -47,22 +67,23 @@ static void look_up(struct coordinator *c, struct coordinator_session *s, struct
 {
     struct output *o = coordinator_ask_store(c, s, STORE_GET_CONTACT, out);
 
-    o->store.record.peer = s->side[1].id;
-    o->store.other = s->side[0].id;
+    o->store.record.peer = s->side[s->asked].id;
+    o->store.other = s->side[!s->asked].id;
 }
 
 void coordinator_repeat_question(struct coordinator *c, struct coordinator_session *s,
                                  struct outputs *out)
 {
-    uint32_t conn = coordinator_conn(c, s, 1);
+    const struct coordinator_side *caller = &s->side[!s->asked];
+    uint32_t conn = coordinator_conn(c, s, s->asked);
     int64_t left_us = s->deadline_us - c->now_us;
 
     if (s->consent != CONSENT_ASKED || conn == 0 || conn == s->invited_conn || left_us <= 0)
         return;
     struct msg_invite *m = &emit_peer(out, conn, MSG_invite)->invite;
     m->session = s->id;
-    m->peer = s->side[0].id;
-    memcpy(m->name, s->side[0].name, sizeof m->name);
+    m->peer = caller->id;
+    memcpy(m->name, caller->name, sizeof m->name);
     m->mode = s->mode;
     m->timeout_ms = (uint32_t)(left_us / 1000);
     s->invited_conn = conn;
@@ -77,21 +98,21 @@ bool coordinator_seek_consent(struct coordinator *c, struct coordinator_session 
         [ACCEPT_ASK] = CONSENT_ASKED,
         [ACCEPT_NOBODY] = CONSENT_UNDECIDED,
     };
-    const struct coordinator_peer *target = &c->peers[s->side[1].peer];
+    const struct coordinator_peer *asked = &c->peers[s->side[s->asked].peer];
 
-    if (target->accept == ACCEPT_NOBODY) {
-        turn_away(c, s, "the target does not accept this key", out);
+    if (asked->accept == ACCEPT_NOBODY) {
+        turn_away(c, s, refusal[s->asked].policy, out);
         return false;
     }
-    if (!(target->modes & 1u << s->mode)) {
-        coordinator_refuse(c, s, "bad-request", VERDICT_mode_mismatch,
-                           "the target does not take this mode", out);
+    if (!(asked->modes & 1u << s->mode)) {
+        coordinator_refuse(c, s, "bad-request", VERDICT_mode_mismatch, refusal[s->asked].mode, out);
         return false;
     }
-    if (target->accept == ACCEPT_ASK && too_many(c, s, out))
+    if (asked->accept == ACCEPT_ASK && too_many(c, s, out))
         return false;
-    s->consent = first[target->accept];
-    coordinator_enter(c, s, COORD_INVITING, "both are attached", out);
+    s->consent = first[asked->accept];
+    if (s->state == COORD_REQUESTED)
+        coordinator_enter(c, s, COORD_INVITING, "both are attached", out);
     if (s->consent == CONSENT_LOOKED_UP)
         look_up(c, s, out);
     return true;
@@ -110,7 +131,7 @@ void coordinator_on_contact_looked_up(struct coordinator *c, const struct input 
     if (in->store.status == STORE_OK)
         give(c, s, out);
     else if (in->store.status == STORE_NOT_FOUND)
-        turn_away(c, s, "the target does not know this key", out);
+        turn_away(c, s, refusal[s->asked].unknown, out);
     else
         coordinator_refuse(c, s, "overloaded", VERDICT_overloaded, "the store is away", out);
 }
@@ -121,14 +142,15 @@ void coordinator_on_invite_answer(struct coordinator *c, const struct coordinato
     struct coordinator_session *s = coordinator_find(c, &m->session);
 
     if (!s || s->state != COORD_INVITING || s->consent != CONSENT_ASKED ||
-        !peer_id_eq(&s->side[1].id, &p->id)) {
+        !peer_id_eq(&s->side[s->asked].id, &p->id)) {
         c->n.ignored++;
         return;
     }
     if (!m->accepted) {
-        coordinator_reject(c, s, "the target was asked and refused", out);
+        reject(c, s, refusal[s->asked].answer, out);
         return;
     }
-    coordinator_unlimited(&c->peers[s->side[0].peer], COORD_LIMIT_REJECTED);
+    if (!s->by_operator)
+        coordinator_unlimited(&c->peers[s->side[0].peer], COORD_LIMIT_REJECTED);
     give(c, s, out);
 }

@@ -4,7 +4,7 @@
  *   in:    from peers:  enrol; attach, detach, reflex_report, punch_request, punch_ack, punch_result,
  *                       punch_cancel, invite_answer
  *          from the suite:  nat_profile (classifier), prober_hello, relay_hello, relay_usage; and
- *                       punch_cancel from SERVICE_coordinator, which is the operator
+ *                       punch_request and punch_cancel from SERVICE_coordinator, which is the operator
  *          from the store:  the answers to STORE_PUT, STORE_GET_PEER, STORE_GET_NAME,
  *                       STORE_GET_CONTACT and STORE_PUT_ENROLLED, whose tag is the connection to answer
  *   state: peers that are attached, or that a session waits for; sessions:
@@ -146,12 +146,12 @@ struct coordinator_side {
     uint32_t after_us;
 };
 
-/* Whether the target takes the call: its accept policy decides, at once or after a question. */
+/* Whether the asked side takes the call: its accept policy decides, at once or after a question. */
 enum coordinator_consent {
     CONSENT_UNDECIDED,
     CONSENT_LOOKED_UP, /* known: the store is asked whether they have had a session before */
-    CONSENT_ASKED,     /* ask: the target itself is */
-    CONSENT_GIVEN
+    CONSENT_ASKED,     /* ask: that side itself is */
+    CONSENT_GIVEN      /* by all whose consent is needed */
 };
 
 struct coordinator_change {
@@ -168,9 +168,11 @@ struct coordinator_session {
     char target[NAME_MAX_BYTES + 1]; /* as asked for; "" when asked for by id */
     bool warm;                       /* both profiles and tokens were there at the request */
     bool leaving[2];                 /* that side has detached: close at the next tick */
+    bool by_operator;                /* neither side has asked: both must consent */
     uint8_t consent;                 /* enum coordinator_consent */
+    uint8_t asked;                   /* whose consent it is: the target's first */
     uint32_t invited_conn;           /* where the question went */
-    bool order_owed;                 /* to the target, which is back: send it at the next tick */
+    bool order_owed[2];              /* to a side that is back: send it at the next tick */
     bool attempted,
         counted;        /* an order with a direct technique was sent; its outcome was counted */
     uint64_t store_tag; /* of the question that is open, or 0 */
@@ -181,7 +183,7 @@ struct coordinator_session {
     struct plan plan;
     enum verdict reason;  /* of the plan */
     enum verdict verdict; /* of the outcome, VERDICT_unknown before it */
-    const char *kind;     /* static: why no session came of the request, "" when one did */
+    const char *kind;     /* static: of its failure, "" of none */
     struct addr relay;    /* len 0: none */
     struct peer_id relay_key;
     uint32_t order_ms; /* deadline_ms of the order */

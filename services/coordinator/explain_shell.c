@@ -59,10 +59,8 @@ static enum coordinator_state settled(const struct coordinator_session *s)
     return COORD_FREE;
 }
 
-static bool ordered(const struct coordinator_session *s)
-{
-    return s->plan.n > 0 && s->kind[0] == '\0';
-}
+/* A request that is refused has no plan, or an empty one. */
+static bool ordered(const struct coordinator_session *s) { return s->plan.n > 0; }
 
 static const char *path_of(const struct coordinator_session *s)
 {
@@ -109,14 +107,15 @@ json_t *coordinator_session_json(const struct coordinator *c, const struct coord
 
     (void)c;
     return json_pack(
-        "{s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:i, s:s, s:s, s:I, s:I, s:o, s:o}",
+        "{s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:i, s:s, s:s, s:I, s:I, s:s, s:o, s:o}",
         "session", sid_format(&s->id, sid), "state", coordinator_state_name[s->state], "initiator",
         name_of(s, 0, a), "target", name_of(s, 1, b), "path", text_or_null(path_of(s)), "technique",
         text_or_null(technique_of(s)), "verdict", text_or_null(verdict_of(s)), "kind",
-        text_or_null(s->kind), "strategy", strategy_json(&s->plan), "attempts",
-        ordered(s) ? (int)(1 + s->renewals) : 0, "policy", policy_name[s->policy], "mode",
-        mode_name[s->mode], "created_ms", (json_int_t)s->created_ms, "age_ms",
-        (json_int_t)((now_us - s->began_us) / 1000), "initiator_id", id_json(&s->side[0].id),
+        text_or_null(strcmp(path_of(s), "failed") == 0 ? s->kind : ""), "strategy",
+        strategy_json(&s->plan), "attempts", ordered(s) ? (int)(1 + s->renewals) : 0, "policy",
+        policy_name[s->policy], "mode", mode_name[s->mode], "created_ms", (json_int_t)s->created_ms,
+        "age_ms", (json_int_t)((now_us - s->began_us) / 1000), "asked_by",
+        s->by_operator ? "operator" : "initiator", "initiator_id", id_json(&s->side[0].id),
         "target_id", id_json(&s->side[1].id));
 }
 
@@ -322,7 +321,7 @@ static void tell_end(json_t *story, const struct coordinator_session *s, const c
         tell(story, "Both are here; their routers are still being measured.");
     else if (s->state < COORD_DIRECT)
         tell(story, "They are trying right now.");
-    else if (s->kind[0] != '\0')
+    else if (!ordered(s))
         tell(story, "No path was tried: %s.", verdict_cause(s->verdict));
     else if (s->state == COORD_CLOSED && settled(s) == COORD_FREE)
         tell(story, "It ended before a path was settled: %s.", verdict_cause(s->verdict));
@@ -338,7 +337,10 @@ static json_t *story_json(const struct coordinator_session *s)
     const char *const name[2] = {name_of(s, 0, a), name_of(s, 1, b)};
     json_t *story = json_array();
 
-    tell(story, "%s asked for a path to %s.", name[0], name[1]);
+    if (s->by_operator)
+        tell(story, "The operator asked for a path between %s and %s.", name[0], name[1]);
+    else
+        tell(story, "%s asked for a path to %s.", name[0], name[1]);
     for (unsigned i = 0; i < 2 && s->plan.n > 0; i++) {
         tell_ports(story, name[i], &s->side[i].profile);
         tell_filter(story, name[i], &s->side[i].profile);

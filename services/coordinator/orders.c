@@ -114,14 +114,19 @@ static void make_plan(struct coordinator *c, struct coordinator_session *s)
 {
     uint32_t rtts_us[2] = {c->peers[s->side[0].peer].rtt_us, c->peers[s->side[1].peer].rtt_us};
     uint32_t rtt_us = rtts_us[rtts_us[1] > rtts_us[0]];
-    bool shared = share_address(s);
+    bool shared = share_address(s), both = s->side[0].has_token && s->side[1].has_token;
 
     for (unsigned i = 0; i < 2; i++)
         s->side[i].told_local = shared ? c->peers[s->side[i].peer].local : (struct addr){0};
-    s->plan = shared ? strategy_plan_host((enum policy)s->policy, rtt_us, &s->reason)
-                     : strategy_plan(&s->side[0].profile, &s->side[1].profile,
-                                     (bool[2]){s->side[0].has_token, s->side[1].has_token},
-                                     (enum policy)s->policy, rtt_us, &s->reason);
+    s->plan =
+        shared
+            ? strategy_plan_host((enum policy)s->policy, rtt_us, &s->reason)
+            : strategy_plan(
+                  &s->side[0].profile, &s->side[1].profile,
+                  /* Who has asked for nothing is aimed at nobody whose own address is not proven. */
+                  (bool[2]){s->by_operator ? both : s->side[0].has_token,
+                            s->by_operator ? both : s->side[1].has_token},
+                  (enum policy)s->policy, rtt_us, &s->reason);
 }
 
 static void drop_relayed_step(struct plan *plan)

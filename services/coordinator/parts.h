@@ -5,7 +5,7 @@
  *   peers.c        enrolment, attachments, names, limits
  *   reflex.c       tokens, reports, profiles
  *   requests.c     punch requests, until the target is known
- *   consent.c      accept policies: does the target take the call?
+ *   consent.c      accept policies: does the target (and under an operator's request the initiator) take the call?
  *   sessions.c     the state table, enter(), refusals, deadlines
  *   orders.c       plans, and the orders that carry them
  *   results.c      what executors and relays say of a session, and how it settles
@@ -58,10 +58,13 @@ struct output *coordinator_ask_store(struct coordinator *c, struct coordinator_s
                                      enum store_op op, struct outputs *out);
 void coordinator_on_punch_request(struct coordinator *c, struct coordinator_peer *p,
                                   const struct msg_punch_request *m, struct outputs *out);
+/* The operator brings two peers together. */
+void coordinator_on_operator_request(struct coordinator *c, const struct msg_punch_request *m,
+                                     struct outputs *out);
 void coordinator_on_looked_up(struct coordinator *c, const struct input *in, struct outputs *out);
 
 /* consent.c */
-/* Let the target's policy decide.  False when the session was refused. */
+/* Let the asked side's policy decide.  False when the session was refused. */
 bool coordinator_seek_consent(struct coordinator *c, struct coordinator_session *s,
                               struct outputs *out);
 /* Put the open question again where it may have been lost. */
@@ -71,12 +74,13 @@ void coordinator_on_contact_looked_up(struct coordinator *c, const struct input 
                                       struct outputs *out);
 void coordinator_on_invite_answer(struct coordinator *c, const struct coordinator_peer *p,
                                   const struct msg_invite_answer *m, struct outputs *out);
-void coordinator_reject(struct coordinator *c, struct coordinator_session *s, const char *why,
-                        struct outputs *out);
+/* Its time is over. */
+void coordinator_unanswered(struct coordinator *c, struct coordinator_session *s,
+                            struct outputs *out);
 
 /* sessions.c */
-struct coordinator_session *coordinator_session_open(struct coordinator *c, uint32_t initiator,
-                                                     struct outputs *out);
+struct coordinator_session *coordinator_session_open(struct coordinator *c, const struct sid *id,
+                                                     uint32_t initiator, struct outputs *out);
 void coordinator_session_link(struct coordinator *c, struct coordinator_session *s, unsigned side,
                               uint32_t peer);
 void coordinator_enter(struct coordinator *c, struct coordinator_session *s,

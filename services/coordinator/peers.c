@@ -191,18 +191,20 @@ void coordinator_kick(struct coordinator *c, const struct coordinator_peer *p)
 }
 
 /*
- * A target that is back on another connection may have lost its orders with the one before.  (An
- * initiator asks again by itself.)
+ * A side that is back on another connection may have lost its orders with the one before.  (An initiator
+ * that has asked does so again by itself.)
  */
 static void owe_orders(struct coordinator *c, const struct coordinator_peer *p)
 {
-    for (uint32_t i = p->sessions[1]; i != TABLE_NONE; i = c->sessions[i].side[1].next) {
-        struct coordinator_session *s = &c->sessions[i];
-        if (s->state < COORD_COORDINATING || s->state > COORD_EXECUTING || s->side[1].reported)
-            continue;
-        s->order_owed = true;
-        deadlines_set(&c->deadlines, i, c->now_us);
-    }
+    for (unsigned side = 0; side < 2; side++)
+        for (uint32_t i = p->sessions[side]; i != TABLE_NONE; i = c->sessions[i].side[side].next) {
+            struct coordinator_session *s = &c->sessions[i];
+            if (s->state < COORD_COORDINATING || s->state > COORD_EXECUTING ||
+                s->side[side].reported || (side == 0 && !s->by_operator))
+                continue;
+            s->order_owed[side] = true;
+            deadlines_set(&c->deadlines, i, c->now_us);
+        }
 }
 
 static void send_attached(struct coordinator *c, uint32_t conn, const char *kind,

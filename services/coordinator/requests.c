@@ -34,8 +34,9 @@ static struct coordinator_session *repeated(struct coordinator *c, const struct 
                                             uint64_t nonce)
 {
     for (uint32_t i = p->sessions[0]; i != TABLE_NONE; i = c->sessions[i].side[0].next)
-        if (c->sessions[i].nonce == nonce && c->sessions[i].state <= COORD_EXECUTING &&
-            !c->sessions[i].side[0].reported && !c->sessions[i].leaving[0])
+        if (!c->sessions[i].by_operator && c->sessions[i].nonce == nonce &&
+            c->sessions[i].state <= COORD_EXECUTING && !c->sessions[i].side[0].reported &&
+            !c->sessions[i].leaving[0])
             return &c->sessions[i];
     return NULL;
 }
@@ -90,6 +91,28 @@ static uint32_t timeout_ms(uint32_t asked_ms)
     return asked_ms < COORD_TIMEOUT_MAX_MS ? asked_ms : COORD_TIMEOUT_MAX_MS;
 }
 
+/* A session for this request, not entered yet; NULL when there is no room or none shall begin. */
+static struct coordinator_session *begin(struct coordinator *c, const struct sid *sid,
+                                         const struct coordinator_peer *p,
+                                         const struct msg_punch_request *m, struct outputs *out)
+{
+    struct peer_id id;
+    struct coordinator_session *s =
+        c->draining ? NULL : coordinator_session_open(c, sid, (uint32_t)(p - c->peers), out);
+
+    if (!s) {
+        c->n.overloaded++;
+        return NULL;
+    }
+    s->mode = m->mode;
+    s->policy = m->policy;
+    s->warm = true; /* until something has to be waited for */
+    s->until_us = c->now_us + timeout_ms(m->timeout_ms) * 1000LL;
+    if (peer_id_none(&m->target_id) && !peer_id_parse(m->target, &id))
+        memcpy(s->target, m->target, strlen(m->target));
+    return s;
+}
+
 void coordinator_on_punch_request(struct coordinator *c, struct coordinator_peer *p,
                                   const struct msg_punch_request *m, struct outputs *out)
 {
@@ -115,20 +138,36 @@ void coordinator_on_punch_request(struct coordinator *c, struct coordinator_peer
             coordinator_send_order(c, s, 0, out);
         return;
     }
-    s = c->draining ? NULL : coordinator_session_open(c, (uint32_t)(p - c->peers), out);
+    struct sid sid = {{0}};
+    rng_bytes(&c->rng, sid.b, sizeof sid.b);
+    s = begin(c, &sid, p, m, out);
     if (!s) {
-        c->n.overloaded++;
         refuse_early(c, p, m->nonce, "overloaded", VERDICT_overloaded, out);
         return;
     }
     s->nonce = m->nonce;
-    s->mode = m->mode;
-    s->policy = m->policy;
-    s->warm = true; /* until something has to be waited for */
-    s->until_us = c->now_us + timeout_ms(m->timeout_ms) * 1000LL;
-    if (peer_id_none(&id))
-        memcpy(s->target, m->target, strlen(m->target));
     coordinator_enter(c, s, COORD_REQUESTED, "asked for", out);
+    resolve(c, s, &id, out);
+}
+
+void coordinator_on_operator_request(struct coordinator *c, const struct msg_punch_request *m,
+                                     struct outputs *out)
+{
+    uint32_t slot = table_find(&c->peers_by_id, m->initiator.b);
+    struct peer_id id = {{0}};
+
+    c->n.requests++;
+    if (slot == TABLE_NONE || !c->peers[slot].attached || m->policy >= POLICY_COUNT ||
+        m->mode >= MODE_COUNT || !read_target(&c->peers[slot], m, &id) ||
+        coordinator_find(c, &m->session)) {
+        c->n.ignored++; /* the shell has told the operator why */
+        return;
+    }
+    struct coordinator_session *s = begin(c, &m->session, &c->peers[slot], m, out);
+    if (!s)
+        return;
+    s->by_operator = true;
+    coordinator_enter(c, s, COORD_REQUESTED, "the operator asked for it", out);
     resolve(c, s, &id, out);
 }
 

@@ -166,7 +166,7 @@ void coordinator_on_punch_cancel(struct coordinator *c, const struct coordinator
         c->n.ignored++;
         return;
     }
-    coordinator_close(c, s, i, m->kind[0] != '\0' && kind_valid(m->kind) ? m->kind : "cancelled",
+    coordinator_close(c, s, i, kind_find(m->kind) < KIND_COUNT ? m->kind : "cancelled",
                       i == 0 ? "the initiator ended it" : "the target ended it", out);
 }
 

@@ -126,19 +126,17 @@ uint32_t coordinator_conn(const struct coordinator *c, const struct coordinator_
     return c->peers[peer].conn;
 }
 
-/* The kind of a failure, by its index: why it was refused, else what a side said of it. */
-static unsigned failure_kind(const struct coordinator_session *s)
+/* The kind of a failure: why it was refused or ended, else what a side said of it. */
+static const char *failure_kind(const struct coordinator_session *s)
 {
     if (s->kind[0] != '\0')
-        return kind_find(s->kind);
-    if (s->verdict == VERDICT_cancelled)
-        return kind_find("cancelled");
+        return s->kind;
     if (s->verdict == VERDICT_peer_silent)
-        return kind_find("timeout");
+        return "timeout";
     for (unsigned i = 0; i < 2; i++)
         if (s->side[i].reported && kind_find(s->side[i].kind) < KIND_COUNT)
-            return kind_find(s->side[i].kind);
-    return kind_find("punch-failed");
+            return kind_name[kind_find(s->side[i].kind)];
+    return "punch-failed";
 }
 
 /* Every session and attempt is counted once, by what came of it first; one that was ended before that failed. */
@@ -160,8 +158,9 @@ static void count_outcome(struct coordinator *c, struct coordinator_session *s,
     if (by_outcome[to]) {
         ++*by_outcome[to];
     } else {
+        s->kind = failure_kind(s);
         c->n.failed++;
-        c->kinds[failure_kind(s)]++;
+        c->kinds[kind_find(s->kind)]++;
     }
     if (!s->attempted)
         return;
@@ -197,7 +196,7 @@ static void send_refused(struct coordinator *c, struct coordinator_session *s, s
     uint32_t conn = coordinator_conn(c, s, 0);
 
     c->n.refused++;
-    if (conn == 0)
+    if (conn == 0 || s->by_operator) /* it has asked for nothing */
         return;
     struct msg_punch_refused *m = &emit_peer(out, conn, MSG_punch_refused)->punch_refused;
     m->nonce = s->nonce;
@@ -249,20 +248,17 @@ void coordinator_touch(struct coordinator *c, struct coordinator_session *s)
 }
 
 /* A session for a request of this peer; NULL when the table is full of live ones. */
-struct coordinator_session *coordinator_session_open(struct coordinator *c, uint32_t initiator,
-                                                     struct outputs *out)
+struct coordinator_session *coordinator_session_open(struct coordinator *c, const struct sid *id,
+                                                     uint32_t initiator, struct outputs *out)
 {
-    struct sid id = {{0}};
-
-    rng_bytes(&c->rng, id.b, sizeof id.b);
     if (c->sessions_by_id.n == c->conf.sessions_max && c->closed_oldest != TABLE_NONE)
         coordinator_enter(c, &c->sessions[c->closed_oldest], COORD_FREE, "made room", out);
-    uint32_t slot = table_insert(&c->sessions_by_id, id.b);
+    uint32_t slot = table_insert(&c->sessions_by_id, id->b);
     if (slot == TABLE_NONE)
         return NULL;
     struct coordinator_session *s = &c->sessions[slot];
     *s = (struct coordinator_session){
-        .id = id,
+        .id = *id,
         .kind = "",
         .began_us = c->now_us,
         .created_ms = c->wall_ms,
@@ -283,7 +279,20 @@ void coordinator_refuse(struct coordinator *c, struct coordinator_session *s, co
     coordinator_enter(c, s, COORD_CLOSED, why, out);
 }
 
-/* One side (0 or 1), or with OTHER_SIDE_UNKNOWN the operator, ends it; who did not is told. */
+/* What a session that had no outcome yet has come to when it is ended with this kind. */
+static enum verdict verdict_of_end(const char *kind)
+{
+    if (strcmp(kind, "rendezvous-rejected") == 0)
+        return VERDICT_not_accepted;
+    if (strcmp(kind, "overloaded") == 0)
+        return VERDICT_overloaded;
+    return strcmp(kind, "bad-request") == 0 ? VERDICT_bad_request : VERDICT_cancelled;
+}
+
+/*
+ * One side (0 or 1), or with OTHER_SIDE_UNKNOWN the operator, ends it; who did not is told.  kind is one of
+ * kind_name.
+ */
 void coordinator_close(struct coordinator *c, struct coordinator_session *s, unsigned by,
                        const char *kind, const char *why, struct outputs *out)
 {
@@ -301,8 +310,10 @@ void coordinator_close(struct coordinator *c, struct coordinator_session *s, uns
         msg_text(m->kind, sizeof m->kind, kind);
     }
     if (s->state < COORD_DIRECT) {
-        c->n.cancelled++;
-        s->verdict = VERDICT_cancelled;
+        s->verdict = verdict_of_end(kind);
+        c->n.cancelled += s->verdict == VERDICT_cancelled;
+        c->n.rejections += s->verdict == VERDICT_not_accepted;
+        s->kind = kind_name[kind_find(kind)];
     }
     coordinator_enter(c, s, COORD_CLOSED, why, out);
 }
@@ -324,11 +335,18 @@ void coordinator_advance(struct coordinator *c, struct coordinator_session *s, s
         if (s->side[1].peer == TABLE_NONE || !c->peers[s->side[1].peer].attached)
             return;
         s->warm = s->warm && measured(c, s, 0) && measured(c, s, 1);
+        s->asked = 1;
         if (!coordinator_seek_consent(c, s, out))
             return;
     }
     if (s->state != COORD_INVITING)
         return;
+    if (s->consent == CONSENT_GIVEN && s->by_operator && s->asked == 1) {
+        s->asked = 0; /* the target takes it: and the initiator? */
+        if (!coordinator_seek_consent(c, s, out))
+            return;
+        coordinator_touch(c, s);
+    }
     if (s->consent != CONSENT_GIVEN) {
         coordinator_repeat_question(c, s, out);
         return;
@@ -356,7 +374,7 @@ static void stop_inviting(struct coordinator *c, struct coordinator_session *s, 
     if (s->consent == CONSENT_GIVEN)
         coordinator_order(c, s, out);
     else
-        coordinator_reject(c, s, "the target did not say that it accepts", out);
+        coordinator_unanswered(c, s, out);
 }
 
 static void close_unrefreshed(struct coordinator *c, struct coordinator_session *s,
@@ -389,8 +407,10 @@ void coordinator_session_due(struct coordinator *c, uint32_t slot, struct output
         return;
     }
     deadlines_set(&c->deadlines, slot, s->deadline_us);
-    if (s->order_owed)
-        coordinator_send_order(c, s, 1, out);
-    s->order_owed = false;
+    for (unsigned side = 0; side < 2; side++) {
+        if (s->order_owed[side])
+            coordinator_send_order(c, s, side, out);
+        s->order_owed[side] = false;
+    }
     coordinator_advance(c, s, out);
 }

@@ -326,6 +326,8 @@ static void on_app(struct executor *x, const struct input *in, struct outputs *o
     if (in->app.op == APP_ANSWER) {
         const struct invitation_answer *a = in->app.args;
         assert(in->app.len == sizeof *a);
+        if (a->accepted)
+            x->taken[x->n_taken++ % ATTEMPTS_MAX] = a->session;
         answer_invitation(&a->session, a->accepted, out);
         return;
     }

@@ -6,6 +6,7 @@
  *          the host's network has changed
  *   state: what is known of the own NAT; one slot per attempt,
  *          requested -> executing -> direct | relayed | failed -> closed
+ *          An order that was not asked for is followed when the accept policy says so.
  *   out:   enrol, attach, reflex_report, punch_request, punch_ack, punch_result, punch_cancel;
  *          probes, punches, pongs, relay control and data; APP_ events
  *
@@ -282,6 +283,8 @@ struct executor {
     struct addr reflexive;
     int64_t upgrade_gate_us;
     struct attempt attempts[ATTEMPTS_MAX];
+    struct sid taken[ATTEMPTS_MAX]; /* invitations that the application took: the last of them */
+    uint32_t n_taken;
     uint32_t pool_owner; /* number of the attempt whose pool is open, or ATTEMPTS_MAX */
     struct guesses guesses[GUESS_IPS_MAX];
     struct executor_counters n;

@@ -123,18 +123,38 @@ static bool plausible(const struct executor *x, const struct msg_punch_coordinat
     return m->ticket.len == 0 || m->ticket.len == TICKET_BYTES;
 }
 
-/* The attempt that this order is for; NULL when there is none and there shall be none. */
-static struct attempt *attempt_for(struct executor *x, const struct msg_punch_coordinate *m)
+/*
+ * May others bring this peer into a session that it has not asked for?  Who is known to whom only the
+ * coordinator remembers; all else is checked here as well, whatever it says.
+ */
+static bool consents(const struct executor *x, const struct sid *session)
 {
-    if (m->side == 1)
-        return executor_new_attempt(x);
-    for (size_t i = 0; i < ATTEMPTS_MAX; i++) {
+    if (x->conf.accept != ACCEPT_ASK)
+        return x->conf.accept != ACCEPT_NOBODY;
+    for (size_t i = 0; i < ATTEMPTS_MAX && i < x->n_taken; i++)
+        if (sid_eq(&x->taken[i], session))
+            return true;
+    return false;
+}
+
+/* The attempt that this order is for; NULL, and why, when there is none and there shall be none. */
+static struct attempt *attempt_for(struct executor *x, const struct msg_punch_coordinate *m,
+                                   const char **why)
+{
+    for (size_t i = 0; i < ATTEMPTS_MAX && m->side == 0 && m->nonce != 0; i++) {
         struct attempt *a = &x->attempts[i];
         if (a->state == ATTEMPT_REQUESTED && a->asked && a->nonce == m->nonce &&
             a->policy == m->policy && (peer_id_none(&a->peer) || peer_id_eq(&a->peer, &m->peer)))
             return a;
     }
-    return NULL;
+    *why = "bad-request";
+    if (m->side == 0 && m->nonce != 0) /* an answer to nothing */
+        return NULL;
+    *why = "rendezvous-rejected";
+    if (!consents(x, &m->session))
+        return NULL;
+    *why = "overloaded";
+    return executor_new_attempt(x);
 }
 
 static struct attempt *find_session(struct executor *x, const struct sid *session)
@@ -185,6 +205,7 @@ void executor_on_order(struct executor *x, const struct msg_punch_coordinate *m,
                        struct outputs *out)
 {
     bool good = plausible(x, m);
+    const char *why = "bad-request";
     struct attempt *a = find_session(x, &m->session);
     if (a) { /* delivered twice, unless it is a new try */
         if (good && executor_upgrade_order(x, a, m, out)) {
@@ -193,13 +214,13 @@ void executor_on_order(struct executor *x, const struct msg_punch_coordinate *m,
         }
         return;
     }
-    a = good ? attempt_for(x, m) : NULL;
+    a = good ? attempt_for(x, m, &why) : NULL;
     if (!a) {
         x->n.orders_refused++;
         struct msg_punch_cancel *c =
             &emit(out, SERVICE_coordinator, MSG_punch_cancel)->punch_cancel;
         c->session = m->session;
-        msg_text(c->kind, sizeof c->kind, good && m->side == 1 ? "overloaded" : "bad-request");
+        msg_text(c->kind, sizeof c->kind, why);
         return;
     }
     int64_t deadline_us = x->now_us + (int64_t)m->deadline_ms * 1000;

@@ -1,7 +1,8 @@
-/* ask.c - the verbs that ask a running suite: one admin request each, shown as JSON or as text. */
+/* ask.c - the verbs that ask a running suite: one admin request each, shown as JSON or as text; see ask.h. */
+#include "services/natterjack/ask.h"
+
 #include "lib/admin.h"
 #include "lib/id.h"
-#include "lib/params.h"
 #include "services/natterjack/command.h"
 #include "services/natterjack/state_dir.h"
 #include "services/natterjack/view.h"
@@ -14,15 +15,6 @@ enum { ASK_TIMEOUT_MS = 3000 };
 
 static const char *const processes[] = {"coordinator", "classifier", "prober", "relay"};
 enum { PROCESSES = sizeof processes / sizeof *processes };
-
-enum argument { NO_ARGUMENT, SESSION, PEER, NAME, PROCESS, LEVEL };
-
-/* What a verb was called with. */
-struct question {
-    const char *dir, *socket, *o;
-    bool json, pending, live, ready;
-    const char *argument; /* "" when the verb takes none */
-};
 
 static bool process_known(const char *name)
 {
@@ -42,6 +34,7 @@ static int check_argument(const char *verb, enum argument kind, const char *give
     case SESSION:
         return sid_parse(given, &sid) ? EXIT_OK
                                       : usage_error("%s: a session id has 32 hex digits", verb);
+    case PAIR: /* its second has been looked at */
     case PEER:
         return peer_id_parse(given, &id) || name_valid(given)
                    ? EXIT_OK
@@ -58,11 +51,11 @@ static int check_argument(const char *verb, enum argument kind, const char *give
     return EXIT_USAGE;
 }
 
-/* Read the command line; extra are the flags that only this verb has, at most two. */
-static int parse(struct question *q, enum argument kind, const struct param *extra, size_t n_extra,
-                 int argc, char **argv)
+int ask_parse(struct question *q, enum argument kind, const struct param *extra, size_t n_extra,
+              int argc, char **argv)
 {
-    static const char *const shown[] = {"", " SID", " NAME|PEER-ID", " NAME", " PROCESS", " LEVEL"};
+    static const char *const shown[] = {"",         " SID",   " NAME|PEER-ID", " NAME",
+                                        " PROCESS", " LEVEL", " A B"};
     struct param flags[5] = {
         {"state",  PARAM_TEXT, &q->dir,    "DIR     the suite's directory",    false},
         {"socket", PARAM_TEXT, &q->socket, "PATH    a process's admin socket", false},
@@ -79,14 +72,17 @@ static int parse(struct question *q, enum argument kind, const struct param *ext
     q->json = output_json(q->o);
     if (!q->dir == !q->socket)
         return usage_error("%s: give --state DIR or --socket PATH", argv[0]);
-    if (argc != (kind == NO_ARGUMENT ? 1 : 2))
+    if (argc != (kind == NO_ARGUMENT ? 1 : kind == PAIR ? 3 : 2))
         return usage_error("usage: %s", usage);
     q->argument = kind == NO_ARGUMENT ? "" : argv[1];
+    q->second = kind == PAIR ? argv[2] : "";
+    if (kind == PAIR && check_argument(argv[0], PEER, q->second) != EXIT_OK)
+        return EXIT_USAGE;
     return check_argument(argv[0], kind, q->argument);
 }
 
-static json_t *ask(const struct question *q, const char *process, const char *request, char *err,
-                   size_t err_cap)
+json_t *ask(const struct question *q, const char *process, const char *request, char *err,
+            size_t err_cap)
 {
     char path[PATH_MAX];
 
@@ -99,7 +95,7 @@ static json_t *ask(const struct question *q, const char *process, const char *re
     return admin_ask(path, request, ASK_TIMEOUT_MS, err, err_cap);
 }
 
-static void print_json(json_t *value)
+void ask_print_json(json_t *value)
 {
     json_dumpf(value, stdout, JSON_COMPACT | JSON_ENCODE_ANY);
     putchar('\n');
@@ -117,7 +113,7 @@ static int ask_and_show(const struct question *q, const char *process, const cha
     const char *refused = json_string_value(json_object_get(answer, "error"));
     int status = refused ? EXIT_FAILED : EXIT_OK;
     if (q->json)
-        print_json(answer);
+        ask_print_json(answer);
     else if (refused)
         failure("%s", refused);
     else
@@ -132,7 +128,7 @@ static int simple(enum argument kind, void (*show)(FILE *f, json_t *value), int 
     struct question q = {0};
     char request[128];
 
-    int status = parse(&q, kind, NULL, 0, argc, argv);
+    int status = ask_parse(&q, kind, NULL, 0, argc, argv);
     if (status != EXIT_OK)
         return status;
     snprintf(request, sizeof request, "%s%s%s", argv[0], *q.argument ? " " : "", q.argument);
@@ -153,7 +149,7 @@ int cmd_punches(int argc, char **argv)
 {
     struct question q = {0};
 
-    int status = parse(&q, NO_ARGUMENT, NULL, 0, argc, argv);
+    int status = ask_parse(&q, NO_ARGUMENT, NULL, 0, argc, argv);
     if (status != EXIT_OK)
         return status;
     if (!q.socket)
@@ -168,7 +164,7 @@ int cmd_sessions(int argc, char **argv)
         {"pending", PARAM_FLAG, &q.pending, "only those that are not settled", false}
     };
 
-    int status = parse(&q, NO_ARGUMENT, extra, 1, argc, argv);
+    int status = ask_parse(&q, NO_ARGUMENT, extra, 1, argc, argv);
     if (status != EXIT_OK)
         return status;
     return ask_and_show(&q, "coordinator", q.pending ? "sessions pending" : "sessions", view_print);
@@ -178,7 +174,7 @@ int cmd_state(int argc, char **argv)
 {
     struct question q = {0};
 
-    int status = parse(&q, PROCESS, NULL, 0, argc, argv);
+    int status = ask_parse(&q, PROCESS, NULL, 0, argc, argv);
     return status == EXIT_OK ? ask_and_show(&q, q.argument, "state", view_print) : status;
 }
 
@@ -249,7 +245,7 @@ static int tell_all(const struct question *q, bool ok, const char *otherwise, co
 {
     if (q->json) {
         json_t *answer = json_pack("{s:b, s:O}", "ok", ok, "processes", all);
-        print_json(answer);
+        ask_print_json(answer);
         json_decref(answer);
     } else {
         show_all(ok, otherwise, each, all);
@@ -266,7 +262,7 @@ int cmd_health(int argc, char **argv)
         {"ready", PARAM_FLAG, &q.ready, "does all of it answer? (the default)", false}
     };
 
-    int status = parse(&q, NO_ARGUMENT, extra, 2, argc, argv);
+    int status = ask_parse(&q, NO_ARGUMENT, extra, 2, argc, argv);
     if (status != EXIT_OK)
         return status;
     if (q.live && q.ready)
@@ -287,7 +283,7 @@ static int order(enum argument kind, size_t n_processes, int argc, char **argv)
     char request[64];
     bool ok = true;
 
-    int status = parse(&q, kind, NULL, 0, argc, argv);
+    int status = ask_parse(&q, kind, NULL, 0, argc, argv);
     if (status != EXIT_OK)
         return status;
     if (snprintf(request, sizeof request, "%s %s", argv[0], q.argument) >= (int)sizeof request)

@@ -29,6 +29,7 @@ int cmd_netcheck(int argc, char **argv);
 int cmd_sessions(int argc, char **argv);
 int cmd_session(int argc, char **argv);
 int cmd_explain(int argc, char **argv);
+int cmd_coordinate(int argc, char **argv);
 int cmd_cancel(int argc, char **argv);
 int cmd_peers(int argc, char **argv);
 int cmd_peer(int argc, char **argv);

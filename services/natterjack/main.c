@@ -23,6 +23,7 @@ static const struct {
     {"sessions",    cmd_sessions,    "[--pending]                         sessions"},
     {"session",     cmd_session,     "SID                                 one session"},
     {"explain",     cmd_explain,     "SID                                 why a session went as it did"},
+    {"coordinate",  cmd_coordinate,  "A B [--policy P] [--timeout S]      bring two peers together that accept each other"},
     {"cancel",      cmd_cancel,      "SID                                 end a session"},
     {"peers",       cmd_peers,       "                                    peers that are attached"},
     {"peer",        cmd_peer,        "NAME|PEER-ID                        one peer"},

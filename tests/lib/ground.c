@@ -155,23 +155,32 @@ json_t *ground_connect(struct ground *g, const char *host, const char *to, const
     return ground_result(&r, status);
 }
 
-json_t *ground_admin(struct ground *g, const char *verb, const char *argument)
+json_t *ground_ask(struct ground *g, const char *verb, const char *const *more, int *status)
 {
-    char state[96];
-    int status;
-
-    snprintf(state, sizeof state, "%s/suite", g->dir);
-    struct ground_run r = spawn(g, "pub",
-                                (const char *const[]){BIN_DIR "/natterjack", verb, "-o", "json",
-                                                      "--state", state, argument, NULL});
-    char text[65536];
+    char state[96], text[65536];
+    const char *argv[ARGS_MAX];
     size_t n = 0;
     ssize_t got;
+    json_error_t why;
+
+    snprintf(state, sizeof state, "%s/suite", g->dir);
+    append(argv,
+           append(argv, 0,
+                  (const char *const[]){BIN_DIR "/natterjack", verb, "-o", "json", "--state", state,
+                                        NULL}),
+           more);
+    struct ground_run r = spawn(g, "pub", argv);
     while (n < sizeof text && (got = read(r.out, text + n, sizeof text - n)) > 0)
         n += (size_t)got;
-    end(&r, &status);
-    json_error_t why;
+    end(&r, status);
     return json_loadb(text, n, JSON_DECODE_ANY, &why);
+}
+
+json_t *ground_admin(struct ground *g, const char *verb, const char *argument)
+{
+    int status;
+
+    return ground_ask(g, verb, (const char *const[]){argument, NULL}, &status);
 }
 
 void ground_open(struct ground *g, const char *const *lab_args)

@@ -49,7 +49,9 @@ json_t *ground_result(struct ground_run *r, int *status);
 json_t *ground_connect(struct ground *g, const char *host, const char *to, const char *const *more,
                        int *status);
 
-/* An admin verb of the suite, as JSON. */
+/* A verb about the suite with more arguments, up to a NULL: its JSON and its exit status. */
+json_t *ground_ask(struct ground *g, const char *verb, const char *const *more, int *status);
+/* The same with one argument or none. */
 json_t *ground_admin(struct ground *g, const char *verb, const char *argument);
 
 /* Kill -9 the suite's process of this name. */

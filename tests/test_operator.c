@@ -1,0 +1,80 @@
+/*
+ * test_operator.c - what an operator does with a suite at work: real programs in the laboratory.
+ *
+ * What the coordinator decides is tested in test_coordinate.c.
+ */
+#include "tests/lib/ground.h"
+
+#include <criterion/criterion.h>
+#include <string.h>
+
+static struct ground ground;
+
+#define ARGS(...) ((const char *const[]){__VA_ARGS__, NULL})
+
+static void setup(void)
+{
+    ground_open(&ground, ARGS("--delay", "20ms", "alice=ei/preserve/apd", "bob=ei/random/apd",
+                              "carol=ei/preserve/ei"));
+}
+static void teardown(void) { ground_close(&ground); }
+
+TestSuite(operator, .init = setup, .fini = teardown, .timeout = 120);
+
+static struct ground_run listen_as(const char *host, const char *accept)
+{
+    struct ground_run r =
+        ground_start(&ground, host, "listen", ARGS("--name", host, "--echo", "--accept", accept));
+    json_t *line = ground_line(&r, GROUND_WAIT_MS);
+
+    cr_assert(line && strcmp(ground_text(line, "event"), "listening") == 0);
+    json_decref(line);
+    return r;
+}
+
+/* The next event of a listener, which must be a session on this path with that peer. */
+static void expect_session(struct ground_run *r, const char *path, const char *peer)
+{
+    json_t *line = ground_line(r, GROUND_WAIT_MS);
+
+    cr_assert(line);
+    cr_assert_str_eq(ground_text(line, "event"), "session");
+    cr_assert_str_eq(ground_text(line, "path"), path);
+    cr_assert_str_eq(ground_text(line, "name"), peer);
+    json_decref(line);
+}
+
+Test(operator, coordinate_connects_two_listeners_that_accept_each_other_and_no_others)
+{
+    struct ground_run alice = listen_as("alice", "anyone"), bob = listen_as("bob", "anyone");
+    int status;
+
+    listen_as("carol", "nobody");
+    json_t *session = ground_ask(&ground, "coordinate", ARGS("alice", "bob"), &status);
+    cr_assert_eq(status, 0, "%s", ground_text(session, "verdict"));
+    cr_assert_str_eq(ground_text(session, "path"), "direct");
+    cr_assert_str_eq(ground_text(session, "asked_by"), "operator");
+    expect_session(&alice, "direct", "bob");
+    expect_session(&bob, "direct", "alice");
+    json_t *story = ground_admin(&ground, "explain", ground_text(session, "session"));
+    cr_assert_str_eq(json_string_value(json_array_get(json_object_get(story, "story"), 0)),
+                     "The operator asked for a path between alice and bob.");
+    json_decref(story);
+    json_decref(session);
+    session = ground_ask(&ground, "coordinate", ARGS("alice", "bob", "--policy", "relay"), &status);
+    cr_assert_eq(status, 3);
+    cr_assert_str_eq(ground_text(session, "verdict"), "relay-policy");
+    json_decref(session);
+    session = ground_ask(&ground, "coordinate", ARGS("carol", "bob"), &status);
+    cr_assert_eq(status, 1);
+    cr_assert_str_eq(ground_text(session, "verdict"), "not-accepted");
+    cr_assert_str_eq(ground_text(session, "kind"), "rendezvous-rejected");
+    json_decref(session);
+    session = ground_ask(&ground, "coordinate", ARGS("zoe", "bob"), &status);
+    cr_assert_eq(status, 1);
+    cr_assert_str_eq(ground_text(session, "error"), "the first of the two is not attached here");
+    json_decref(session);
+    json_t *all = ground_admin(&ground, "sessions", NULL);
+    cr_assert_eq(json_array_size(all), 3);
+    json_decref(all);
+}
