@@ -47,7 +47,7 @@ static const char *field(json_t *o, const char *key)
 static json_t *wait_settled(const struct question *q, const char *sid, int64_t limit_us, char *err,
                             size_t err_cap)
 {
-    char request[64];
+    char request[96];
 
     snprintf(request, sizeof request, "session %s", sid);
     for (int64_t waited_us = 0; waited_us < limit_us; waited_us += POLL_US) {
