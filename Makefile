@@ -5,6 +5,7 @@
 #   make check           format-check, lint, purity, docs-check; tests in debug and asan
 #   make natlab-check    the pairs and classes of NATs in the laboratory, 20 runs each (root; minutes)
 #   make pairs           of these the pairs, as a table; RUNS=n of each
+#   make matrix-sim      27 x 27 classes of NATs in virtual time, RUNS=200 each, into docs/matrix (minutes)
 #   make test-compose    docker-compose.yml with a Docker engine of its own (root; minutes)
 #   make bench           prober and relay against coturn, into docs/bench (root; 10 minutes); bench-quick: two
 #   make fresh           ./run demo and ./run test in a clean minimal root file system (root; long)
@@ -45,7 +46,7 @@ SOURCES  := $(wildcard lib/*.c services/*/*.c tests/*.c tests/*/*.c tools/*.c)
 HEADERS  := $(wildcard lib/*.h services/*/*.h tests/*.h tests/*/*.h)
 LIB_SRC  := $(wildcard lib/*.c) $(filter-out %/main.c,$(wildcard services/*/*.c))
 LAB_SRC  := $(filter-out %/main.c,$(wildcard tests/natlab/*.c))
-TEST_SRC := $(wildcard tests/lib/*.c tests/sim/*.c)
+TEST_SRC := $(wildcard tests/lib/*.c tests/sim/*.c) $(filter-out %/main.c,$(wildcard tests/matrix/*.c))
 
 all: $(BINS:%=$(B)/bin/%) $(LAB:%=$(B)/bin/%)
 
@@ -76,6 +77,11 @@ $(B)/bin/natlab: $(B)/tests/natlab/main.o $(B)/lab.a $(B)/lib.a
 
 BENCH_SRC := $(wildcard tests/bench/*.c)
 $(B)/bin/bench: $(BENCH_SRC:%.c=$(B)/%.o) $(B)/lab.a $(B)/lib.a
+	@echo "  LD  $@"
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
+
+$(B)/bin/matrix-sim $(B)/tests/test_matrix: LDLIBS += -lpng
+$(B)/bin/matrix-sim: $(B)/tests/matrix/main.o $(B)/testlib.a $(B)/lab.a $(B)/lib.a
 	@echo "  LD  $@"
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
 
@@ -146,6 +152,13 @@ bench bench-quick:
 	$(BUILD)/release/bin/bench $(BUILD)/release/bin $(if $(filter bench,$@),docs/bench,$(BUILD)/bench quick)
 	@cat $(if $(filter bench,$@),docs/bench/packets.md,$(BUILD)/bench/quick.md)
 
+# In release mode: it is all computation.  ARGS narrows it, or asks for other lines: matrix-sim --help.
+RUNS ?= 200
+matrix-sim:
+	@$(MAKE) --no-print-directory MODE=release $(BUILD)/release/bin/matrix-sim
+	@mkdir -p docs/matrix
+	$(BUILD)/release/bin/matrix-sim --runs $(RUNS) --out docs/matrix $(ARGS)
+
 fresh:
 	deploy/fresh.sh
 test-compose:
@@ -155,5 +168,5 @@ clean:
 	rm -rf $(BUILD)
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
-.PHONY: all test natlab-check pairs bench bench-quick docs docs-check format format-check lint purity check fresh test-compose clean
+.PHONY: all test natlab-check pairs bench bench-quick docs docs-check format format-check lint purity check fresh matrix-sim test-compose clean
 .SECONDARY:

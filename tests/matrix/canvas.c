@@ -1,0 +1,176 @@
+/* canvas.c - see canvas.h. */
+#include "tests/matrix/canvas.h"
+
+#include <assert.h>
+#include <ctype.h>
+#include <png.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { GLYPH_WIDTH = 5, GLYPH_HEIGHT = 7, ADVANCE = 6 };
+
+struct canvas {
+    enum canvas_kind kind;
+    int width, height;
+    FILE *f;
+    uint8_t *pixels; /* of a PNG: rgb */
+};
+
+/* clang-format off */
+/* A letter's rows from the top, the leftmost dot in bit 4. */
+static const struct glyph {
+    char of;
+    uint8_t rows[GLYPH_HEIGHT];
+} glyphs[] = {
+    {' ', {0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00}},
+    {'a', {0x00, 0x00, 0x0e, 0x01, 0x0f, 0x11, 0x0f}},
+    {'b', {0x10, 0x10, 0x1e, 0x11, 0x11, 0x11, 0x1e}},
+    {'c', {0x00, 0x00, 0x0e, 0x10, 0x10, 0x11, 0x0e}},
+    {'d', {0x01, 0x01, 0x0f, 0x11, 0x11, 0x11, 0x0f}},
+    {'e', {0x00, 0x00, 0x0e, 0x11, 0x1f, 0x10, 0x0e}},
+    {'f', {0x06, 0x09, 0x08, 0x1c, 0x08, 0x08, 0x08}},
+    {'g', {0x00, 0x0f, 0x11, 0x11, 0x0f, 0x01, 0x0e}},
+    {'h', {0x10, 0x10, 0x16, 0x19, 0x11, 0x11, 0x11}},
+    {'i', {0x04, 0x00, 0x0c, 0x04, 0x04, 0x04, 0x0e}},
+    {'j', {0x02, 0x00, 0x06, 0x02, 0x02, 0x12, 0x0c}},
+    {'k', {0x10, 0x10, 0x12, 0x14, 0x18, 0x14, 0x12}},
+    {'l', {0x0c, 0x04, 0x04, 0x04, 0x04, 0x04, 0x0e}},
+    {'m', {0x00, 0x00, 0x1a, 0x15, 0x15, 0x15, 0x11}},
+    {'n', {0x00, 0x00, 0x16, 0x19, 0x11, 0x11, 0x11}},
+    {'o', {0x00, 0x00, 0x0e, 0x11, 0x11, 0x11, 0x0e}},
+    {'p', {0x00, 0x00, 0x1e, 0x11, 0x1e, 0x10, 0x10}},
+    {'q', {0x00, 0x00, 0x0d, 0x13, 0x0f, 0x01, 0x01}},
+    {'r', {0x00, 0x00, 0x16, 0x19, 0x10, 0x10, 0x10}},
+    {'s', {0x00, 0x00, 0x0f, 0x10, 0x0e, 0x01, 0x1e}},
+    {'t', {0x08, 0x08, 0x1c, 0x08, 0x08, 0x09, 0x06}},
+    {'u', {0x00, 0x00, 0x11, 0x11, 0x11, 0x13, 0x0d}},
+    {'v', {0x00, 0x00, 0x11, 0x11, 0x11, 0x0a, 0x04}},
+    {'w', {0x00, 0x00, 0x11, 0x11, 0x15, 0x15, 0x0a}},
+    {'x', {0x00, 0x00, 0x11, 0x0a, 0x04, 0x0a, 0x11}},
+    {'y', {0x00, 0x00, 0x11, 0x11, 0x0f, 0x01, 0x0e}},
+    {'z', {0x00, 0x00, 0x1f, 0x02, 0x04, 0x08, 0x1f}},
+    {'0', {0x0e, 0x11, 0x13, 0x15, 0x19, 0x11, 0x0e}},
+    {'1', {0x04, 0x0c, 0x04, 0x04, 0x04, 0x04, 0x0e}},
+    {'2', {0x0e, 0x11, 0x01, 0x02, 0x04, 0x08, 0x1f}},
+    {'3', {0x1f, 0x02, 0x04, 0x02, 0x01, 0x11, 0x0e}},
+    {'4', {0x02, 0x06, 0x0a, 0x12, 0x1f, 0x02, 0x02}},
+    {'5', {0x1f, 0x10, 0x1e, 0x01, 0x01, 0x11, 0x0e}},
+    {'6', {0x06, 0x08, 0x10, 0x1e, 0x11, 0x11, 0x0e}},
+    {'7', {0x1f, 0x01, 0x02, 0x04, 0x08, 0x08, 0x08}},
+    {'8', {0x0e, 0x11, 0x11, 0x0e, 0x11, 0x11, 0x0e}},
+    {'9', {0x0e, 0x11, 0x11, 0x0f, 0x01, 0x02, 0x0c}},
+    {'/', {0x00, 0x01, 0x02, 0x04, 0x08, 0x10, 0x00}},
+    {'.', {0x00, 0x00, 0x00, 0x00, 0x00, 0x0c, 0x0c}},
+    {'%', {0x18, 0x19, 0x02, 0x04, 0x08, 0x13, 0x03}},
+    {'+', {0x00, 0x04, 0x04, 0x1f, 0x04, 0x04, 0x00}},
+    {'-', {0x00, 0x00, 0x00, 0x1f, 0x00, 0x00, 0x00}},
+    {',', {0x00, 0x00, 0x00, 0x00, 0x0c, 0x04, 0x08}},
+    {':', {0x00, 0x0c, 0x0c, 0x00, 0x0c, 0x0c, 0x00}},
+    {'<', {0x02, 0x04, 0x08, 0x10, 0x08, 0x04, 0x02}},
+    {'>', {0x08, 0x04, 0x02, 0x01, 0x02, 0x04, 0x08}},
+    {'(', {0x02, 0x04, 0x08, 0x08, 0x08, 0x04, 0x02}},
+    {')', {0x08, 0x04, 0x02, 0x02, 0x02, 0x04, 0x08}},};
+/* clang-format on */
+
+struct canvas *canvas_open(const char *path, enum canvas_kind kind, int width, int height)
+{
+    struct canvas *c = malloc(sizeof *c);
+
+    assert(c && width > 0 && height > 0);
+    *c = (struct canvas){.kind = kind, .width = width, .height = height, .f = fopen(path, "wb")};
+    if (!c->f) {
+        free(c);
+        return NULL;
+    }
+    if (kind == CANVAS_PNG) {
+        c->pixels = malloc((size_t)width * (size_t)height * 3);
+        assert(c->pixels);
+    } else {
+        fprintf(c->f,
+                "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" "
+                "font-family=\"monospace\" font-size=\"%d\">\n",
+                width, height, CANVAS_LINE);
+    }
+    canvas_rect(c, 0, 0, width, height, 0xffffff);
+    return c;
+}
+
+static void dot(struct canvas *c, int x, int y, uint32_t colour)
+{
+    if (x < 0 || y < 0 || x >= c->width || y >= c->height)
+        return;
+    uint8_t *p = c->pixels + ((size_t)y * (size_t)c->width + (size_t)x) * 3;
+    p[0] = (uint8_t)(colour >> 16);
+    p[1] = (uint8_t)(colour >> 8);
+    p[2] = (uint8_t)colour;
+}
+
+void canvas_rect(struct canvas *c, int x, int y, int width, int height, uint32_t colour)
+{
+    if (c->kind == CANVAS_SVG) {
+        fprintf(c->f, "<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" fill=\"#%06x\"/>\n", x, y,
+                width, height, colour);
+        return;
+    }
+    for (int row = y; row < y + height; row++)
+        for (int column = x; column < x + width; column++)
+            dot(c, column, row, colour);
+}
+
+static void draw_glyph(struct canvas *c, int x, int y, uint32_t colour, char of)
+{
+    for (size_t i = 0; i < sizeof glyphs / sizeof *glyphs; i++)
+        for (int d = 0; d < GLYPH_WIDTH * GLYPH_HEIGHT && glyphs[i].of == of; d++)
+            if (glyphs[i].rows[d / GLYPH_WIDTH] >> (GLYPH_WIDTH - 1 - d % GLYPH_WIDTH) & 1)
+                dot(c, x + d % GLYPH_WIDTH, y + d / GLYPH_WIDTH, colour);
+}
+
+static void svg_text(struct canvas *c, int x, int y, enum canvas_align align, uint32_t colour,
+                     const char *text)
+{
+    static const char *const anchor[] = {"start", "middle", "end"};
+
+    fprintf(c->f, "<text x=\"%d\" y=\"%d\" text-anchor=\"%s\" fill=\"#%06x\">", x, y + GLYPH_HEIGHT,
+            anchor[align], colour);
+    for (; *text; text++)
+        if (*text == '<' || *text == '>')
+            fputs(*text == '<' ? "&lt;" : "&gt;", c->f);
+        else
+            fputc(*text, c->f);
+    fputs("</text>\n", c->f);
+}
+
+void canvas_text(struct canvas *c, int x, int y, enum canvas_align align, uint32_t colour,
+                 const char *text)
+{
+    int width = ADVANCE * (int)strlen(text);
+
+    if (c->kind == CANVAS_SVG) {
+        svg_text(c, x, y, align, colour, text);
+        return;
+    }
+    x -= align == ALIGN_MIDDLE ? width / 2 : align == ALIGN_RIGHT ? width : 0;
+    for (; *text; text++, x += ADVANCE)
+        draw_glyph(c, x, y, colour, (char)tolower((unsigned char)*text));
+}
+
+bool canvas_close(struct canvas *c)
+{
+    bool ok = true;
+
+    if (c->kind == CANVAS_PNG) {
+        png_image image = {.version = PNG_IMAGE_VERSION,
+                           .width = (png_uint_32)c->width,
+                           .height = (png_uint_32)c->height,
+                           .format = PNG_FORMAT_RGB};
+        ok = png_image_write_to_stdio(&image, c->f, 0, c->pixels, 0, NULL) != 0;
+    } else {
+        fputs("</svg>\n", c->f);
+    }
+    ok = ok && !ferror(c->f);
+    ok = fclose(c->f) == 0 && ok;
+    free(c->pixels);
+    free(c);
+    return ok;
+}
