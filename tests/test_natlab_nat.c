@@ -371,3 +371,37 @@ Test(natlab_nat, keeps_its_tables_consistent_over_many_random_packets)
     cr_assert_eq(n, bed_nat.n_filters);
     cr_assert_gt(bed_nat.opened, 10000);
 }
+
+/* ---- an operator's port mapping ---- */
+
+static struct nat_conf forwarding(enum behaviour mapping)
+{
+    return (struct nat_conf){.mapping = mapping,
+                             .filtering = NAT_APD,
+                             .allocation = ALLOC_RANDOM,
+                             .forward = 7000,
+                             .forward_to = bed_addr(A)};
+}
+
+Test(natlab_nat, a_forwarded_port_lets_anybody_in_and_is_what_the_answers_leave_by)
+{
+    for (enum behaviour mapping = NAT_EI; mapping <= NAT_APD; mapping++) {
+        bed_use(forwarding(mapping));
+        cr_assert_str_neq(bed_out(0, A, X), "198.51.100.1:7000");
+        IS(bed_in(0, Y, "198.51.100.1:7000"), A);
+        IS(bed_out(0, A, Y), "198.51.100.1:7000");
+        IS(bed_in(0, X, "198.51.100.1:7000"), A);
+        IS(bed_out(0, A, X), "198.51.100.1:7000");
+        IS(bed_in_proto(0, NAT_TCP, Y, "198.51.100.1:7000"), "no-mapping");
+    }
+}
+
+Test(natlab_nat, a_forwarded_port_is_nobody_elses)
+{
+    struct nat_conf conf = forwarding(NAT_EI);
+
+    conf.allocation = ALLOC_PRESERVE;
+    bed_use(conf);
+    IS(bed_out(0, "10.0.0.9:7000", X), "198.51.100.1:7001");
+    IS(bed_in(0, X, "198.51.100.1:7000"), A);
+}

@@ -63,6 +63,27 @@ static bool set_lifetime(const struct nat_conf *nat)
     return netns_rules(text);
 }
 
+/* Before the filter's chain drops what the inside did not ask for. */
+static bool set_forward(const struct nat_conf *nat)
+{
+    char text[512], to[ADDR_TEXT_MAX];
+
+    if (nat->forward == 0)
+        return true;
+    snprintf(text, sizeof text,
+             "table ip natlab {\n"
+             "  chain forwards {\n"
+             "    type nat hook prerouting priority dstnat;\n"
+             "    iifname \"wan0\" udp dport %u dnat to %s\n"
+             "  }\n"
+             "  chain forward {\n"
+             "    ct status dnat accept\n"
+             "  }\n"
+             "}\n",
+             nat->forward, addr_format(&nat->forward_to, to, sizeof to));
+    return netns_rules(text);
+}
+
 static bool wan(const struct spec_host *h, int *tun)
 {
     *tun = netns_tun("wan0");
@@ -115,7 +136,7 @@ static bool build_router(const struct spec *s, size_t host, struct built *b)
     ok = b->space >= 0 && netns_enter(router) && netns_veth("lan0", "lan0", b->space) &&
          netns_address("lan0", 0, &gateway, 24) && netns_up("lan0") && netns_forward("lan0") &&
          netns_forward("wan0") && netns_rules(rules[h->kind]) && set_lifetime(&h->nat) &&
-         netns_enter(b->space) && lan(h, "lan0");
+         set_forward(&h->nat) && netns_enter(b->space) && lan(h, "lan0");
     /* The TUN and, at its other end, the Ethernet keep the router in being. */
     if (router >= 0)
         close(router);

@@ -84,6 +84,29 @@ static enum nat_result refuse(const struct nat *n, uint8_t proto)
     return proto == NAT_UDP && n->conf.udp_blocked ? NAT_UDP_BLOCKED : NAT_PASS;
 }
 
+static bool is_forward(const struct nat *n, uint8_t proto, const struct addr *external)
+{
+    return proto == NAT_UDP && n->conf.forward != 0 && external->port == n->conf.forward &&
+           addr_ip_eq(external, &n->conf.external[0]);
+}
+
+/* An operator's port mapping: in to where it leads, and a mapping by which the answers leave. */
+static enum nat_result forwarded(struct nat *n, int64_t now_us, const struct addr *src,
+                                 struct addr *dst)
+{
+    const struct addr *to = &n->conf.forward_to;
+    struct nat_mapping *m = nat_find_mapping(n, now_us, NAT_UDP, to, src);
+
+    if (m == NULL || !addr_eq(&m->external, dst)) {
+        if (n->n_mappings == NAT_MAPPINGS_MAX && !nat_room_for_mapping(n, now_us))
+            return NAT_TABLE_FULL;
+        m = nat_add_mapping(n, now_us, NAT_UDP, to, src, dst);
+    }
+    m->refreshed_us = now_us;
+    *dst = *to;
+    return NAT_PASS;
+}
+
 static enum nat_result outbound(struct nat *n, int64_t now_us, uint8_t proto, struct addr *src,
                                 const struct addr *dst)
 {
@@ -93,7 +116,11 @@ static enum nat_result outbound(struct nat *n, int64_t now_us, uint8_t proto, st
         return r;
     struct addr remote = narrow(dst, mapping_scope(n, proto));
     struct nat_request q = {now_us, proto, src, &remote, dst};
-    struct nat_mapping *m = nat_find_mapping(n, now_us, proto, src, &remote);
+    struct nat_mapping *m = NULL;
+    if (proto == NAT_UDP && n->conf.forward != 0) /* the newest: an answer's goes before others */
+        m = nat_find_mapping(n, now_us, proto, src, dst);
+    if (m == NULL)
+        m = nat_find_mapping(n, now_us, proto, src, &remote);
     if (m == NULL && (r = open_mapping(n, &q, &m)) != NAT_PASS)
         return r;
     m->refreshed_us = now_us;
@@ -154,6 +181,8 @@ static enum nat_result inbound(struct nat *n, int64_t now_us, uint8_t proto, con
 
     if (r != NAT_PASS || transparent(n))
         return r;
+    if (is_forward(n, proto, dst))
+        return forwarded(n, now_us, src, dst);
     struct addr key = narrow(src, mapping_scope(n, proto));
     struct nat_mapping *m = find_outside(n, now_us, proto, src, dst, &r, &claim);
     if (m == NULL) {

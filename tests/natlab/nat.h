@@ -39,6 +39,9 @@ enum nat_errors { NAT_ERRORS_PASS, NAT_ERRORS_DROP, NAT_ERRORS_KILL /* and the m
  * of a public host, without it is no NAT at all.  Filtering `none` lets everything in that has somewhere
  * to go.  Allocation: `preserve` gives the inside port if it is free, else the next free one above; where
  * ports are overloaded, first one that the inside port has already, and any if neither is free (Linux).
+ *
+ * A forwarded port is what an operator sets up: whoever sends there is let in, and answered from there, as
+ * by conntrack; what the inside sends unasked leaves by a mapping like any other.
  */
 struct nat_conf {
     enum behaviour mapping, filtering;
@@ -61,6 +64,8 @@ struct nat_conf {
     bool expired_maps; /* a packet whose TTL ends in this NAT has its mapping nevertheless */
     bool full_evicts;  /* a full table drops its oldest entry instead of refusing */
     bool udp_blocked;
+    uint16_t forward; /* of external[0], to forward_to: UDP from anybody; 0: none */
+    struct addr forward_to;
 };
 
 /* One row per outcome: name, text. */

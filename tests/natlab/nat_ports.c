@@ -13,12 +13,15 @@ struct ports {
     struct nat_last *last;
 };
 
-/* Taken by a live mapping; with overloading only by one with the same remote, as by a claim. */
+/* Taken by an operator's port mapping to another, or by a live mapping; with overloading only by one with the same remote, as by a claim. */
 static bool port_free(struct nat *n, const struct nat_request *q, struct addr external)
 {
     bool overload = n->conf.overload || q->proto != NAT_UDP;
     uint32_t next;
 
+    if (q->proto == NAT_UDP && n->conf.forward != 0 && external.port == n->conf.forward &&
+        addr_ip_eq(&external, &n->conf.external[0]) && !addr_eq(q->internal, &n->conf.forward_to))
+        return false;
     for (uint32_t i = *nat_outside(n, q->proto, &external); i != 0; i = next) {
         const struct nat_mapping *m = &n->mappings[i - 1];
         bool claim = m->internal.len == 0;

@@ -118,6 +118,10 @@ static bool give_addresses(struct spec *s, struct spec_host *h)
             return false;
     if (h->kind != SPEC_OPEN && (h->kind != SPEC_MODEL || h->nat.mapping != NAT_NONE))
         h->inside = inside_address(s, h);
+    memcpy(h->nat.forward_to.ip, h->inside.ip, sizeof h->inside.ip);
+    h->nat.forward_to.len = h->inside.len;
+    if (h->nat.forward != 0 && (h->inside.len == 0 || h->kind == SPEC_LAN))
+        return false; /* there is no NAT that could */
     memcpy(h->nat.external, h->line.ips, sizeof h->nat.external);
     h->nat.n_external = h->line.n_ips;
     return true;

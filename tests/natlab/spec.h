@@ -25,7 +25,8 @@ struct spec_host {
     size_t behind;        /* the host on whose LAN this one, or its line, is; itself for none */
     struct addr inside;   /* its address, when that is not the line's */
     struct net_line line; /* without the NAT's memory */
-    struct nat_conf nat;  /* of the kernel's NATs only lifetime_us, 0 for the kernel's own */
+    struct nat_conf
+        nat; /* of the kernel's NATs only the forward, and lifetime_us, 0 for the kernel's own */
 };
 
 struct spec {

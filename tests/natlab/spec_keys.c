@@ -283,6 +283,20 @@ static bool set_block(struct spec_host *h, const char *v)
     return true;
 }
 
+static bool set_forward(struct spec_host *h, const char *v)
+{
+    char copy[16];
+    const char *outside, *inside;
+    int64_t port, to;
+
+    if (!split(v, copy, sizeof copy, &outside, &inside) || !spec_number(outside, 1, 65535, &port) ||
+        !spec_number(inside != NULL ? inside : outside, 1, 65535, &to))
+        return false;
+    h->nat.forward = (uint16_t)port;
+    h->nat.forward_to.port = (uint16_t)to;
+    return true;
+}
+
 static bool set_early(struct spec_host *h, const char *v)
 {
     return set_flag(v, "ignored", "claims", &h->nat.claims);
@@ -357,6 +371,7 @@ static const struct {
     {"errors",    "pass|drop|kill: ICMP errors; kill: and the mapping goes",          set_errors  },
     {"expired",   "nothing|maps: what a TTL that ends in this NAT still does",        set_expired },
     {"hairpin",   "none|internal|external: between hosts of one NAT",                 set_hairpin },
+    {"forward",   "PORT/INSIDE: an operator's mapping of a UDP port to this host",    set_forward },
     {"full",      "refuse|evict: when the table is full",                             set_full    },
     {"udp",       "open|blocked",                                                     set_udp     },
 };
