@@ -7,7 +7,8 @@
 #include <string.h>
 
 enum {
-    VERSION = 1,
+    KIND_SEEN = 1,
+    KIND_MAPPED = 2,
     AT_FAMILY = 1,
     AT_PORT = 2,
     AT_IP = 4,
@@ -21,12 +22,12 @@ _Static_assert(SIGNED_BYTES + crypto_sign_BYTES == TOKEN_BYTES, "the layout of t
 #define CERT_CONTEXT "natterjack-cert-1"
 enum { CERT_SIGNED = sizeof CERT_CONTEXT - 1 + 1 + 32 };
 
-/* The signed bytes.  A certificate begins with 'n', a token with its version: neither can pass for the
+/* The signed bytes.  A certificate begins with 'n', a token with its kind: neither can pass for the
  * other, should one key ever sign both. */
 static void layout(const struct token *t, uint8_t b[static SIGNED_BYTES])
 {
     memset(b, 0, SIGNED_BYTES);
-    b[0] = VERSION;
+    b[0] = t->mapped ? KIND_MAPPED : KIND_SEEN;
     b[AT_FAMILY] = t->addr.len == 4 ? 4 : 6;
     put_u16(b + AT_PORT, t->addr.port);
     memcpy(b + AT_IP, t->addr.ip, t->addr.len);
@@ -54,8 +55,10 @@ bool token_read(const struct msg_token *raw, struct token *out)
     const uint8_t *b = raw->b;
     struct token t = {0};
 
-    if (raw->len != TOKEN_BYTES || b[0] != VERSION || (b[AT_FAMILY] != 4 && b[AT_FAMILY] != 6))
+    if (raw->len != TOKEN_BYTES || (b[0] != KIND_SEEN && b[0] != KIND_MAPPED) ||
+        (b[AT_FAMILY] != 4 && b[AT_FAMILY] != 6))
         return false;
+    t.mapped = b[0] == KIND_MAPPED;
     t.addr.len = b[AT_FAMILY] == 4 ? 4 : 16;
     if (t.addr.len == 4 && memcmp(b + AT_IP + 4, zeroes, sizeof zeroes) != 0)
         return false;

@@ -2,8 +2,10 @@
  * token.h - address tokens: a prober's signed word that a peer was seen at an address, and the
  * certificates that make a prober's or relay's key one of this suite.  Ed25519 (RFC 8032).  Pure.
  *
- *   token   version 1 | family 4 or 6 | port 2 | ip 16 | peer id 32 | time 8 | prober key id 8 | signature 64
+ *   token   kind 1 or 2 | family 4 or 6 | port 2 | ip 16 | peer id 32 | time 8 | prober key id 8 | signature 64
  *           = 132 bytes, integers big-endian, unused ip bytes zero; time in Unix ms of the prober
+ *           kind 1: the peer was seen at the address; kind 2: the peer says that a port mapping leads from there to
+ *           it, and returned what the prober sent there
  *   cert    signature by the authority over "natterjack-cert-1" | role 1 ('p' or 'r') | key 32
  */
 #ifndef TOKEN_H
@@ -19,6 +21,7 @@ struct token {
     struct peer_id peer;
     int64_t time_ms;
     uint8_t key_id[8]; /* first bytes of the prober's public key */
+    bool mapped;       /* kind 2 */
 };
 
 /* Sign t with the prober's 64-byte Ed25519 secret key; key_id is taken from it. */

@@ -468,10 +468,72 @@ Test(prober, refuses_padding_and_another_port_together_or_with_a_token)
     m.response_port = 5000;
     ask(0, &m);
     expect("a1p1>203.0.113.5:4000 28 mapped=- origin=- other=- error=400");
-    m.has_padding = false;
-    m.has_peer = true; /* no token travels to an address that it does not vouch for */
+    m.has_peer = true;
     ask(0, &m);
     cr_assert_eq(answer.error, 400);
+}
+
+/* ---- claims ------------------------------------------------------------------------------------------- */
+
+static struct stun claim(uint16_t port)
+{
+    struct stun m = proven_request();
+
+    m.has_peer = true;
+    m.peer.b[0] = 9;
+    m.response_port = port;
+    return m;
+}
+
+Test(prober, challenges_a_claimed_port_of_who_asks_and_signs_when_the_challenge_is_back)
+{
+    struct stun m = claim(7000);
+    struct prober_list probers = {.n = 1, .v = {core.conf.info}};
+    struct token t;
+
+    size_t asked = ask(0, &m);
+    expect("a1p1>203.0.113.5:7000 52 mapped=203.0.113.5:4000 origin=- other=- error=0 cookie");
+    cr_assert_lt(answer_len, asked);
+    memcpy(m.cookie, answer.cookie, sizeof m.cookie);
+    ask(0, &m);
+    expect("a1p1>203.0.113.5:4000 168 mapped=203.0.113.5:4000 origin=- other=- error=0 token");
+    cr_assert(token_verify(&answer.token, &probers, &t));
+    cr_assert(t.mapped && t.addr.port == 7000 && t.peer.b[0] == 9);
+    cr_assert_eq(core.n.challenges, 1);
+}
+
+Test(prober, a_challenge_is_good_for_the_claimed_port_and_nothing_else)
+{
+    struct stun m = claim(7000), plain = token_request();
+    struct token t;
+
+    ask(0, &m);
+    memcpy(m.cookie, answer.cookie, sizeof m.cookie);
+    m.response_port = 7001;
+    ask(0, &m);
+    expect("a1p1>203.0.113.5:4000 36 mapped=- origin=- other=- error=420");
+    m.response_port = 4000; /* nor is the cookie of a source the answer to a challenge */
+    memcpy(plain.cookie, m.cookie, sizeof m.cookie);
+    ask(0, &plain);
+    cr_assert(answer.has_cookie && answer.token.len == 0);
+    m = claim(4000);
+    ask(0, &m);
+    cr_assert(answer.has_cookie && answer.token.len == 0, "the own port is challenged as well");
+    memcpy(m.cookie, answer.cookie, sizeof m.cookie);
+    ask(0, &m);
+    cr_assert(token_read(&answer.token, &t) && t.mapped);
+}
+
+Test(prober, challenges_a_source_within_a_budget)
+{
+    struct stun m = claim(7000);
+
+    for (int i = 0; i < CHALLENGE_BUDGET; i++) {
+        ask(0, &m);
+        cr_assert_eq(answer.error, 0);
+    }
+    ask(0, &m);
+    expect("a1p1>203.0.113.5:4000 28 mapped=- origin=- other=- error=500");
 }
 
 Test(prober, answers_clients_of_rfc_3489)

@@ -42,6 +42,22 @@ Test(token, what_a_prober_signed_is_believed)
     cr_assert(addr_eq(&t.addr, &sample.addr));
 }
 
+Test(token, the_kind_is_part_of_what_is_signed)
+{
+    struct msg_token raw;
+    struct token t;
+
+    sample.mapped = true;
+    token_sign(&sample, secret, &raw);
+    cr_assert_eq(raw.b[0], 2);
+    cr_assert(token_verify(&raw, &probers, &t) && t.mapped);
+    raw.b[0] = 1;
+    cr_assert(token_read(&raw, &t) && !t.mapped);
+    cr_assert_not(token_verify(&raw, &probers, &t));
+    raw.b[0] = 3;
+    cr_assert_not(token_read(&raw, &t));
+}
+
 Test(token, is_laid_out_as_documented)
 {
     struct msg_token raw;

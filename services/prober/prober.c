@@ -81,31 +81,48 @@ static bool has_budget(struct prober *p, struct budget *b, const struct request 
 
 /* ---- cookies ------------------------------------------------------------------------------------ */
 
-/* Keyed BLAKE2b of all that the cookie must prove: this source can receive here, now. */
-static void make_cookie(const struct prober *p, const struct request *r, uint64_t epoch,
-                        uint8_t cookie[static STUN_COOKIE_BYTES])
+/* A cookie is for the source of a request, or for the address that it claims. */
+enum cookie_kind { COOKIE_SOURCE = 0x00, COOKIE_CLAIM = 0x80 };
+
+static struct addr claimed(const struct request *r)
 {
+    struct addr a = r->src;
+
+    a.port = r->m.response_port;
+    return a;
+}
+
+/* Keyed BLAKE2b of all that the cookie must prove: this address can receive here, now. */
+static void make_cookie(const struct prober *p, const struct request *r, enum cookie_kind kind,
+                        uint64_t epoch, uint8_t cookie[static STUN_COOKIE_BYTES])
+{
+    struct addr a = kind == COOKIE_CLAIM ? claimed(r) : r->src;
     uint8_t b[1 + 16 + 2 + 1 + 8], hash[crypto_generichash_BYTES];
 
-    b[0] = r->src.len;
-    memcpy(b + 1, r->src.ip, 16);
-    put_u16(b + 17, r->src.port);
-    b[19] = r->sock;
+    b[0] = a.len;
+    memcpy(b + 1, a.ip, 16);
+    put_u16(b + 17, a.port);
+    b[19] = (uint8_t)(r->sock | kind);
     put_u64(b + 20, epoch);
     crypto_generichash(hash, sizeof hash, b, sizeof b, p->secrets[epoch & 1], sizeof p->secrets[0]);
     memcpy(cookie, hash, STUN_COOKIE_BYTES);
 }
 
-static bool cookie_valid(const struct prober *p, const struct request *r)
+static bool cookie_of(const struct prober *p, const struct request *r, enum cookie_kind kind)
 {
     uint8_t now[STUN_COOKIE_BYTES], before[STUN_COOKIE_BYTES];
 
     if (!r->m.has_cookie)
         return false;
-    make_cookie(p, r, p->epoch, now);
-    make_cookie(p, r, p->epoch - 1, before);
+    make_cookie(p, r, kind, p->epoch, now);
+    make_cookie(p, r, kind, p->epoch - 1, before);
     return sodium_memcmp(now, r->m.cookie, sizeof now) == 0 ||
            sodium_memcmp(before, r->m.cookie, sizeof before) == 0;
+}
+
+static bool cookie_valid(const struct prober *p, const struct request *r)
+{
+    return cookie_of(p, r, COOKIE_SOURCE);
 }
 
 /* ---- plain, discovery, change ------------------------------------------------------------------ */
@@ -206,8 +223,48 @@ static void on_token_request(struct prober *p, const struct request *r, struct a
     if (!valid && r->m.has_cookie && !sodium_is_zero(r->m.cookie, sizeof r->m.cookie))
         p->n.bad_cookie++;
     a.has_cookie = true;
-    make_cookie(p, r, p->epoch, a.cookie);
+    make_cookie(p, r, COOKIE_SOURCE, p->epoch, a.cookie);
     p->n.cookies += send_within(p, r, r->sock, &a, PLAIN_TENTHS, out);
+}
+
+/* ---- claims --------------------------------------------------------------------------------------- */
+
+static bool is_claim(const struct request *r)
+{
+    return r->m.has_peer && r->m.response_port != 0 && !r->m.has_padding && r->m.change == 0;
+}
+
+static void sign_claim(struct prober *p, struct request *r, struct answer *out)
+{
+    struct stun a = response(r);
+    struct token t = {.addr = claimed(r), .peer = r->m.peer, .time_ms = p->wall_ms, .mapped = true};
+
+    token_sign(&t, p->conf.secret, &a.token);
+    r->m.response_port = 0; /* it goes to who asked */
+    p->n.tokens += send_within(p, r, r->sock, &a, DISCOVERY_TENTHS, out);
+}
+
+/* What a source with a cookie claims at its own ip is challenged, and signed once the challenge is back. */
+static void on_claim(struct prober *p, struct request *r, struct answer *out)
+{
+    struct stun a = response(r);
+    bool challenged = cookie_of(p, r, COOKIE_CLAIM);
+
+    if (!challenged && !cookie_valid(p, r)) {
+        p->n.bad_cookie++;
+        a.unknown = STUN_RESPONSE_PORT;
+        r->m.response_port = 0;
+        send_error(p, r, &a, ERROR_UNKNOWN_ATTRIBUTE, out);
+    } else if (!has_budget(p, challenged ? &p->signing : &p->challenge, r)) {
+        r->m.response_port = 0;
+        send_error(p, r, &a, ERROR_SERVER, out);
+    } else if (challenged) {
+        sign_claim(p, r, out);
+    } else {
+        a.has_cookie = true;
+        make_cookie(p, r, COOKIE_CLAIM, p->epoch, a.cookie);
+        p->n.challenges += send_within(p, r, r->sock, &a, PLAIN_TENTHS, out);
+    }
 }
 
 /* ---- step ---------------------------------------------------------------------------------------- */
@@ -217,6 +274,8 @@ static void on_request(struct prober *p, struct request *r, struct answer *out)
     gateway_note(&p->gateway, &r->src);
     if (r->m.unknown != 0)
         on_unknown(p, r, out);
+    else if (is_claim(r))
+        on_claim(p, r, out);
     else if (refuse_costly(p, r, out))
         return;
     else if (r->m.change != 0)
@@ -281,6 +340,7 @@ void prober_init(struct prober *p, const struct prober_conf *conf, const uint8_t
     rng_bytes(&p->rng, p->secrets, sizeof p->secrets);
     rng_bytes(&p->rng, secret, sizeof secret);
     budget_init(&p->discovery, DISCOVERY_BUDGET, BUDGET_WINDOW_US, secret);
+    budget_init(&p->challenge, CHALLENGE_BUDGET, BUDGET_WINDOW_US, secret);
     budget_init(&p->signing, SIGNING_BUDGET, BUDGET_WINDOW_US, secret);
     gateway_init(&p->gateway, &conf->info.addrs[0]);
     sodium_memzero(secret, sizeof secret);

@@ -20,6 +20,11 @@
  *   token      to a source that returned its cookie, and so receives what is sent to it; under a
  *              budget of its own, as a signature takes time
  *
+ *   challenge  to a port that a peer claims at its own ip, as when an operator has mapped it to the peer: PEER-ID,
+ *              COOKIE and RESPONSE-PORT.  A cookie for the claimed address goes there, never to another ip, is
+ *              smaller than the request, and has a budget; who returns it in a second such request gets a token
+ *              of kind 2 (lib/token.h)
+ *
  * PADDING and RESPONSE-PORT (RFC 5780 sections 7.5 and 7.6) are understood from a source with a cookie
  * only, else error 420; an answer's padding ends where a datagram does.
  *
@@ -40,6 +45,7 @@ enum {
     BUDGET_WINDOW_US = 10 * 1000 * 1000,
     DISCOVERY_BUDGET =
         40, /* units in that window and from one source; an RFC 3489 client takes 25 */
+    CHALLENGE_BUDGET = 20,               /* a peer takes at most five in 25 s */
     SIGNING_BUDGET = 1000,               /* many peers share the address of a carrier's NAT */
     COOKIE_ROTATE_US = 60 * 1000 * 1000, /* a cookie is good for one to two of these */
     HELLO_EVERY_US = 1000 * 1000
@@ -53,6 +59,7 @@ struct prober_conf {
 /* clang-format off */
 #define PROBER_COUNTERS(X)                                                          \
     X(plain)       X(discovery)  X(changed)   X(cookies)    X(tokens)  X(errors)    \
+    X(challenges)                                                                   \
     X(not_stun)    X(malformed)  X(not_request)                                     \
     X(over_budget) X(over_bound) X(bad_cookie)
 /* clang-format on */
@@ -64,7 +71,7 @@ struct prober {
     int64_t hello_us, rotate_us;
     uint64_t epoch; /* of the newest secret; secrets[epoch & 1] */
     uint8_t secrets[2][32];
-    struct budget discovery, signing;
+    struct budget discovery, signing, challenge;
     struct gateway gateway; /* for the shell, who warns */
     struct prober_counters {
 #define X(name) uint64_t name;
