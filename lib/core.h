@@ -59,7 +59,7 @@ struct dir_record {
 };
 
 /* What the application (the command) asks of an executor, and what it is told. */
-enum app_op { APP_CONNECT, APP_SEND, APP_CLOSE, APP_CANCEL, APP_ANSWER };
+enum app_op { APP_CONNECT, APP_SEND, APP_CLOSE, APP_CANCEL, APP_ANSWER, APP_OVERRIDE };
 enum app_event {
     APP_ENROLLED, /* the key is admitted: connect to the front */
     APP_ATTACHED, /* in the directory, and the probers are known */
@@ -70,6 +70,7 @@ enum app_event {
     APP_PATH,     /* data flows over another path than before */
     APP_DATA,     /* a datagram from the peer */
     APP_CLOSED,   /* the path is gone; its number may be used again */
+    APP_REFLEX,   /* what is known of the operator's port mapping has changed: struct override */
     APP_INVITED   /* is this call to be taken?  The application says so with APP_ANSWER */
 };
 
@@ -107,7 +108,7 @@ struct input {
             uint64_t nonce; /* APP_CONNECT: names the attempt until it has a path */
             const void *
                 args; /* APP_CONNECT: struct connect_args; APP_SEND: the datagram; APP_ANSWER: struct
-                          invitation_answer; borrowed */
+                          invitation_answer; APP_OVERRIDE: struct addr, len 0 takes it back; borrowed */
             size_t len;
         } app;
     };

@@ -13,10 +13,18 @@ const char *const allocation_name[ALLOCATION_COUNT] = {
     [ALLOC_RANDOM] = "random",
 };
 
+const char *const hairpin_name[HAIRPIN_COUNT] = {
+    [HAIRPIN_UNKNOWN] = "unknown",
+    [HAIRPIN_NONE] = "none",
+    [HAIRPIN_INTERNAL] = "internal",
+    [HAIRPIN_EXTERNAL] = "external",
+};
+
 bool profile_valid(const struct profile *p)
 {
     return p->mapping < BEHAVIOUR_COUNT && p->filtering < BEHAVIOUR_COUNT &&
-           p->allocation < ALLOCATION_COUNT && p->confidence <= 100 && p->port_lo <= p->port_hi;
+           p->allocation < ALLOCATION_COUNT && p->hairpin < HAIRPIN_COUNT && p->confidence <= 100 &&
+           p->port_lo <= p->port_hi;
 }
 
 const char *profile_display(const struct profile *p)

@@ -14,6 +14,9 @@ enum behaviour { NAT_UNKNOWN, NAT_NONE, NAT_EI, NAT_AD, NAT_APD, BEHAVIOUR_COUNT
 /* How the port of a new mapping is chosen (RFC 4787 section 4.2). */
 enum allocation { ALLOC_UNKNOWN, ALLOC_PRESERVE, ALLOC_CONTIGUOUS, ALLOC_RANDOM, ALLOCATION_COUNT };
 
+/* RFC 4787 section 6: is what a host sends to the NAT's own outside brought back in, and under which source? */
+enum hairpin { HAIRPIN_UNKNOWN, HAIRPIN_NONE, HAIRPIN_INTERNAL, HAIRPIN_EXTERNAL, HAIRPIN_COUNT };
+
 struct profile {
     uint8_t mapping;           /* enum behaviour */
     uint8_t filtering;         /* enum behaviour */
@@ -22,10 +25,13 @@ struct profile {
     int16_t delta;             /* contiguous: step from one new mapping's port to the next */
     uint16_t port_lo, port_hi; /* range that external ports were seen in; 0, 0 when not known */
     uint32_t age_s;            /* since it was measured, at the time of sending */
+    uint8_t hairpin;           /* enum hairpin */
+    bool mapped; /* by an operator, and a prober's fresh token proves it: known to coordinators */
 };
 
 extern const char *const behaviour_name[BEHAVIOUR_COUNT]; /* "unknown", "none", "ei", "ad", "apd" */
 extern const char *const allocation_name[ALLOCATION_COUNT]; /* "unknown", "preserve", ... */
+extern const char *const hairpin_name[HAIRPIN_COUNT];       /* "unknown", "none", "internal", ... */
 
 /* False when a field holds no value of its enumeration. */
 bool profile_valid(const struct profile *p);

@@ -111,25 +111,36 @@ static uint32_t span(uint32_t rtt_us)
     return rtt_us < SPAN_MAX_US / SPAN_ROUND_TRIPS ? SPAN_ROUND_TRIPS * rtt_us : SPAN_MAX_US;
 }
 
+/* Sides that can be dialled, by what proves it: who dials is the other one, or both do. */
+static struct step dial(enum technique technique, const bool open[2], uint32_t span_us)
+{
+    struct step s = {.technique = (uint8_t)technique, .role = 2, .span_us = span_us};
+
+    if (open[0] != open[1])
+        s.role = open[0];
+    return s;
+}
+
 /*
  * The direct technique for the pair, or TECHNIQUE_NONE.  There is at most one: both sides of a
- * reversal send as well, so that a synchronous try after it would repeat the same packets.
+ * mapped path or a reversal send as well, so that a synchronous try after it would repeat the same packets.
  */
 static struct step direct(const struct profile *const side[2], const bool has_token[2],
                           uint32_t span_us, enum verdict *reason)
 {
     struct step s = {.technique = TECHNIQUE_NONE, .role = 2, .span_us = span_us};
     bool open[2] = {reachable(side[0]), reachable(side[1])};
-
     /* Only an address that a token proves is dialled. */
-    if ((open[0] && has_token[0]) || (open[1] && has_token[1])) {
-        s.technique = TECHNIQUE_REVERSAL;
-        if (!(open[0] && has_token[0]))
-            s.role = 0;
-        else if (!(open[1] && has_token[1]))
-            s.role = 1;
+    bool mapped[2] = {side[0]->mapped && has_token[0], side[1]->mapped && has_token[1]};
+    bool dialled[2] = {open[0] && has_token[0], open[1] && has_token[1]};
+
+    if (mapped[0] || mapped[1]) {
+        *reason = VERDICT_direct_mapped;
+        return dial(TECHNIQUE_MAPPED, mapped, span_us);
+    }
+    if (dialled[0] || dialled[1]) {
         *reason = VERDICT_direct_reversal;
-        return s;
+        return dial(TECHNIQUE_REVERSAL, dialled, span_us);
     }
     bool both_tokens = has_token[0] && has_token[1];
     uint8_t first = first_sender(side);

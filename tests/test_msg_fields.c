@@ -246,11 +246,13 @@ static void other_structures(enum msg_type type, const struct field *f,
         return;
     element = profile ? *full : full->via.array.ptr[0];
     uint32_t known = element.via.array.size, low = known, high = known + 8;
-    cr_assert_lt(known, 10);
+    cr_assert_lt(known, 11);
     for (uint32_t i = 0; i < SEEN; i++) /* appended ones are of the last one's kind */
         inner[i] = element.via.array.ptr[i < known ? i : known - 1];
     if (is(f, "probers")) /* which is a key, a certificate and up to four addresses */
         low = 2, high = 6;
+    if (profile) /* of which the last two came later */
+        low = 8, high = 8 + 8;
     element.via.array.ptr = inner;
     for (uint32_t size = 0; size < known + 12; size++) {
         element.via.array.size = size;
@@ -296,19 +298,27 @@ Test(msg_fields, a_token_longer_than_its_array_is_refused) { each_field(bad_toke
 static void bad_profiles(enum msg_type type, const struct field *f, const msgpack_object_map *map,
                          uint32_t at)
 {
-    static const uint64_t top[] = {BEHAVIOUR_COUNT - 1, BEHAVIOUR_COUNT - 1, ALLOCATION_COUNT - 1,
-                                   100};
-    msgpack_object inner[8], value = map->ptr[at].val;
+    static const struct {
+        uint8_t at, top;
+    } checked[] = {
+        {0, BEHAVIOUR_COUNT - 1 },
+        {1, BEHAVIOUR_COUNT - 1 },
+        {2, ALLOCATION_COUNT - 1},
+        {3, 100                 },
+        {8, HAIRPIN_COUNT - 1   }
+    };
+    msgpack_object inner[10], value = map->ptr[at].val;
 
     if (!is(f, "profile"))
         return;
     memcpy(inner, value.via.array.ptr, sizeof inner);
     value.via.array.ptr = inner;
-    for (size_t i = 0; i < 4; i++) {
+    for (size_t e = 0; e < sizeof checked / sizeof *checked; e++) {
+        size_t i = checked[e].at;
         msgpack_object good = inner[i];
         for (uint64_t v = 0; v < 300; v++) {
             inner[i] = uint_of(v);
-            (v <= top[i] ? accepted : refused)(type, f, map, at, &value, "enumeration");
+            (v <= checked[e].top ? accepted : refused)(type, f, map, at, &value, "enumeration");
         }
         inner[i] = good;
     }
@@ -316,7 +326,7 @@ static void bad_profiles(enum msg_type type, const struct field *f, const msgpac
     refused(type, f, map, at, &value, "an empty port range");
 }
 
-Test(msg_fields, a_profile_holds_values_of_its_enumerations_only) { each_field(bad_profiles); }
+Test(msg_fields, a_profile_holds_values_oeits_enumerations_only) { each_field(bad_profiles); }
 
 Test(msg_fields, unknown_fields_are_skipped_whatever_they_hold)
 {

@@ -75,7 +75,8 @@ static void check(const struct profile *a, const struct profile *b, const bool t
     else
         cr_assert_eq(is_direct(&p),
                      why == VERDICT_direct_reversal || why == VERDICT_direct_synchronous ||
-                         why == VERDICT_direct_send_first || why == VERDICT_direct_birthday);
+                         why == VERDICT_direct_send_first || why == VERDICT_direct_birthday ||
+                         why == VERDICT_direct_mapped);
 }
 
 Test(strategy, is_symmetric_and_complete_over_all_pairs, .timeout = 30)
@@ -126,6 +127,28 @@ Test(strategy, never_dials_an_address_that_no_token_proves, .timeout = 30)
         struct plan one = strategy_plan(&a, &b, (bool[2]){true, false}, POLICY_AUTO, 0, &why);
         if (is_direct(&one)) /* then side 1 dials side 0 */
             cr_assert(one.v[0].technique == TECHNIQUE_REVERSAL && one.v[0].role == 1);
+    }
+}
+
+/* What a prober has proven beats what is known of the NAT, of any class. */
+Test(strategy, dials_a_mapped_port_whatever_the_nats_are, .timeout = 30)
+{
+    for (unsigned i = 0; i < PROFILES * PROFILES; i++) {
+        struct profile a = profile(i / PROFILES), b = profile(i % PROFILES);
+        enum verdict why;
+
+        a.mapped = true;
+        for (unsigned policy = 0; policy < POLICY_COUNT; policy++)
+            for (unsigned t = 0; t < 4; t++)
+                check(&a, &b, (bool[2]){t & 1, t & 2}, (enum policy)policy);
+        struct plan p = strategy_plan(&a, &b, (bool[2]){true, false}, POLICY_AUTO, 0, &why);
+        cr_assert(p.v[0].technique == TECHNIQUE_MAPPED && p.v[0].role == 1);
+        cr_assert_eq(why, VERDICT_direct_mapped);
+        p = strategy_plan(&a, &b, (bool[2]){false, true}, POLICY_AUTO, 0, &why);
+        cr_assert_neq(p.v[0].technique, TECHNIQUE_MAPPED);
+        b.mapped = true;
+        p = strategy_plan(&a, &b, (bool[2]){true, true}, POLICY_AUTO, 0, &why);
+        cr_assert(p.v[0].technique == TECHNIQUE_MAPPED && p.v[0].role == 2);
     }
 }
 

@@ -94,6 +94,7 @@ struct coordinator_token {
     struct msg_token raw;
     struct addr addr;
     int64_t born_us; /* estimated on the monotonic clock */
+    bool mapped;     /* by an operator: at most one of a peer is kept */
 };
 
 struct coordinator_peer {

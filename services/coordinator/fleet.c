@@ -87,7 +87,8 @@ bool coordinator_token_ok(struct coordinator *c, const struct msg_token *raw,
         c->prober_offset_us[i] = offset_us;
     c->prober_has_offset[i] = true;
     int64_t age_us = c->prober_offset_us[i] - offset_us;
-    *out = (struct coordinator_token){.raw = *raw, .addr = t.addr, .born_us = c->now_us - age_us};
+    *out = (struct coordinator_token){
+        .raw = *raw, .addr = t.addr, .born_us = c->now_us - age_us, .mapped = t.mapped};
     return age_us <= TOKEN_TTL_MS * 1000LL;
 }
 

@@ -11,6 +11,7 @@ static struct profile profile_of(const struct coordinator *c, const struct coord
         profile = p->profile;
         profile.age_s = (uint32_t)((c->now_us - p->profile_us) / 1000000);
     }
+    profile.mapped = coordinator_is_mapped(c, p);
     return profile;
 }
 

@@ -34,6 +34,7 @@ void coordinator_peer_due(struct coordinator *c, uint32_t slot, struct outputs *
 uint32_t coordinator_peer_slot(struct coordinator *c,
                                const struct peer_id *id);           /* finds or makes */
 void coordinator_peer_unused(struct coordinator *c, uint32_t slot); /* forget it if it is */
+bool coordinator_is_mapped(const struct coordinator *c, const struct coordinator_peer *p);
 bool coordinator_peer_present(const struct coordinator_peer *p);
 void coordinator_unlimited(struct coordinator_peer *p,
                            enum coordinator_limit limit); /* one of those counted was none */

@@ -1,25 +1,41 @@
 /* reflex.c - what is known of each peer's NAT: verified tokens, reports, profiles. */
 #include "services/coordinator/parts.h"
 
-/* Keep the newest token of each seen address; of too many addresses the newest. */
+/* Keep the newest token of each seen address, of too many addresses the newest; and the newest of kind 2. */
 static void keep_token(struct coordinator_peer *p, const struct coordinator_token *t)
 {
     struct coordinator_token *oldest = NULL;
 
     for (unsigned i = 0; i < p->n_tokens; i++) {
         struct coordinator_token *have = &p->tokens[i];
-        if (addr_eq(&have->addr, &t->addr)) {
+        if (have->mapped == t->mapped && (t->mapped || addr_eq(&have->addr, &t->addr))) {
             if (t->born_us >= have->born_us)
                 *have = *t;
             return;
         }
-        if (!oldest || have->born_us < oldest->born_us)
+        if (!have->mapped && (!oldest || have->born_us < oldest->born_us))
             oldest = have;
     }
     if (p->n_tokens < TOKENS_MAX)
         p->tokens[p->n_tokens++] = *t;
-    else if (t->born_us > oldest->born_us)
+    else if (t->mapped || t->born_us > oldest->born_us)
         *oldest = *t;
+}
+
+/* The operator may have taken it back: each report has the one that there is. */
+static void forget_mapped(struct coordinator_peer *p)
+{
+    for (unsigned i = 0; i < p->n_tokens; i++)
+        if (p->tokens[i].mapped)
+            p->tokens[i--] = p->tokens[--p->n_tokens];
+}
+
+bool coordinator_is_mapped(const struct coordinator *c, const struct coordinator_peer *p)
+{
+    for (unsigned i = 0; i < p->n_tokens; i++)
+        if (p->tokens[i].mapped && c->now_us - p->tokens[i].born_us <= TOKEN_TTL_MS * 1000LL)
+            return true;
+    return false;
 }
 
 static bool token_held(const struct coordinator_peer *p, const struct msg_token *raw)
@@ -82,6 +98,7 @@ void coordinator_on_reflex_report(struct coordinator *c, struct coordinator_peer
     p->udp_silent = m->seen.n == 0;
     if (rtt_ms < UINT16_MAX)
         p->rtt_us = rtt_ms * 1000;
+    forget_mapped(p);
     coordinator_take_tokens(c, p, &m->tokens);
     p->local = m->local;
     struct msg_reflex_report *copy =

@@ -262,6 +262,16 @@ void agent_close_path(struct agent *g, const struct attempt *a, enum app_op op)
     step(g, &in);
 }
 
+void agent_override(struct agent *g, const struct addr *claimed)
+{
+    struct input in = input_now(IN_APP);
+
+    in.app.op = APP_OVERRIDE;
+    in.app.args = claimed;
+    in.app.len = sizeof *claimed;
+    step(g, &in);
+}
+
 int agent_take_socket(struct agent *g, const struct attempt *a)
 {
     int *fd = &g->app[a - g->core.attempts], taken = *fd;
@@ -304,11 +314,13 @@ static bool receive_network(struct service *s, void *arg, struct input *in)
     in->network.sockets = NULL;
     if (addr_ip_eq(&local, &g->core.conf.local))
         return true;
-    for (uint16_t i = 0; i <= SAMPLES_MAX; i++)
+    for (uint16_t i = 0; i <= SAMPLES_MAX; i++) {
+        local.port = i == 0 ? g->conf.port : 0;
         if (!service_udp_rebind(s, i, &local)) {
-            log_warn("event=no_udp why=\"%s\"", strerror(errno));
+            log_warn("event=no_udp port=%u why=\"%s\"", local.port, strerror(errno));
             return false;
         }
+    }
     bound_at(g);
     in->network.sockets = &g->sockets;
     reconnect(g);
@@ -318,7 +330,8 @@ static bool receive_network(struct service *s, void *arg, struct input *in)
 void agent_open(struct agent *g, const struct agent_conf *conf)
 {
     uint8_t key[32];
-    struct executor_conf core = {.id = conf->id, .accept = conf->accept};
+    struct executor_conf core = {
+        .id = conf->id, .accept = conf->accept, .override = conf->override};
 
     memset(g, 0, offsetof(struct agent, svc));
     g->conf = *conf;
@@ -339,9 +352,11 @@ void agent_open(struct agent *g, const struct agent_conf *conf)
     struct addr local;
     if (!network_source(&conf->join.front[0], &local))
         die("event=no_route to the coordinator why=\"%s\"", strerror(errno));
-    for (size_t i = 0; i <= SAMPLES_MAX; i++)
+    for (size_t i = 0; i <= SAMPLES_MAX; i++) {
+        local.port = i == 0 ? conf->port : 0;
         if (service_udp(&g->svc, &local) < 0)
-            die("event=no_udp why=\"%s\"", strerror(errno));
+            die("event=no_udp port=%u why=\"%s\"", local.port, strerror(errno));
+    }
     bound_at(g);
     core.local = g->sockets.local;
     core.n_samples = SAMPLES_MAX;

@@ -21,6 +21,8 @@ struct agent_conf {
     struct peer_id id;
     const char *name; /* "" claims none */
     uint16_t accept;  /* enum accept */
+    uint16_t port;    /* local, of the socket that carries the sessions; 0: the system's choice */
+    struct addr override; /* an operator's port mapping that leads there; len 0: none */
     /* An event of the core; attempt is NULL for those about the peer itself.  Not for APP_DATA. */
     void (*on_event)(struct agent *g, enum app_event event, const struct attempt *attempt);
     /* With ACCEPT_ASK: run what decides; its answer is an input APP_ANSWER.  Must not step the agent. */
@@ -62,6 +64,9 @@ uint64_t agent_connect(struct agent *g, const struct connect_args *args);
 
 /* Close the session of this attempt; its socket pair ends. */
 void agent_close_path(struct agent *g, const struct attempt *a, enum app_op op);
+
+/* Set an operator's port mapping, or take it back (len 0). */
+void agent_override(struct agent *g, const struct addr *claimed);
 
 /* The application's end of an opened path, once; the caller owns it.  -1 when there is none (any more). */
 int agent_take_socket(struct agent *g, const struct attempt *a);

@@ -139,7 +139,7 @@ void executor_ask(struct executor *x, struct attempt *a, struct outputs *out)
     m->mode = a->mode;
     m->policy = a->policy;
     if (a->policy != POLICY_RELAY)
-        m->tokens = x->tokens;
+        m->tokens = executor_tokens(x);
     /* A coordinator that has waited in vain must be able to say so in time. */
     int64_t left_us = a->deadline_us - x->now_us;
     int64_t left_ms = (left_us - (left_us / 4 < ANSWER_US ? left_us / 4 : ANSWER_US)) / 1000;
@@ -154,6 +154,7 @@ static enum verdict direct_verdict(const struct attempt *a)
 {
     static const enum verdict by_technique[TECHNIQUE_COUNT] = {
         [TECHNIQUE_HOST] = VERDICT_direct_host,
+        [TECHNIQUE_MAPPED] = VERDICT_direct_mapped,
         [TECHNIQUE_REVERSAL] = VERDICT_direct_reversal,
         [TECHNIQUE_SYNCHRONOUS] = VERDICT_direct_synchronous,
         [TECHNIQUE_SEND_FIRST] = VERDICT_direct_send_first,

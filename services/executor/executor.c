@@ -331,6 +331,11 @@ static void on_app(struct executor *x, const struct input *in, struct outputs *o
         answer_invitation(&a->session, a->accepted, out);
         return;
     }
+    if (in->app.op == APP_OVERRIDE) {
+        assert(in->app.len == sizeof(struct addr));
+        executor_override_set(x, in->app.args, out);
+        return;
+    }
     if (in->app.path >= ATTEMPTS_MAX)
         return;
     struct attempt *a = &x->attempts[in->app.path];
@@ -368,6 +373,8 @@ void executor_init(struct executor *x, const struct executor_conf *conf,
     x->instance = rng_u64(&x->rng);
     x->next_probe_us = x->profile_by_us = x->next_attach_us = x->next_enrol_us = NEVER;
     x->filter.word_by_us = NEVER;
+    x->override = (struct override){.next_us = NEVER, .claimed = conf->override};
+    x->override.state = conf->override.len != 0 ? OVERRIDE_WAITING : OVERRIDE_NONE;
     x->pool_owner = ATTEMPTS_MAX;
 }
 

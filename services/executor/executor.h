@@ -76,8 +76,9 @@ struct executor_conf {
     uint8_t authority[32];
     uint8_t token[16]; /* enrolment */
     char name[NAME_MAX_BYTES + 1];
-    uint16_t accept;   /* enum accept */
-    struct addr local; /* of socket 0; a concrete address */
+    uint16_t accept;      /* enum accept */
+    struct addr local;    /* of socket 0; a concrete address */
+    struct addr override; /* an operator's port mapping to it; len 0: none */
     uint16_t sample_ports[SAMPLES_MAX];
     uint8_t n_samples;
 };
@@ -248,6 +249,29 @@ struct filter_test {
     } from[FILTER_SOCKETS]; /* by sample */
 };
 
+/* An operator's word that a port of the own public ip leads to socket 0: see override.c. */
+enum override_state {
+    OVERRIDE_NONE,
+    OVERRIDE_WAITING, /* for a round of probing, whose cookies are needed */
+    OVERRIDE_ASKING,
+    OVERRIDE_PROVEN,
+    OVERRIDE_REFUSED, /* asked again after the next round */
+    OVERRIDE_STATES
+};
+extern const char *const override_state_name[OVERRIDE_STATES];
+
+struct override {
+    enum override_state state, said; /* said: to the application */
+    const char *why;                 /* of a refusal: static */
+    struct addr claimed;
+    struct addr prober; /* that is asked */
+    uint8_t txid[12], cookie[16];
+    bool challenged;
+    uint8_t tries;
+    int64_t next_us;
+    struct msg_token token; /* len 0 when there is none */
+};
+
 struct executor_counters {
     uint64_t guesses, guesses_refused; /* ports tried; and not, for the limit */
     uint64_t refused_datagrams, refused_messages, punches_sent, replays, forged, orders_refused,
@@ -258,6 +282,7 @@ struct executor {
     int64_t now_us; /* of the step in progress */
     struct executor_conf conf;
     struct rng rng;
+    struct override override;
     bool link_up, attached, refused;
     bool told; /* a report to this coordinator can count: it has named probers since the attach */
     char refused_kind[32];

@@ -21,12 +21,15 @@ void executor_on_order(struct executor *x, const struct msg_punch_coordinate *m,
                        struct outputs *out);
 
 /* probe.c: the own NAT. */
+extern const uint32_t executor_probe_retry_us[PROBE_TRIES];
 void executor_probe_start(struct executor *x);
 void executor_probe_tick(struct executor *x, struct outputs *out);
 bool executor_probe_datagram(struct executor *x, const struct input *in, struct outputs *out);
 int64_t executor_probe_deadline(const struct executor *x);
 bool executor_ready(const struct executor *x); /* a request can say all that is to be known */
 void executor_probe_report(struct executor *x, struct outputs *out);
+struct msg_token_list executor_tokens(const struct executor *x); /* to tell others */
+void executor_ask_all(struct executor *x, struct outputs *out);
 
 /* filter.c: what the own NAT lets in. */
 const struct addr *executor_filter_server(const struct executor *x); /* its four, or NULL */
@@ -39,6 +42,15 @@ void executor_filter_tick(struct executor *x, struct outputs *out);
 bool executor_filter_datagram(struct executor *x, const struct input *in, const struct stun *m,
                               struct outputs *out);
 int64_t executor_filter_deadline(const struct executor *x);
+
+/* override.c: an operator's port mapping. */
+void executor_override_set(struct executor *x, const struct addr *claimed, struct outputs *out);
+void executor_override_round_over(struct executor *x, struct outputs *out);
+void executor_override_tick(struct executor *x, struct outputs *out);
+bool executor_override_datagram(struct executor *x, const struct input *in, const struct stun *m,
+                                struct outputs *out);
+bool executor_override_pending(const struct executor *x);
+void executor_override_new_sockets(struct executor *x);
 
 /* network.c: sockets is NULL when they are as they were. */
 void executor_on_network(struct executor *x, const struct executor_sockets *sockets);

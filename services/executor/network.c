@@ -29,6 +29,7 @@ static void start_over(struct executor *x, const struct executor_sockets *s)
     x->attached = x->told = x->probing = x->probed_once = x->profile_known = false;
     x->n_targets = 0;
     x->tokens.n = 0;
+    executor_override_new_sockets(x);
     x->reflexive = (struct addr){0};
     x->profile_by_us = x->next_probe_us = NEVER;
     x->filter = (struct filter_test){.word_by_us = NEVER};

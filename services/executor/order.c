@@ -172,8 +172,9 @@ static struct attempt *find_session(struct executor *x, const struct sid *sessio
  */
 static bool punches(uint8_t technique)
 {
-    return technique == TECHNIQUE_REVERSAL || technique == TECHNIQUE_SYNCHRONOUS ||
-           technique == TECHNIQUE_SEND_FIRST || technique == TECHNIQUE_HOST;
+    return technique == TECHNIQUE_MAPPED || technique == TECHNIQUE_REVERSAL ||
+           technique == TECHNIQUE_SYNCHRONOUS || technique == TECHNIQUE_SEND_FIRST ||
+           technique == TECHNIQUE_HOST;
 }
 
 static void arm_direct(struct executor *x, struct attempt *a, const struct msg_punch_coordinate *m)

@@ -12,7 +12,7 @@
 
 #include <string.h>
 
-static const uint32_t retry_us[PROBE_TRIES] = {100000, 150000, 250000, 500000, 500000};
+const uint32_t executor_probe_retry_us[PROBE_TRIES] = {100000, 150000, 250000, 500000, 500000};
 
 /* Where this prober address saw the socket when it last did. */
 static struct addr seen_before(const struct probe_target *old, size_t n, const struct addr *addr)
@@ -72,7 +72,7 @@ static void send_probe(struct executor *x, struct probe_target *t, struct output
     memcpy(m.cookie, t->cookie, sizeof m.cookie);
     o->dgram.len = (uint16_t)stun_encode(&m, o->dgram.data);
     t->sent_us = x->now_us;
-    t->next_us = t->tries < PROBE_TRIES ? x->now_us + retry_us[t->tries] : NEVER;
+    t->next_us = t->tries < PROBE_TRIES ? x->now_us + executor_probe_retry_us[t->tries] : NEVER;
     t->tries++;
 }
 
@@ -112,6 +112,18 @@ static void drop_old_tokens(struct executor *x)
     x->tokens.n = (uint8_t)kept;
 }
 
+/* The operator's goes first, and is not crowded out by what a NAT shows here and there. */
+struct msg_token_list executor_tokens(const struct executor *x)
+{
+    struct msg_token_list l = {0};
+
+    if (x->override.token.len > 0)
+        l.v[l.n++] = x->override.token;
+    for (size_t i = 0; i < x->tokens.n && l.n < TOKENS_MAX; i++)
+        l.v[l.n++] = x->tokens.v[i];
+    return l;
+}
+
 void executor_probe_report(struct executor *x, struct outputs *out)
 {
     struct msg_reflex_report *m = &emit(out, SERVICE_coordinator, MSG_reflex_report)->reflex_report;
@@ -119,7 +131,7 @@ void executor_probe_report(struct executor *x, struct outputs *out)
     drop_old_tokens(x);
     m->serial = x->probe_serial;
     m->local = x->conf.local;
-    m->tokens = x->tokens;
+    m->tokens = executor_tokens(x);
     for (size_t i = 0; i < x->n_targets && m->seen.n < OBSERVATIONS_MAX; i++) {
         const struct probe_target *t = &x->targets[i];
         if (!t->answered)
@@ -137,7 +149,7 @@ void executor_probe_report(struct executor *x, struct outputs *out)
     m->filter_other_port = x->filter.heard[FILTER_OTHER_PORT];
 }
 
-static void ask_all(struct executor *x, struct outputs *out)
+void executor_ask_all(struct executor *x, struct outputs *out)
 {
     for (size_t i = 0; i < ATTEMPTS_MAX; i++)
         if (x->attempts[i].state == ATTEMPT_REQUESTED)
@@ -180,12 +192,13 @@ static void finish(struct executor *x, struct outputs *out)
         fall_silent(x);
     x->probed_once = true;
     executor_filter_round_over(x);
+    executor_override_round_over(x, out);
     if (x->told) { /* else the next attached begins another round */
         executor_probe_report(x, out);
         if (!x->profile_known)
             x->profile_by_us = x->now_us + PROFILE_WAIT_US;
     }
-    ask_all(x, out);
+    executor_ask_all(x, out);
     /* Once: a NAT that forgets between rounds would have us measure without end. */
     if (!x->full_round && has_drifted(x)) {
         x->drifted = true;
@@ -202,9 +215,10 @@ void executor_probe_tick(struct executor *x, struct outputs *out)
         x->profile_by_us = NEVER;
         if (!x->profile_known)
             executor_app(x, NULL, APP_PROFILE, out);
-        ask_all(x, out);
+        executor_ask_all(x, out);
     }
     executor_filter_tick(x, out);
+    executor_override_tick(x, out);
     if (!x->probing)
         return;
     if (x->now_us >= x->probe_began_us + PROBE_GIVE_UP_US) {
@@ -263,6 +277,8 @@ bool executor_probe_datagram(struct executor *x, const struct input *in, struct 
         return false;
     if (executor_filter_datagram(x, in, &m, out))
         return true;
+    if (executor_override_datagram(x, in, &m, out))
+        return true;
     if (m.type != STUN_BINDING_RESPONSE || m.mapped.len == 0)
         return false;
     bool all = x->probing, found = false;
@@ -286,6 +302,8 @@ int64_t executor_probe_deadline(const struct executor *x)
 
     if (x->profile_by_us < next)
         next = x->profile_by_us;
+    if (x->override.next_us < next)
+        next = x->override.next_us;
     if (!x->probing)
         return x->told && x->next_probe_us < next ? x->next_probe_us : next;
     if (x->probe_began_us + PROBE_GIVE_UP_US < next)
@@ -298,5 +316,6 @@ int64_t executor_probe_deadline(const struct executor *x)
 
 bool executor_ready(const struct executor *x)
 {
-    return x->attached && (x->profile_known || (x->probed_once && x->profile_by_us == NEVER));
+    return x->attached && !executor_override_pending(x) &&
+           (x->profile_known || (x->probed_once && x->profile_by_us == NEVER));
 }

@@ -145,6 +145,29 @@ int cmd_relays(int argc, char **argv) { return simple(NO_ARGUMENT, view_print, a
 int cmd_stats(int argc, char **argv) { return simple(NO_ARGUMENT, view_print, argc, argv); }
 
 /* A peer's own attempts: asked of the peer, at the socket of its --admin. */
+int cmd_reflex(int argc, char **argv)
+{
+    struct question q = {.o = "text"};
+    struct addr claimed;
+    char request[128];
+    const struct param flags[] = {
+        {"socket", PARAM_TEXT, &q.socket, "PATH  the --admin of a listen or connect", true },
+        {"o",      PARAM_TEXT, &q.o,      "json|text",                                false},
+    };
+
+    int n = params_parse("natterjack reflex [override ADDR:PORT | clear] --socket PATH", flags,
+                         sizeof flags / sizeof *flags, argc, argv);
+    q.json = output_json(q.o);
+    bool set = n == 3 && strcmp(argv[1], "override") == 0;
+    if (!set && n != 1 && (n != 2 || strcmp(argv[1], "clear") != 0))
+        return usage_error("reflex: override ADDR:PORT, clear, or nothing");
+    if (set && (!addr_parse(argv[2], &claimed) || claimed.port == 0))
+        return usage_error("reflex: \"%s\" is no ADDR:PORT", argv[2]);
+    snprintf(request, sizeof request, "reflex%s%s%s%s", n > 1 ? " " : "", n > 1 ? argv[1] : "",
+             set ? " " : "", set ? argv[2] : "");
+    return ask_and_show(&q, "", request, view_print);
+}
+
 int cmd_punches(int argc, char **argv)
 {
     struct question q = {0};

@@ -37,6 +37,7 @@ int cmd_release(int argc, char **argv);
 int cmd_relays(int argc, char **argv);
 int cmd_stats(int argc, char **argv);
 int cmd_punches(int argc, char **argv);
+int cmd_reflex(int argc, char **argv);
 int cmd_state(int argc, char **argv);
 int cmd_health(int argc, char **argv);
 int cmd_reload(int argc, char **argv);

@@ -347,22 +347,25 @@ int cmd_connect(int argc, char **argv)
 {
     static struct agent agent;
     struct peer_flags f = {.o = "text"};
+    struct reflex_flags reflex = {0};
     struct agent_conf conf = {.on_event = on_event, .accept = ACCEPT_NOBODY};
     struct connect_args args = {.mode = MODE_MANAGED};
     const char *policy = "auto", *mode = "managed";
     int64_t timeout_us = 15 * 1000000;
     const struct param params[] = {
         PEER_PARAMS(f),
+        REFLEX_PARAMS(reflex),
         {"name",     PARAM_TEXT,    &f.name,     "N  the own name, claimed by this key",                  false},
         {"key",      PARAM_TEXT,    &f.key,      "FILE  this peer's key, made if absent",                 false},
         {"ping",     PARAM_U32,     &self.pings, "N  exchange N pings over the path",                     false},
         {"udp",      PARAM_TEXT,    &self.udp,
-             "HOST:PORT  listen there; what comes goes to the peer, its answers to the last sender",          false},
+                  "HOST:PORT  listen there; what comes goes to the peer, its answers to the last sender",
+                  false                                                                                                 },
         {"exec-udp", PARAM_TEXT,    &self.exec,
-             "CMD  run CMD with the path as stdin and stdout, a datagram per read and write",                 false},
+                  "CMD  run CMD with the path as stdin and stdout, a datagram per read and write",                 false},
         {"policy",   PARAM_TEXT,    &policy,     "auto|direct|relay  which paths are wanted",             false},
         {"admin",    PARAM_TEXT,    &self.admin, "PATH  answer `natterjack punches --socket PATH` there",
-             false                                                                                                 },
+                  false                                                                                                 },
         {"mode",     PARAM_TEXT,    &mode,       "managed  the hand-over",                                false},
         {"timeout",  PARAM_SECONDS, &timeout_us, "S  settle within S seconds (default 15)",               false},
     };
@@ -384,6 +387,8 @@ int cmd_connect(int argc, char **argv)
     if (strcmp(mode, mode_name[MODE_MANAGED]) != 0)
         return usage_error("--mode takes managed, not \"%s\"", mode);
     int status = open_near_end(&agent);
+    if (status == EXIT_OK)
+        status = reflex_conf(&reflex, &conf);
     if (status == EXIT_OK)
         status = peer_conf(&f, &conf);
     if (status != EXIT_OK)

@@ -59,6 +59,22 @@ static void say_listening(struct agent *g)
     fflush(stdout);
 }
 
+static void say_reflex(const struct executor *x)
+{
+    json_t *line = json_reflex(x);
+
+    if (self.json) {
+        json_object_set_new(line, "event", json_string("reflex"));
+        print_line(line);
+        return;
+    }
+    printf("port mapping %s: %s%s%s\n", json_string_value(json_object_get(line, "override")),
+           override_state_name[x->override.state], x->override.why ? ", " : "",
+           x->override.why ? x->override.why : "");
+    fflush(stdout);
+    json_decref(line);
+}
+
 static void say_session(const struct attempt *a, const char *event)
 {
     json_t *line = json_attempt(a);
@@ -130,6 +146,7 @@ static void on_event(struct agent *g, enum app_event event, const struct attempt
                               verdict_remedy(g->core.refused_verdict));
         self.over = true;
         break;
+    case APP_REFLEX: say_reflex(&g->core); break;
     case APP_OPENED: on_opened(g, a); break;
     case APP_SETTLED: say_session(a, "session"); break;
     case APP_PATH:
@@ -167,26 +184,28 @@ int cmd_listen(int argc, char **argv)
 {
     static struct agent agent;
     struct peer_flags f = {.o = "text"};
+    struct reflex_flags reflex = {0};
     struct agent_conf conf = {.on_event = on_event, .on_invite = ask_hook_run};
     const char *accept = "anyone", *hook = NULL, *mode = "managed";
     const struct param params[] = {
         PEER_PARAMS(f),
+        REFLEX_PARAMS(reflex),
         {"name",     PARAM_TEXT, &f.name,     "N  be called N; the first key to claim it keeps it",    false},
         {"key",      PARAM_TEXT, &f.key,      "FILE  this peer's key, made if absent",                 false},
         {"echo",     PARAM_FLAG, &self.echo,  "   send every datagram back",                           false},
         {"udp",      PARAM_TEXT, &self.udp,
-             "HOST:PORT  pass each session's datagrams to this UDP service, from a socket of its own",
-             false                                                                                              },
+                  "HOST:PORT  pass each session's datagrams to this UDP service, from a socket of its own",
+                  false                                                                                              },
         {"exec-udp", PARAM_TEXT, &self.exec,
-             "CMD  for each session run CMD with the path as stdin and stdout, a datagram per read and "
-         "write",                                                                                          false},
+                  "CMD  for each session run CMD with the path as stdin and stdout, a datagram per read and "
+         "write",                                                                                               false},
         {"accept",   PARAM_TEXT, &accept,
-             "anyone|known|ask|nobody  who may connect; known: who has been in a session with this key "
-         "before",                                                                                         false},
+                  "anyone|known|ask|nobody  who may connect; known: who has been in a session with this key "
+         "before",                                                                                              false},
         {"ask-hook", PARAM_TEXT, &hook,
-             "CMD  is run with a caller's peer id and name, and takes the call with status 0",             false},
+                  "CMD  is run with a caller's peer id and name, and takes the call with status 0",             false},
         {"admin",    PARAM_TEXT, &self.admin, "PATH  answer `natterjack punches --socket PATH` there",
-             false                                                                                              },
+                  false                                                                                              },
         {"mode",     PARAM_TEXT, &mode,       "managed  the hand-over",                                false},
     };
     int n = params_parse("natterjack listen --join J --name NAME --key FILE "
@@ -205,7 +224,9 @@ int cmd_listen(int argc, char **argv)
         return usage_error("one of --echo, --udp and --exec-udp, not more");
     if (self.udp && (!bridge_address(self.udp, &self.udp_at) || self.udp_at.port == 0))
         return usage_error("--udp takes HOST:PORT, not \"%s\"", self.udp);
-    status = peer_conf(&f, &conf);
+    status = reflex_conf(&reflex, &conf);
+    if (status == EXIT_OK)
+        status = peer_conf(&f, &conf);
     if (status != EXIT_OK)
         return status;
     for (size_t i = 0; i < ATTEMPTS_MAX; i++) {

@@ -30,6 +30,7 @@ static const struct {
     {"release",     cmd_release,     "NAME                                free a name whose owner is gone"},
     {"relays",      cmd_relays,      "                                    relays and their load"},
     {"punches",     cmd_punches,     "--socket PATH                       a listen's or connect's own attempts, at its --admin PATH"},
+    {"reflex",      cmd_reflex,      "[override ADDR:PORT | clear] --socket PATH   the port mapping on a listen's or connect's router"},
     {"stats",       cmd_stats,       "                                    counters of every outcome"},
     {"state",       cmd_state,       "PROCESS                             what coordinator, classifier, prober or relay holds"},
     {"health",      cmd_health,      "[--live|--ready]                    exit status 0 when the suite is well, else 1"},

@@ -41,11 +41,29 @@ static json_t *state(const struct agent *g)
                      admin_counters(&g->svc));
 }
 
+static json_t *reflex(struct agent *g, const char *argument)
+{
+    static const char set[] = "override ";
+    struct addr claimed = {0};
+
+    if (strncmp(argument, set, sizeof set - 1) == 0) {
+        if (!addr_parse(argument + sizeof set - 1, &claimed) || claimed.port == 0)
+            return json_pack("{s:s}", "error", "override takes ADDR:PORT");
+        agent_override(g, &claimed);
+    } else if (strcmp(argument, "clear") == 0) {
+        agent_override(g, &claimed);
+    } else if (*argument) {
+        return json_pack("{s:s}", "error", "reflex takes override ADDR:PORT, clear, or nothing");
+    }
+    return json_reflex(&g->core);
+}
+
 static json_t *answer(void *arg, const char *verb, const char *argument)
 {
-    const struct agent *g = arg;
+    struct agent *g = arg;
 
-    (void)argument;
+    if (strcmp(verb, "reflex") == 0)
+        return reflex(g, argument);
     if (strcmp(verb, "punches") == 0)
         return punches(&g->core);
     return strcmp(verb, "state") == 0 ? state(g) : NULL;

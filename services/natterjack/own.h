@@ -1,4 +1,7 @@
-/* own.h - the admin socket of a peer: `punches` lists its own attempts, `state` says what it holds. */
+/*
+ * own.h - the admin socket of a peer: `punches` lists its own attempts, `state` says what it holds, `reflex`
+ * what is known of an operator's port mapping; `reflex override ADDR:PORT` sets it, `reflex clear` takes it back.
+ */
 #ifndef OWN_H
 #define OWN_H
 

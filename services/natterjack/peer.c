@@ -67,6 +67,22 @@ int peer_conf(const struct peer_flags *f, struct agent_conf *conf)
     return EXIT_OK;
 }
 
+int reflex_conf(const struct reflex_flags *f, struct agent_conf *conf)
+{
+    if (f->port > UINT16_MAX)
+        return usage_error("--port takes a port, not %u", f->port);
+    conf->port = (uint16_t)f->port;
+    if (f->override && (!addr_parse(f->override, &conf->override) || conf->override.port == 0))
+        return usage_error("--reflex-override takes ADDR:PORT, not \"%s\"", f->override);
+    return EXIT_OK;
+}
+
+json_t *json_reflex(const struct executor *x)
+{
+    return json_pack("{s:o, s:s, s:s?}", "override", json_addr(&x->override.claimed), "state",
+                     override_state_name[x->override.state], "why", x->override.why);
+}
+
 void print_line(json_t *line)
 {
     json_dumpf(line, stdout, JSON_COMPACT | JSON_REAL_PRECISION(9));

@@ -21,6 +21,26 @@ struct peer_flags {
         "verbose", PARAM_FLAG, &(f).verbose, "   log what happens on stderr", false              \
     }
 
+/* The flags of an operator's port mapping, of listen and connect. */
+struct reflex_flags {
+    const char *override;
+    uint32_t port;
+};
+
+#define REFLEX_PARAMS(f)                                                                     \
+    {"reflex-override", PARAM_TEXT, &(f).override,                                           \
+     "ADDR:PORT  the router's public address and a UDP port of it that is mapped to --port", \
+     false},                                                                                 \
+    {                                                                                        \
+        "port", PARAM_U32, &(f).port, "N  the local UDP port (default: any)", false          \
+    }
+
+/* Fill in conf's port and override.  Returns as peer_conf does. */
+int reflex_conf(const struct reflex_flags *f, struct agent_conf *conf);
+
+/* "override", "state", "why" of what is known of an operator's port mapping. */
+json_t *json_reflex(const struct executor *x);
+
 /*
  * Fill in conf's join string, key and name.  Without a key file the key lives as long as the process.
  * Returns EXIT_OK, or another status after a sentence on stderr.

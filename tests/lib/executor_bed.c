@@ -65,7 +65,7 @@ static const char *datagram_name(const uint8_t *data)
 static void show(const struct output *o)
 {
     static const char *const events[] = {"enrolled", "attached", "profile", "refused", "opened",
-                                         "settled",  "path",     "data",    "closed"};
+                                         "settled",  "path",     "data",    "closed",  "reflex"};
     char line[1024], where[ADDR_TEXT_MAX];
 
     switch (o->kind) {
@@ -219,6 +219,18 @@ struct msg_token executor_bed_token(const struct peer_id *who, const struct addr
     token_sign(&t, prober_secret, &raw);
     return raw;
 }
+
+struct msg_token executor_bed_mapped(const struct peer_id *who, const struct addr *where,
+                                     int64_t wall_ms)
+{
+    struct token t = {.addr = *where, .peer = *who, .time_ms = wall_ms, .mapped = true};
+    struct msg_token raw;
+
+    token_sign(&t, prober_secret, &raw);
+    return raw;
+}
+
+int64_t executor_bed_wall(int64_t ms) { return wall_at(ms); }
 
 /* Answer the probe that the last step sent: first with a cookie, then with the token. */
 static void answer_probe(int64_t ms)

@@ -44,6 +44,11 @@ struct msg executor_bed_start(uint16_t side, enum technique technique, enum poli
 struct msg_token executor_bed_token(const struct peer_id *who, const struct addr *where,
                                     int64_t wall_ms);
 
+/* The same of an address that the operator has mapped to who. */
+struct msg_token executor_bed_mapped(const struct peer_id *who, const struct addr *where,
+                                     int64_t wall_ms);
+int64_t executor_bed_wall(int64_t ms);
+
 /* A punch or pong of the peer for this order, sealed right.  counter must grow. */
 void executor_bed_punch(const struct msg *order, uint8_t type, uint64_t counter, uint64_t echo,
                         uint8_t flags, uint8_t out[static PUNCH_BYTES]);

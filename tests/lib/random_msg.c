@@ -45,6 +45,8 @@ static void random_profile(msg_profile *p)
     random_u16(&p->port_hi);
     p->port_lo = (uint16_t)COUNT(p->port_hi);
     random_u32(&p->age_s);
+    p->hairpin = (uint8_t)COUNT(HAIRPIN_COUNT - 1);
+    p->mapped = maximal || R() % 2;
 }
 
 static void random_plan(msg_plan *p)
