@@ -242,8 +242,10 @@ bool service_reload(struct service *s, char *err)
 {
     bool ok = config_reload(err);
 
-    if (ok && s->reload)
-        s->reload();
+    if (ok && s->reload && !s->reload(err)) {
+        log_warn("event=not_reloaded why=\"%s\"", err);
+        return false;
+    }
     return ok;
 }
 

@@ -60,7 +60,9 @@ struct service {
         struct service *s); /* after a batch with puts in it, before messages leave */
     bool (*store_answer)(struct service *s, struct input *in); /* next answer that waits, if any */
     void (*app)(struct service *s, const struct output *o);
-    void (*reload)(void);     /* take over what config_reload changed; or NULL */
+    bool (*reload)(
+        char *err); /* take over what config_reload changed; false, with CONFIG_ERROR_MAX bytes of
+                                  why, when that can't be; or NULL */
     void (*drain)(void);      /* tell the core to take nothing new; or NULL */
     bool (*is_drained)(void); /* NULL: always; a process without these two ends at once */
     void *arg;                /* the shell's own */

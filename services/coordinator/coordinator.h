@@ -66,6 +66,11 @@ struct coordinator_conf {
     uint32_t peers_max, sessions_max; /* 0: the defaults */
 };
 
+/* Which keys may come in: see enrol.c. */
+enum admission { ADMIT_TOKEN, ADMIT_LISTED, ADMIT_OPEN };
+enum { ADMISSION_COUNT = ADMIT_OPEN + 1 };
+extern const char *const admission_name[ADMISSION_COUNT];
+
 enum coordinator_state {
     COORD_FREE,
     COORD_REQUESTED,    /* the target is looked up, or waited for */
@@ -247,6 +252,9 @@ struct coordinator {
     int64_t prober_offset_us[PROBERS_MAX]; /* its clock minus ours, as its newest token has it */
     bool prober_has_offset[PROBERS_MAX];
     struct coordinator_relay relays[COORD_RELAYS_MAX];
+    enum admission admission;
+    const struct peer_id *listed; /* borrowed, sorted */
+    size_t n_listed;
     int64_t enrol_window_us;
     uint32_t enrols;
     uint16_t limits[COORD_LIMITS]; /* per peer and minute */
@@ -262,9 +270,13 @@ void coordinator_init(struct coordinator *c, const struct coordinator_conf *conf
 void coordinator_step(struct coordinator *c, const struct input *in, struct outputs *out);
 int64_t coordinator_deadline(const struct coordinator *c); /* us, or NEVER */
 
-/* What an operator changes between two steps: the limits that requests run into (0: the defaults); and that
- * no session begins any more.  coordinator_pending: is any not settled? */
+/* What an operator changes between two steps: the limits that requests run into (0: the defaults); which
+ * keys may come in, listed being sorted as bytes and there until the next call; and that no session begins
+ * any more.  coordinator_pending: is any not settled? */
 void coordinator_limit_requests(struct coordinator *c, uint16_t per_min, uint16_t rejected_per_min);
+void coordinator_admission(struct coordinator *c, enum admission how, const struct peer_id *listed,
+                           size_t n);
+bool coordinator_listed(const struct coordinator *c, const struct peer_id *peer);
 void coordinator_drain(struct coordinator *c);
 bool coordinator_pending(const struct coordinator *c);
 

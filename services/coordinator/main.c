@@ -3,11 +3,13 @@
 #include "lib/keys.h"
 #include "lib/log.h"
 #include "services/coordinator/admin_shell.h"
+#include "services/coordinator/allowlist_shell.h"
 #include "services/coordinator/front_shell.h"
 #include "services/coordinator/store_shell.h"
 
 #include <errno.h>
 #include <sodium.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 
@@ -16,10 +18,12 @@ static struct coordinator core;
 static struct outputs out;
 
 static struct flags {
-    const char *bus, *admin, *key, *authority, *token_file, *store, *listen_ip;
+    const char *bus, *admin, *key, *authority, *token_file, *store, *listen_ip, *admission,
+        *allowlist;
     uint32_t front_port, enrol_port, peers, sessions, requests, rejected;
 } flags = {
     .listen_ip = "0.0.0.0",
+    .admission = "token",
     .front_port = 7440,
     .enrol_port = 7442,
     .peers = COORD_PEERS,
@@ -39,6 +43,8 @@ static const struct param table[] = {
     {"listen-ip",  PARAM_TEXT, &flags.listen_ip,  "IP    to listen on (0.0.0.0)", false},
     {"front-port", PARAM_U32,  &flags.front_port, "N     TCP, for enrolled peers (7440); 0 is any", false},
     {"enrol-port", PARAM_U32,  &flags.enrol_port, "N     TCP, for enrolment (7442); 0 is any", false},
+    {"admission",  PARAM_TEXT, &flags.admission,  "token|allowlist|open  which keys may come in", PARAM_RELOAD},
+    {"allowlist",  PARAM_TEXT, &flags.allowlist,  "FILE  with a peer id per line, for that admission; read again by a reload", PARAM_RELOAD},
     {"peers",      PARAM_U32,  &flags.peers,      "N     attached at once (10000)", false},
     {"sessions",   PARAM_U32,  &flags.sessions,   "N     live at once (10000)", false},
     {"requests-per-minute", PARAM_U32, &flags.requests, "N     punch requests of one peer", PARAM_RELOAD},
@@ -59,9 +65,36 @@ static void must_load(bool (*load)(const char *, void *, size_t), const char *pa
         die("event=no_key path=%s why=\"%s\"", path, strerror(errno));
 }
 
+static struct peer_id *allowlist; /* the one in force */
+
+/* What the flags say of admission; false, with a sentence in err, when that can't be. */
+static bool read_admission(enum admission *how, struct peer_id **keys, size_t *n,
+                           char err[static CONFIG_ERROR_MAX])
+{
+    _Static_assert((int)CONFIG_ERROR_MAX >= (int)ALLOWLIST_ERROR_MAX, "a sentence fits");
+    unsigned i = 0;
+
+    *keys = NULL;
+    *n = 0;
+    while (i < ADMISSION_COUNT && strcmp(admission_name[i], flags.admission) != 0)
+        i++;
+    *how = (enum admission)i;
+    if (i == ADMISSION_COUNT)
+        snprintf(err, CONFIG_ERROR_MAX, "admission is token, allowlist or open");
+    else if (i == ADMIT_LISTED && !flags.allowlist)
+        snprintf(err, CONFIG_ERROR_MAX, "admission by allowlist needs the allowlist's file");
+    else
+        return i != ADMIT_LISTED || allowlist_load(flags.allowlist, keys, n, err);
+    return false;
+}
+
 static void check_flags(void)
 {
     struct addr listen;
+    enum admission how;
+    struct peer_id *keys;
+    size_t n;
+    char err[CONFIG_ERROR_MAX];
 
     if (flags.front_port > UINT16_MAX || flags.enrol_port > UINT16_MAX)
         die("event=bad_flag why=\"a port is at most 65535\"");
@@ -70,6 +103,9 @@ static void check_flags(void)
     if (flags.peers < 1 || flags.peers > TABLE_ROWS_MAX || flags.sessions < 1 ||
         flags.sessions > TABLE_ROWS_MAX)
         die("event=bad_flag why=\"peers and sessions are from 1 to %d\"", TABLE_ROWS_MAX);
+    if (!read_admission(&how, &keys, &n, err))
+        die("event=bad_flag why=\"%s\"", err);
+    free(keys);
 }
 
 static void read_conf(struct coordinator_conf *conf)
@@ -91,6 +127,32 @@ static void set_limits(void)
     coordinator_limit_requests(&core, (uint16_t)requests, (uint16_t)rejected);
 }
 
+static bool set_up(char *err)
+{
+    enum admission how;
+    struct peer_id *keys;
+    size_t n;
+
+    if (!read_admission(&how, &keys, &n, err))
+        return false;
+    coordinator_admission(&core, how, keys, n);
+    free(allowlist);
+    allowlist = keys;
+    set_limits();
+    return true;
+}
+
+/* May this key come in by the front? */
+static bool let_in(const struct peer_id *peer)
+{
+    switch (core.admission) {
+    case ADMIT_OPEN: return true;
+    case ADMIT_LISTED: return coordinator_listed(&core, peer);
+    case ADMIT_TOKEN: break;
+    }
+    return store_shell_enrolled(peer);
+}
+
 static void drain(void) { coordinator_drain(&core); }
 static bool is_drained(void) { return !coordinator_pending(&core); }
 
@@ -100,7 +162,7 @@ static void open_doors(const struct coordinator_conf *conf)
         .listen_ip = flags.listen_ip,
         .front_port = flags.front_port,
         .enrol_port = flags.enrol_port,
-        .enrolled = store_shell_enrolled,
+        .enrolled = let_in,
     };
     uint16_t front, enrol;
 
@@ -131,6 +193,7 @@ int main(int argc, char **argv)
     struct coordinator_conf conf = {0};
     struct input in;
     uint8_t key[32];
+    char err[CONFIG_ERROR_MAX];
 
     log_init("coordinator");
     if (config_load("natterjack-coordinator --bus DIR --key FILE --authority FILE --token-file FILE"
@@ -148,14 +211,15 @@ int main(int argc, char **argv)
         die("event=no_memory peers=%u sessions=%u", flags.peers, flags.sessions);
     service_random_key(key);
     coordinator_init(&core, &conf, key, memory);
-    set_limits();
+    if (!set_up(err))
+        die("event=bad_flag why=\"%s\"", err);
     sodium_memzero(key, sizeof key);
     store_shell_open(&svc, flags.store);
     open_doors(&conf);
     sodium_memzero(&conf, sizeof conf);
     if (flags.admin)
         coordinator_admin_open(&svc, flags.admin, &core);
-    svc.reload = set_limits;
+    svc.reload = set_up;
     svc.drain = drain;
     svc.is_drained = is_drained;
     service_ready(&svc);
@@ -168,5 +232,6 @@ int main(int argc, char **argv)
     store_shell_close();
     service_close(&svc);
     free(memory);
+    free(allowlist);
     return service_status(&svc);
 }

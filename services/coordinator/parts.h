@@ -2,7 +2,8 @@
  * parts.h - what the files of the coordinator's core share: who calls whom.
  *
  *   coordinator.c  dispatches inputs and deadlines
- *   peers.c        enrolment, attachments, names, limits
+ *   enrol.c        which keys may come in
+ *   peers.c        attachments, names, limits
  *   reflex.c       tokens, reports, profiles
  *   requests.c     punch requests, until the target is known
  *   consent.c      accept policies: does the target (and under an operator's request the initiator) take the call?
@@ -23,10 +24,12 @@ enum { OTHER_SIDE_UNKNOWN = 2 };
 uint64_t coordinator_tag(struct coordinator *c, uint32_t slot);
 uint32_t coordinator_tag_slot(uint64_t tag);
 
-/* peers.c; a slot is an index into c->peers */
+/* enrol.c */
 void coordinator_on_enrol(struct coordinator *c, const struct input *in, struct outputs *out);
 void coordinator_on_enrolment_written(struct coordinator *c, const struct input *in,
                                       struct outputs *out);
+
+/* peers.c; a slot is an index into c->peers */
 void coordinator_on_attach(struct coordinator *c, const struct input *in, struct outputs *out);
 void coordinator_on_row_written(struct coordinator *c, const struct input *in, struct outputs *out);
 void coordinator_on_detach(struct coordinator *c, struct coordinator_peer *p, struct outputs *out);

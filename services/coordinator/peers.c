@@ -1,63 +1,7 @@
-/* peers.c - who is here: enrolment, attachments, names, limits. */
+/* peers.c - who is here: attachments, names, limits. */
 #include "services/coordinator/parts.h"
 
-#include <sodium.h>
-
-enum { WINDOW_US = 60000000, ENROL_WINDOW_US = 1000000 };
-
-/* ---- enrolment ---------------------------------------------------------------------------------- */
-
-static const char *admit(struct coordinator *c, const struct msg_enrol *m)
-{
-    if (c->now_us - c->enrol_window_us >= ENROL_WINDOW_US) {
-        c->enrol_window_us = c->now_us;
-        c->enrols = 0;
-    }
-    if (c->enrols >= COORD_ENROLS_PER_S)
-        return "rate-limited";
-    c->enrols++;
-    if (m->token.len != sizeof c->conf.enrol_token ||
-        sodium_memcmp(m->token.b, c->conf.enrol_token, sizeof c->conf.enrol_token) != 0)
-        return "not-authorized";
-    return "";
-}
-
-static void send_enrolled(uint32_t conn, const char *kind, struct outputs *out)
-{
-    struct msg_enrolled *m = &emit_peer(out, conn, MSG_enrolled)->enrolled;
-
-    out->v[out->n - 1].enrolling = true;
-    msg_text(m->kind, sizeof m->kind, kind);
-}
-
-/* The answer waits for the store's: who was told that it is admitted stays so through a crash. */
-void coordinator_on_enrol(struct coordinator *c, const struct input *in, struct outputs *out)
-{
-    const char *kind = admit(c, &in->msg->enrol);
-
-    if (*kind != '\0') {
-        c->n.enrol_refused++;
-        send_enrolled(in->from.conn, kind, out);
-        return;
-    }
-    struct output *o = outputs_add(out, OUT_STORE);
-    memset(&o->store, 0, sizeof o->store);
-    o->store.op = STORE_PUT_ENROLLED;
-    o->store.tag = in->from.conn; /* whom to answer: there is nothing else to remember */
-    o->store.record.peer = in->from.peer;
-}
-
-void coordinator_on_enrolment_written(struct coordinator *c, const struct input *in,
-                                      struct outputs *out)
-{
-    bool ok = in->store.status == STORE_OK;
-
-    if (ok)
-        c->n.enrolled++;
-    else
-        c->n.enrol_refused++;
-    send_enrolled((uint32_t)in->store.tag, ok ? "" : "overloaded", out);
-}
+enum { WINDOW_US = 60000000 };
 
 /* ---- the table of peers ------------------------------------------------------------------------- */
 
@@ -306,12 +250,26 @@ static void join(struct coordinator *c, struct coordinator_peer *p, const struct
 /* Connections are numbered as they come: of two with one key the later one is the one to keep. */
 static bool from_earlier(uint32_t conn, uint32_t than) { return (int32_t)(conn - than) < 0; }
 
+/* Its key has been taken off the list since it came in. */
+static void expel(struct coordinator *c, const struct input *in, struct outputs *out)
+{
+    uint32_t slot = table_find(&c->peers_by_id, in->from.peer.b);
+
+    send_attached(c, in->from.conn, "not-authorized", "not-enrolled", out);
+    if (slot != TABLE_NONE && coordinator_peer_present(&c->peers[slot]))
+        coordinator_on_detach(c, &c->peers[slot], out);
+}
+
 void coordinator_on_attach(struct coordinator *c, const struct input *in, struct outputs *out)
 {
     const struct msg_attach *m = &in->msg->attach;
 
     if ((m->name[0] != '\0' && !name_valid(m->name)) || m->accept >= ACCEPT_COUNT) {
         send_attached(c, in->from.conn, "bad-request", "bad-request", out);
+        return;
+    }
+    if (c->admission == ADMIT_LISTED && !coordinator_listed(c, &in->from.peer)) {
+        expel(c, in, out);
         return;
     }
     uint32_t slot = coordinator_peer_slot(c, &in->from.peer);
