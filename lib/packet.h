@@ -16,7 +16,8 @@
  *
  *   punch, pong  body of 76 bytes: echo 8 | technique 1 | flags 1 | Noise message 48 | seen address 18
  *                under the punch key of the sender's side, from X25519 of the two ids and the session;
- *                echo is the counter of the punch that a pong answers; seen (port 2 | ip 16, IPv4 as
+ *                echo is, in a punch, a challenge made for the address that it goes to, and a pong returns
+ *                that of the punch that it answers; seen (port 2 | ip 16, IPv4 as
  *                ::ffff:a.b.c.d) is where that punch came from, zero in a punch
  *   data         body: kind 1 | payload, under the Noise transport key
  *

@@ -132,6 +132,12 @@ static void expect(const char *host, const char *text)
     crypto_sign_keypair(conf.authority, authority);
     crypto_box_keypair(conf.id.b, conf.secret);
     bind_sockets(host, &conf);
+    conf.fence = fence_of(
+        &(struct addr){
+            4, {203, 0, 113, 10},
+             3478
+    },
+        1);
     executor_init(&x, &conf, key);
     reported = false;
     struct input up = {.kind = IN_LINK, .link = {.up = true}};

@@ -504,7 +504,8 @@ Test(executor, answers_an_authentic_punch_where_it_came_from_and_acknowledges_it
     executor_bed_forget();
     executor_bed_punch(&order, PACKET_PUNCH, 1, 0, 0, packet);
     executor_bed_datagram(250, &from, packet, sizeof packet);
-    executor_bed_expect("[  250] punch_ack session=55555555555555555555555555555555 technique=4 "
+    executor_bed_expect("[  250] 0 > 198.51.100.2:4000 punch\n"
+                        "[  250] punch_ack session=55555555555555555555555555555555 technique=4 "
                         "remote=198.51.100.2:4000 after_us=10000\n"
                         "[  250] 0 > 198.51.100.2:4000 pong\n");
     cr_assert_eq(executor_bed_count(PACKET_PONG, &to), 1);
@@ -551,7 +552,7 @@ Test(executor, is_silent_towards_the_forged_the_replayed_and_the_unknown)
 Test(executor, only_a_pong_to_a_punch_of_its_own_proves_both_directions)
 {
     start(1, TECHNIQUE_SYNCHRONOUS, POLICY_AUTO);
-    executor_bed_punch(&order, PACKET_PONG, 1, 99, 0, packet); /* we sent one punch, not 99 */
+    executor_bed_punch(&order, PACKET_PONG, 1, 99, 0, packet); /* nothing that we asked for */
     executor_bed_datagram(250, &executor_bed_peer_addr, packet, sizeof packet);
     cr_assert(ATTEMPT.way[WAY_DIRECT].heard);
     cr_assert_not(ATTEMPT.way[WAY_DIRECT].confirmed);
@@ -580,18 +581,18 @@ static struct punch pong(void)
 Test(executor, a_pong_says_what_it_answers_where_that_came_from_and_what_is_proven)
 {
     start(1, TECHNIQUE_SYNCHRONOUS, POLICY_AUTO);
-    executor_bed_punch(&order, PACKET_PUNCH, 5, 0, 0, packet);
+    executor_bed_punch(&order, PACKET_PUNCH, 5, 0xabcdef0123456789, 0, packet);
     executor_bed_datagram(250, &executor_bed_peer_addr, packet, sizeof packet);
     struct punch p = pong();
-    cr_assert_eq(p.echo, 5);
+    cr_assert_eq(p.echo, 0xabcdef0123456789);
     cr_assert(addr_eq(&p.seen, &executor_bed_peer_addr));
     cr_assert_eq(p.flags & PUNCH_CONFIRMED, 0);
     executor_bed_punch(&order, PACKET_PONG, 6, 1, 0, packet);
     executor_bed_datagram(260, &executor_bed_peer_addr, packet, sizeof packet);
-    executor_bed_punch(&order, PACKET_PUNCH, 7, 0, 0, packet);
+    executor_bed_punch(&order, PACKET_PUNCH, 7, 77, 0, packet);
     executor_bed_datagram(270, &executor_bed_peer_addr, packet, sizeof packet);
     p = pong();
-    cr_assert_eq(p.echo, 7);
+    cr_assert_eq(p.echo, 77);
     cr_assert_neq(p.flags & PUNCH_CONFIRMED, 0);
 }
 
@@ -607,8 +608,13 @@ Test(executor, sends_to_the_address_that_is_proven_and_tells_its_own_as_the_peer
     executor_bed_punch(&order, PACKET_PUNCH, 1, 0, 0, packet);
     executor_bed_datagram(250, &from, packet, sizeof packet);
     from.port = 4711;
-    executor_bed_punch(&order, PACKET_PONG, 2, 1, 0, packet);
+    executor_bed_punch(&order, PACKET_PONG, 2, EXECUTOR_BED_ECHO, 0, packet);
     executor_bed_datagram(260, &from, packet, sizeof packet);
+    cr_assert_not(ATTEMPT.way[WAY_DIRECT].confirmed,
+                  "what it returns was asked of another address");
+    executor_bed_punch(&order, PACKET_PONG, 3, EXECUTOR_BED_ECHO, 0, packet);
+    executor_bed_datagram(270, &from, packet, sizeof packet);
+    cr_assert(ATTEMPT.way[WAY_DIRECT].confirmed);
     cr_assert(addr_eq(&ATTEMPT.way[WAY_DIRECT].remote, &from));
     cr_assert(addr_eq(&ATTEMPT.own_seen, &own));
 }
@@ -641,12 +647,14 @@ Test(executor, a_peer_that_is_heard_everywhere_adds_few_addresses)
     cr_assert_eq(ATTEMPT.n_candidates, CANDIDATES_MAX);
 }
 
-Test(executor, believes_a_peer_that_has_proof_of_both_directions)
+Test(executor, does_not_take_the_peers_word_for_both_directions)
 {
     start(1, TECHNIQUE_SYNCHRONOUS, POLICY_AUTO);
     executor_bed_punch(&order, PACKET_PUNCH, 1, 0, PUNCH_CONFIRMED, packet);
     executor_bed_datagram(250, &executor_bed_peer_addr, packet, sizeof packet);
-    cr_assert(ATTEMPT.way[WAY_DIRECT].confirmed);
+    executor_bed_punch(&order, PACKET_PONG, 2, 2, PUNCH_CONFIRMED, packet);
+    executor_bed_datagram(251, &executor_bed_peer_addr, packet, sizeof packet);
+    cr_assert_not(ATTEMPT.way[WAY_DIRECT].confirmed);
 }
 
 Test(executor, under_the_relay_policy_does_not_answer_even_an_authentic_punch_from_elsewhere)

@@ -79,7 +79,7 @@ Test(executor_path, data_goes_directly_as_soon_as_that_is_proven_and_over_the_re
     executor_bed_app(251, APP_SEND, 0, "x", 1);
     cr_assert_eq(executor_bed_count(PACKET_DATA, &to), 1);
     cr_assert(addr_eq(&to, &executor_bed_relay));
-    executor_bed_punch(&order, PACKET_PUNCH, 2, 0, PUNCH_CONFIRMED, packet);
+    executor_bed_punch(&order, PACKET_PONG, 2, EXECUTOR_BED_ECHO, PUNCH_CONFIRMED, packet);
     executor_bed_datagram(260, &executor_bed_peer_addr, packet, sizeof packet);
     executor_bed_app(261, APP_SEND, 0, "x", 1);
     cr_assert_eq(executor_bed_count(PACKET_DATA, &to), 1);
@@ -97,18 +97,31 @@ static void from_peer(int64_t ms, const struct addr *from, enum data_kind kind, 
     executor_bed_datagram(ms, from, data, n);
 }
 
-Test(executor_path, data_on_a_way_proves_it_both_ways)
+Test(executor_path, data_over_the_relay_proves_that_way)
 {
-    const struct addr *const from[WAYS] = {&executor_bed_relay, &executor_bed_peer_addr};
+    start(1, TECHNIQUE_SYNCHRONOUS, POLICY_AUTO);
+    from_peer(250, &executor_bed_relay, DATA_PING, 1);
+    cr_assert(ATTEMPT.way[WAY_RELAY].confirmed);
+    cr_assert_not(ATTEMPT.way[WAY_DIRECT].confirmed);
+    cr_assert_eq(ATTEMPT.flow, WAY_RELAY);
+}
 
-    for (enum way w = 0; w < WAYS; w++) {
-        executor_bed_open();
-        start(1, TECHNIQUE_SYNCHRONOUS, POLICY_AUTO);
-        from_peer(250, from[w], DATA_PING, 1);
-        cr_assert(ATTEMPT.way[w].confirmed);
-        cr_assert_not(ATTEMPT.way[!w].confirmed);
-        cr_assert_eq(ATTEMPT.flow, w);
-    }
+Test(executor_path, data_from_an_unproven_address_is_taken_and_proof_asked_for_there)
+{
+    struct addr to, from = executor_bed_peer_addr;
+
+    start_both(POLICY_AUTO);
+    from.port = 4711;
+    from_peer(350, &from, DATA_APP, 1);
+    cr_assert_eq(ATTEMPT.data_received, 1);
+    cr_assert_not(ATTEMPT.way[WAY_DIRECT].confirmed);
+    cr_assert_eq(executor_bed_count(PACKET_PUNCH, &to), 1);
+    cr_assert(addr_eq(&to, &from));
+    from_peer(351, &from, DATA_APP, 2);
+    cr_assert_eq(executor_bed_count(PACKET_PUNCH, NULL), 0, "not as often as data comes");
+    executor_bed_punch(&order, PACKET_PONG, 3, EXECUTOR_BED_ECHO, 0, packet);
+    executor_bed_datagram(360, &from, packet, sizeof packet);
+    cr_assert(ATTEMPT.way[WAY_DIRECT].confirmed);
 }
 
 Test(executor_path, takes_each_datagram_once)
@@ -140,7 +153,7 @@ Test(executor_path, falls_back_to_the_relay_when_the_direct_path_goes_silent_and
     bool told = false;
 
     start_both(POLICY_AUTO);
-    executor_bed_punch(&order, PACKET_PUNCH, 2, 0, PUNCH_CONFIRMED, packet);
+    executor_bed_punch(&order, PACKET_PONG, 2, EXECUTOR_BED_ECHO, PUNCH_CONFIRMED, packet);
     executor_bed_datagram(260, &executor_bed_peer_addr, packet, sizeof packet);
     cr_assert_eq(ATTEMPT.state, ATTEMPT_DIRECT);
     while (X.now_us < PING_EVERY_US * 3 && ATTEMPT.state == ATTEMPT_DIRECT) {
@@ -194,7 +207,7 @@ Test(executor_path, a_new_order_for_a_relayed_session_is_carried_out_once_and_no
     m->attempt = 3;
     executor_bed_msg(9510, &order);
     cr_assert_eq(ATTEMPT.renewals, 2, "too soon");
-    executor_bed_punch(&order, PACKET_PUNCH, 2, 0, PUNCH_CONFIRMED, packet);
+    executor_bed_punch(&order, PACKET_PONG, 2, EXECUTOR_BED_ECHO, PUNCH_CONFIRMED, packet);
     executor_bed_datagram(9520, &executor_bed_peer_addr, packet, sizeof packet);
     cr_assert_eq(ATTEMPT.state, ATTEMPT_DIRECT);
     cr_assert_eq(ATTEMPT.flow, WAY_DIRECT);

@@ -124,36 +124,18 @@ void executor_birthday_met(struct executor *x, struct attempt *a, uint16_t sock,
 
 /* ---- the side that tries -------------------------------------------------------------------------------- */
 
-/* May one more port be tried at this ip?  Counted when it may. */
-static bool may_guess(struct executor *x, const struct addr *ip)
-{
-    struct guesses *g = NULL, *oldest = &x->guesses[0];
-
-    for (size_t i = 0; i < GUESS_IPS_MAX && !g; i++) {
-        if (x->guesses[i].since_us < oldest->since_us)
-            oldest = &x->guesses[i];
-        if (addr_ip_eq(&x->guesses[i].ip, ip))
-            g = &x->guesses[i];
-    }
-    if (!g && oldest->ip.len != 0 && x->now_us - oldest->since_us < GUESS_WINDOW_US)
-        return false; /* as many ips as are kept count of are being tried */
-    if (!g || x->now_us - g->since_us >= GUESS_WINDOW_US) {
-        g = g ? g : oldest;
-        *g = (struct guesses){.ip = *ip, .since_us = x->now_us};
-    }
-    if (g->n >= GUESSES_MAX)
-        return false;
-    g->n++;
-    return true;
-}
-
 static void try_some(struct executor *x, struct attempt *a, struct outputs *out)
 {
     for (size_t i = 0; i < GUESS_BATCH && a->birthday.next_us <= x->now_us; i++) {
         bool linux_over = a->birthday.lo == LINUX_LO && a->birthday.tried >= LINUX_TRIES;
         if (linux_over)
             start_walk(x, a, PORT_MIN, UINT16_MAX);
-        if (a->birthday.tried >= ports(a) || !may_guess(x, &a->birthday.ip)) {
+        enum may may = a->birthday.tried >= ports(a)
+                           ? MAY_NOT
+                           : executor_may_guess(x, &a->birthday.ip, &a->birthday.next_us);
+        if (may == MAY_LATER)
+            return;
+        if (may == MAY_NOT) {
             x->n.guesses_refused++;
             a->birthday.next_us = NEVER;
             return;

@@ -105,13 +105,22 @@ static void on_enrolled(struct executor *x, const struct msg_enrolled *m, struct
                strcmp(m->kind, "overloaded") == 0 ? VERDICT_overloaded : VERDICT_not_enrolled, out);
 }
 
+static bool all_admitted(const struct executor *x, const struct prober_info *p)
+{
+    for (size_t i = 0; i < p->n_addrs; i++)
+        if (!fence_admits(x->conf.fence, &p->addrs[i]))
+            return false;
+    return true;
+}
+
 /* Only probers whose key the pinned authority certified count. */
 static void take_probers(struct executor *x, const struct prober_list *probers)
 {
     struct prober_list good = {0};
 
     for (size_t i = 0; i < probers->n; i++)
-        if (cert_verify('p', probers->v[i].key, x->conf.authority, probers->v[i].cert))
+        if (cert_verify('p', probers->v[i].key, x->conf.authority, probers->v[i].cert) &&
+            all_admitted(x, &probers->v[i]))
             good.v[good.n++] = probers->v[i];
     if (good.n > 0)
         x->probers = good;

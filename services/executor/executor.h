@@ -18,6 +18,7 @@
 #define EXECUTOR_H
 
 #include "lib/core.h"
+#include "lib/fence.h"
 #include "lib/noise.h"
 #include "lib/packet.h"
 #include "lib/relaywire.h"
@@ -26,16 +27,23 @@
 
 enum {
     ATTEMPTS_MAX = 128,
-    SAMPLES_MAX = 3, /* sockets beside the main one */
-    TARGETS_MAX = 8, /* prober addresses probed in one round */
+    RESERVED_ATTEMPTS = 24, /* the last slots, for callers that hold few: */
+    RESERVED_BY_KEY = 2,    /* of one key */
+    RESERVED_BY_IP = 4,     /* of one ip */
+    SAMPLES_MAX = 3,        /* sockets beside the main one */
+    TARGETS_MAX = 8,        /* prober addresses probed in one round */
     CANDIDATES_MAX =
         TOKENS_MAX + 3, /* the peer's local address, the vouched ones, two it is heard at */
-    PACKETS_MAX = 40,   /* punches and pongs to one address in one attempt, from one socket */
-    POOL_FIRST = 16,    /* numbers of the sockets that a birthday attempt opens ... */
+    CONSENT_BYTES = 8,
+    PACKETS_MAX = 40, /* punches and pongs to one address in one attempt, from one socket */
+    POOL_FIRST = 16,  /* numbers of the sockets that a birthday attempt opens ... */
     POOL_SOCKETS = 256,
     KEPT_FIRST = POOL_FIRST + POOL_SOCKETS, /* ... and of the one it keeps, by attempt */
     GUESSES_MAX = 3000,                     /* ports tried at one ip in GUESS_WINDOW_US */
     GUESS_IPS_MAX = 16,
+    KNOCKS_MAX =
+        40, /* packets at once to what is called a prober or relay, until it answers as one */
+    KNOCK_IPS_MAX = 16,
 };
 
 enum executor_times {
@@ -63,8 +71,10 @@ enum executor_times {
     RESULT_EVERY_US = 60 * 1000000, /* tells the coordinator that the session still lives */
     GUESS_EVERY_US = 2000,          /* 500 a second */
     GUESS_WINDOW_US = 600 * 1000000,
-    POOL_EVERY_US = 1000,         /* between POOL_BATCH openings */
-    UPGRADE_MIN_US = 4 * 1000000, /* on the relay: until a direct path is tried again, doubling */
+    KNOCK_EVERY_US = 5 * 1000000,  /* one more of KNOCKS_MAX in this time */
+    KNOCK_GOOD_US = 600 * 1000000, /* for so long an answer counts */
+    POOL_EVERY_US = 1000,          /* between POOL_BATCH openings */
+    UPGRADE_MIN_US = 4 * 1000000,  /* on the relay: until a direct path is tried again, doubling */
     UPGRADE_MAX_US = 64 * 1000000,
     UPGRADE_GATE_US = 2 * 1000000,  /* between two such tries, of whichever sessions */
     LINGER_CLOSED_US = 2 * 1000000, /* answers stragglers of a closed session with nothing */
@@ -79,6 +89,7 @@ struct executor_conf {
     uint16_t accept;      /* enum accept */
     struct addr local;    /* of socket 0; a concrete address */
     struct addr override; /* an operator's port mapping to it; len 0: none */
+    struct fence fence;   /* around the suite, whose addresses the join string tells */
     uint16_t sample_ports[SAMPLES_MAX];
     uint8_t n_samples;
 };
@@ -131,8 +142,9 @@ struct way_state {
     uint8_t burst;         /* punches sent so far in the schedule */
     int64_t next_punch_us; /* NEVER when the schedule is over or not begun */
     int64_t first_heard_us, confirmed_us, last_heard_us;
+    int64_t asked_us; /* data came on a way that is not proven: when that was last asked for */
     int64_t next_ping_us;
-    uint8_t pings_unanswered;
+    uint8_t pings_unanswered, ping[CONSENT_BYTES];
     uint64_t punches_sent, punches_received;
 };
 
@@ -142,9 +154,19 @@ enum birthday_part { BIRTHDAY_NONE, BIRTHDAY_OPENS, BIRTHDAY_TRIES };
 /* How many ports were tried at an ip. */
 struct guesses {
     struct addr ip;
-    int64_t since_us;
+    int64_t since_us, next_us;
     uint32_t n;
 };
+
+/* What was sent to an ip that the coordinator calls a prober's or relay's: see aim.c. */
+struct knocks {
+    struct addr ip;
+    int64_t full_us; /* when all of KNOCKS_MAX may be sent at once again */
+    int64_t good_until_us;
+};
+
+/* How a peer's address became a candidate. */
+enum candidate_by { BY_TOKEN, BY_LOCAL, BY_HEARD };
 
 struct attempt {
     enum attempt_state state;
@@ -159,6 +181,7 @@ struct attempt {
     char target[NAME_MAX_BYTES + 1];
     struct peer_id peer;
     char peer_name[NAME_MAX_BYTES + 1];
+    struct addr caller_at; /* the ip that its word names, on side 1 */
     struct sid session;
     struct path_id own_path, peer_path;
     struct profile own_profile, their_profile;
@@ -175,11 +198,13 @@ struct attempt {
     int64_t give_up_us;                 /* of direct techniques: start and span */
     int64_t asked_us, settled_us, result_us;
     struct addr candidates[CANDIDATES_MAX];
-    uint8_t candidate_packets[CANDIDATES_MAX];
+    uint8_t candidate_packets[CANDIDATES_MAX], candidate_by[CANDIDATES_MAX];
     uint8_t n_candidates;
+    bool shares_address;  /* probers see both come from one */
     struct addr own_seen; /* where the peer saw us */
     /* seals */
-    uint8_t punch_key[2][32]; /* by side */
+    uint8_t punch_key[2][32];  /* by side */
+    uint8_t challenge_key[16]; /* of what a punch asks to be returned */
     uint64_t punch_counter, data_counter;
     struct replay punch_replay, data_replay;
     struct noise noise;
@@ -273,7 +298,8 @@ struct override {
 };
 
 struct executor_counters {
-    uint64_t guesses, guesses_refused; /* ports tried; and not, for the limit */
+    uint64_t guesses, guesses_refused;                  /* ports tried; and not, for the limit */
+    uint64_t tokens_refused, strangers, knocks_refused; /* aim.c */
     uint64_t refused_datagrams, refused_messages, punches_sent, replays, forged, orders_refused,
         upgrades_asked;
 };
@@ -312,6 +338,7 @@ struct executor {
     uint32_t n_taken;
     uint32_t pool_owner; /* number of the attempt whose pool is open, or ATTEMPTS_MAX */
     struct guesses guesses[GUESS_IPS_MAX];
+    struct knocks knocks[KNOCK_IPS_MAX];
     struct executor_counters n;
 };
 

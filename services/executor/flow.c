@@ -6,9 +6,8 @@
  */
 #include "services/executor/internal.h"
 
+#include <sodium.h>
 #include <string.h>
-
-enum { PING_BYTES = 8 };
 
 void executor_send(struct executor *x, struct attempt *a, enum data_kind kind, enum way way,
                    const void *payload, size_t len, struct outputs *out)
@@ -75,13 +74,14 @@ void executor_lost_direct(struct executor *x, struct attempt *a, struct outputs 
 static void ping(struct executor *x, struct attempt *a, enum way way, struct outputs *out)
 {
     struct way_state *w = &a->way[way];
-    uint8_t nonce[PING_BYTES] = {(uint8_t)way};
 
     if (way == WAY_DIRECT && w->pings_unanswered == PING_TRIES && a->way[WAY_RELAY].confirmed) {
         executor_lost_direct(x, a, out);
         return;
     }
-    executor_send(x, a, DATA_PING, way, nonce, sizeof nonce, out);
+    if (w->pings_unanswered == 0) /* drawn anew for each: a pong proves that the ping arrived */
+        rng_bytes(&x->rng, w->ping, sizeof w->ping);
+    executor_send(x, a, DATA_PING, way, w->ping, sizeof w->ping, out);
     if (w->pings_unanswered < PING_TRIES)
         w->pings_unanswered++;
     w->next_ping_us = x->now_us + PING_RETRY_US;
@@ -110,12 +110,12 @@ static void heard(struct executor *x, struct attempt *a, enum way way, const str
 
     w->last_heard_us = x->now_us;
     if (way == WAY_DIRECT && !w->confirmed && a->technique != TECHNIQUE_NONE) {
-        /* The peer sends data only where it has proof of both directions; so have we now. */
-        w->heard = w->confirmed = true;
-        w->first_heard_us = w->first_heard_us ? w->first_heard_us : x->now_us;
-        w->confirmed_us = x->now_us;
-        w->remote = in->dgram.src;
-        executor_settle(x, a, out);
+        /* The peer has proof of both directions; its word is not enough, so get it from where it is. */
+        if (x->now_us >= w->asked_us + PUNCH_EVERY_US &&
+            executor_may_answer(x, a, &in->dgram.src) && executor_spend(a, &in->dgram.src)) {
+            w->asked_us = x->now_us;
+            executor_send_punch(x, a, way, PACKET_PUNCH, 0, w->sock, &in->dgram.src, out);
+        }
     } else if (way == WAY_RELAY && !w->confirmed) {
         w->heard = w->confirmed = true;
         w->first_heard_us = w->first_heard_us ? w->first_heard_us : x->now_us;
@@ -171,6 +171,9 @@ void executor_on_data(struct executor *x, const struct input *in, struct outputs
         break;
     case DATA_PING: executor_send(x, a, DATA_PONG, way, payload, (size_t)n, out); break;
     case DATA_PONG: /* jittered, so that the pings of many sessions spread (RFC 7675 section 5.1) */
+        if (n != CONSENT_BYTES || sodium_memcmp(payload, a->way[way].ping, CONSENT_BYTES) != 0 ||
+            a->way[way].pings_unanswered == 0)
+            break;
         a->way[way].pings_unanswered = 0;
         a->way[way].next_ping_us =
             x->now_us + PING_EVERY_US * 4 / 5 + (int64_t)rng_below(&x->rng, PING_EVERY_US * 2 / 5);

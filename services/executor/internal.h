@@ -20,6 +20,24 @@ void executor_attempt_tick(struct executor *x, struct attempt *a, struct outputs
 void executor_on_order(struct executor *x, const struct msg_punch_coordinate *m,
                        struct outputs *out);
 
+/* aim.c: where packets may go. */
+bool executor_admits(const struct executor *x, const struct addr *a);
+void executor_aim(struct executor *x, struct attempt *a, const struct msg_token_list *theirs);
+/* The peer's local address, first of all candidates, when packets to it stay on a network that both share. */
+void executor_aim_local(struct executor *x, struct attempt *a, const struct addr *theirs);
+/* May what comes from there, authentic, be answered? */
+bool executor_may_answer(const struct executor *x, const struct attempt *a, const struct addr *src);
+/* Is there a packet left for this address in this attempt?  Counted when there is. */
+bool executor_spend(struct attempt *a, const struct addr *to);
+/* What a punch to this address carries and its pong must return: only who receives it there knows it. */
+uint64_t executor_challenge(const struct attempt *a, const struct addr *to);
+/* May one more port be tried at this ip?  Counted when it may; else perhaps later. */
+enum may { MAY_NOT, MAY_LATER, MAY_NOW };
+enum may executor_may_guess(struct executor *x, const struct addr *ip, int64_t *again_us);
+/* May a request be sent to what the coordinator calls a prober or a relay?  Counted when it may. */
+bool executor_may_knock(struct executor *x, const struct addr *at);
+void executor_knock_answered(struct executor *x, const struct addr *at);
+
 /* probe.c: the own NAT. */
 extern const uint32_t executor_probe_retry_us[PROBE_TRIES];
 void executor_probe_start(struct executor *x);

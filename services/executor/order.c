@@ -8,70 +8,6 @@
 /* What a coordinator may say of when to begin, so that a wrong one can't park an attempt. */
 enum { FIRE_IN_MAX_US = 5 * 1000000, SPAN_MAX_US = 60 * 1000000, ORDER_DEADLINE_MAX_MS = 120000 };
 
-/* Worth a packet at all: a unicast address and a port.  (IPv4 now; sockets are.) */
-static bool sendable(const struct executor *x, const struct addr *a)
-{
-    if (a->len != 4 || a->len != x->conf.local.len || a->port == 0)
-        return false;
-    return a->ip[0] != 0 && a->ip[0] < 224;
-}
-
-/*
- * The addresses that a prober of the pinned authority vouched for in the last two minutes.  Age is
- * judged on the probers' clock, as the own newest token and the time since show it.
- */
-static void take_candidates(struct executor *x, struct attempt *a, const struct msg_token_list *l)
-{
-    struct token t;
-
-    if (x->token_time_ms == 0)
-        return;
-    int64_t probers_ms = x->token_time_ms + (x->now_us - x->token_at_us) / 1000;
-    for (size_t i = 0; i < l->n && a->n_candidates < TOKENS_MAX; i++) {
-        bool known = false;
-        if (!token_verify(&l->v[i], &x->probers, &t) || !peer_id_eq(&t.peer, &a->peer) ||
-            t.time_ms < probers_ms - TOKEN_TTL_MS || !sendable(x, &t.addr))
-            continue;
-        for (size_t j = 0; j < a->n_candidates; j++)
-            known = known || addr_eq(&a->candidates[j], &t.addr);
-        if (!known)
-            a->candidates[a->n_candidates++] = t.addr;
-    }
-}
-
-/* An address that leads nowhere but to the own network, or this host (RFC 1918, 6598, 3927). */
-static bool is_local(const struct executor *x, const struct addr *a)
-{
-    const uint8_t *ip = a->ip;
-
-    return addr_ip_eq(a, &x->conf.local) || ip[0] == 10 || (ip[0] == 172 && (ip[1] & 0xf0) == 16) ||
-           (ip[0] == 192 && ip[1] == 168) || (ip[0] == 100 && (ip[1] & 0xc0) == 64) ||
-           (ip[0] == 169 && ip[1] == 254);
-}
-
-/*
- * The peer's local address, first of all candidates.  No prober vouches for it: it counts only when the
- * tokens show both behind one public address, and when packets to it stay on the own network.
- */
-static void take_local(struct executor *x, struct attempt *a, const struct addr *theirs)
-{
-    struct token own;
-    bool shared = false;
-
-    for (size_t i = 0; i < x->tokens.n; i++)
-        for (size_t j = 0; j < a->n_candidates && token_read(&x->tokens.v[i], &own); j++)
-            shared = shared || addr_ip_eq(&own.addr, &a->candidates[j]);
-    if (!shared || !sendable(x, theirs) || !is_local(x, theirs) ||
-        addr_eq(theirs, &x->conf.local) || a->n_candidates == CANDIDATES_MAX)
-        return;
-    for (size_t j = 0; j < a->n_candidates; j++)
-        if (addr_eq(&a->candidates[j], theirs)) /* no NAT between them */
-            return;
-    memmove(a->candidates + 1, a->candidates, a->n_candidates * sizeof *a->candidates);
-    a->candidates[0] = *theirs;
-    a->n_candidates++;
-}
-
 /* Both sides must have been told the same: it goes into the Noise prologue. */
 static void prologue(const struct msg_punch_coordinate *m, uint8_t hash[static 64])
 {
@@ -105,6 +41,7 @@ static bool set_keys(struct executor *x, struct attempt *a, const struct msg_pun
     rng_bytes(&x->rng, ephemeral, sizeof ephemeral);
     noise_init(&a->noise, a->side == 0, hash, sizeof hash, x->conf.secret, a->peer.b, ephemeral);
     sodium_memzero(ephemeral, sizeof ephemeral);
+    rng_bytes(&x->rng, a->challenge_key, sizeof a->challenge_key);
     if (a->side == 0)
         a->has_noise_out = noise_write(&a->noise, NULL, 0, a->noise_out) == NOISE_MSG;
     return a->side == 1 || a->has_noise_out;
@@ -137,10 +74,40 @@ static bool consents(const struct executor *x, const struct sid *session)
     return false;
 }
 
+/* An ip that probers have seen this peer at; len 0 when none is told.  Not checked: it only sorts callers. */
+static struct addr seen_at(const struct msg_token_list *tokens)
+{
+    struct token t;
+
+    return tokens->n > 0 && token_read(&tokens->v[0], &t) ? t.addr : (struct addr){0};
+}
+
+/*
+ * Is there a slot for one more call of this peer?  The last RESERVED_ATTEMPTS are for who has few, and whose
+ * neighbours at one ip have few: keys are free, so counting those alone would keep nobody out.
+ */
+static bool has_share(const struct executor *x, const struct peer_id *peer, const struct addr *ip)
+{
+    size_t used = 0, by_key = 0, by_ip = 0;
+
+    for (size_t i = 0; i < ATTEMPTS_MAX; i++) {
+        const struct attempt *a = &x->attempts[i];
+        if (a->state == ATTEMPT_FREE)
+            continue;
+        used++;
+        by_key += a->side == 1 && peer_id_eq(&a->peer, peer);
+        by_ip += a->side == 1 && ip->len != 0 && addr_ip_eq(&a->caller_at, ip);
+    }
+    return used < ATTEMPTS_MAX - RESERVED_ATTEMPTS ||
+           (by_key < RESERVED_BY_KEY && by_ip < RESERVED_BY_IP);
+}
+
 /* The attempt that this order is for; NULL, and why, when there is none and there shall be none. */
 static struct attempt *attempt_for(struct executor *x, const struct msg_punch_coordinate *m,
                                    const char **why)
 {
+    struct addr ip = seen_at(&m->theirs);
+
     for (size_t i = 0; i < ATTEMPTS_MAX && m->side == 0 && m->nonce != 0; i++) {
         struct attempt *a = &x->attempts[i];
         if (a->state == ATTEMPT_REQUESTED && a->asked && a->nonce == m->nonce &&
@@ -154,7 +121,10 @@ static struct attempt *attempt_for(struct executor *x, const struct msg_punch_co
     if (!consents(x, &m->session))
         return NULL;
     *why = "overloaded";
-    return executor_new_attempt(x);
+    struct attempt *a = has_share(x, &m->peer, &ip) ? executor_new_attempt(x) : NULL;
+    if (a)
+        a->caller_at = ip;
+    return a;
 }
 
 static struct attempt *find_session(struct executor *x, const struct sid *session)
@@ -182,7 +152,7 @@ static void arm_direct(struct executor *x, struct attempt *a, const struct msg_p
     a->direct_over = true;
     if (a->policy == POLICY_RELAY)
         return;
-    take_candidates(x, a, &m->theirs);
+    executor_aim(x, a, &m->theirs);
     for (size_t i = 0; i < m->plan.n; i++) {
         const struct step *s = &m->plan.v[i];
         bool birthday = s->technique == TECHNIQUE_BIRTHDAY;
@@ -191,7 +161,7 @@ static void arm_direct(struct executor *x, struct attempt *a, const struct msg_p
         int64_t start = x->now_us + m->fire_in_us + s->start_us;
         a->technique = s->technique;
         if (s->technique == TECHNIQUE_HOST)
-            take_local(x, a, &m->their_local);
+            executor_aim_local(x, a, &m->their_local);
         a->direct_over = false;
         if (birthday)
             executor_birthday_arm(x, a, s->role, start);
@@ -248,7 +218,7 @@ void executor_on_order(struct executor *x, const struct msg_punch_coordinate *m,
         return;
     }
     arm_direct(x, a, m);
-    if (a->policy != POLICY_DIRECT && m->relay.len == x->conf.local.len && m->relay.port != 0 &&
+    if (a->policy != POLICY_DIRECT && executor_admits(x, &m->relay) &&
         m->ticket.len == TICKET_BYTES) {
         a->relay.addr = m->relay;
         memcpy(a->relay.ticket, m->ticket.b, TICKET_BYTES);

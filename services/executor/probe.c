@@ -65,12 +65,14 @@ void executor_probe_start(struct executor *x)
 static void send_probe(struct executor *x, struct probe_target *t, struct outputs *out)
 {
     struct stun m = stun_request(t->txid);
-    struct output *o = executor_datagram(out, t->sock, &t->addr);
 
     m.has_peer = m.has_cookie = true; /* a cookie of zeroes asks for one */
     m.peer = x->conf.id;
     memcpy(m.cookie, t->cookie, sizeof m.cookie);
-    o->dgram.len = (uint16_t)stun_encode(&m, o->dgram.data);
+    if (executor_may_knock(x, &t->addr)) {
+        struct output *o = executor_datagram(out, t->sock, &t->addr);
+        o->dgram.len = (uint16_t)stun_encode(&m, o->dgram.data);
+    }
     t->sent_us = x->now_us;
     t->next_us = t->tries < PROBE_TRIES ? x->now_us + executor_probe_retry_us[t->tries] : NEVER;
     t->tries++;
@@ -257,8 +259,11 @@ static void on_answer(struct executor *x, struct probe_target *t, const struct s
         t->done =
             token_verify(&m->token, &x->probers, &token) && peer_id_eq(&token.peer, &x->conf.id);
         if (t->done)
+            executor_knock_answered(x, &t->addr);
+        if (t->done)
             keep_token(x, &m->token, &token);
     } else if (m->has_cookie && !is_zero(m->cookie, sizeof m->cookie)) {
+        executor_knock_answered(x, &t->addr); /* no other STUN server has such a thing */
         memcpy(t->cookie, m->cookie, sizeof t->cookie);
         t->has_cookie = true;
         t->tries = 0;

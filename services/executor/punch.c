@@ -1,37 +1,16 @@
 /*
  * punch.c - punch and pong, directly and through the relay: what opens a path and proves both directions.
  *
- * A punch that comes in authentic proves their direction; a pong that answers one of ours proves both,
- * and so does a packet in which the peer says that it had such a pong.  The Noise handshake rides in the
- * same packets, so data keys cost no round trip of their own.
+ * A punch that comes in authentic proves their direction; a pong that returns our challenge for the address
+ * that it comes from proves both.  That the peer says so proves nothing: it may lie about where it is, to
+ * have us send to somebody else.  The Noise handshake rides in the same packets, so data keys cost no round
+ * trip of their own.
  */
 #include "services/executor/internal.h"
 
 #include <string.h>
 
 enum { HAIRPIN_AFTER = 2 }; /* punches of the schedule: at 40 ms */
-
-/*
- * Is there a packet left for this address in this attempt (DESIGN section 11)?  One where the peer is
- * heard, and that no prober told, is remembered while there is room.
- */
-static bool spend(struct attempt *a, const struct addr *to)
-{
-    size_t i = 0;
-
-    while (i < a->n_candidates && !addr_eq(&a->candidates[i], to))
-        i++;
-    if (i == CANDIDATES_MAX)
-        return false;
-    if (i == a->n_candidates) {
-        a->candidates[a->n_candidates++] = *to;
-        a->candidate_packets[i] = 0;
-    }
-    if (a->candidate_packets[i] == PACKETS_MAX)
-        return false;
-    a->candidate_packets[i]++;
-    return true;
-}
 
 void executor_send_punch(struct executor *x, struct attempt *a, enum way way, uint8_t type,
                          uint64_t echo, uint16_t sock, const struct addr *to, struct outputs *out)
@@ -40,7 +19,7 @@ void executor_send_punch(struct executor *x, struct attempt *a, enum way way, ui
     struct punch p = {
         .type = type,
         .counter = ++a->punch_counter,
-        .echo = echo,
+        .echo = type == PACKET_PONG ? echo : executor_challenge(a, to),
         .technique = way == WAY_RELAY ? TECHNIQUE_RELAYED : a->technique,
         .flags = (uint8_t)((a->has_noise_out ? PUNCH_HAS_NOISE : 0) |
                            (w->confirmed ? PUNCH_CONFIRMED : 0)),
@@ -88,7 +67,7 @@ void executor_punch(struct executor *x, struct attempt *a, enum way way, struct 
     bool local_alone = a->technique == TECHNIQUE_HOST && w->burst <= HAIRPIN_AFTER;
     size_t n = local_alone && a->n_candidates > 1 ? 1 : a->n_candidates;
     for (size_t i = 0; i < n; i++)
-        if (spend(a, &a->candidates[i]))
+        if (executor_spend(a, &a->candidates[i]))
             executor_send_punch(x, a, way, PACKET_PUNCH, 0, w->sock, &a->candidates[i], out);
 }
 
@@ -112,17 +91,23 @@ static void on_noise(struct attempt *a, const uint8_t in[static NOISE_MSG])
 }
 
 /*
- * The peer is heard at an address that no prober told: its NAT drew another port for us.  What was sent
- * so far went elsewhere, so ask there at once (as RFC 8445 section 7.3.1.4 does).
+ * The peer is heard here for the first time, perhaps at an address that no prober told, since its NAT drew
+ * another port for us.  Ask there at once (as RFC 8445 section 7.3.1.4 does), and before the pong, so that
+ * this side has its proof no later than the first data comes in.
  */
-static void add_candidate(struct executor *x, struct attempt *a, const struct addr *src,
-                          struct outputs *out)
+static void ask_there(struct executor *x, struct attempt *a, const struct addr *src,
+                      struct outputs *out)
+{
+    if (executor_spend(a, src))
+        executor_send_punch(x, a, WAY_DIRECT, PACKET_PUNCH, 0, a->way[WAY_DIRECT].sock, src, out);
+}
+
+static bool is_new(const struct attempt *a, const struct addr *src)
 {
     for (size_t i = 0; i < a->n_candidates; i++)
         if (addr_eq(&a->candidates[i], src))
-            return;
-    if (spend(a, src))
-        executor_send_punch(x, a, WAY_DIRECT, PACKET_PUNCH, 0, a->way[WAY_DIRECT].sock, src, out);
+            return false;
+    return true;
 }
 
 static void on_first(struct executor *x, struct attempt *a, enum way way, const struct addr *src,
@@ -133,8 +118,6 @@ static void on_first(struct executor *x, struct attempt *a, enum way way, const 
     w->heard = true;
     w->first_heard_us = x->now_us;
     w->remote = *src;
-    if (way == WAY_DIRECT)
-        add_candidate(x, a, src, out);
     struct msg_punch_ack *m = &emit(out, SERVICE_coordinator, MSG_punch_ack)->punch_ack;
     m->session = a->session;
     m->technique = way == WAY_DIRECT ? a->technique : TECHNIQUE_RELAYED;
@@ -168,6 +151,10 @@ void executor_on_punch(struct executor *x, const struct input *in, struct output
         x->n.replays++;
         return;
     }
+    if (way == WAY_DIRECT && !executor_may_answer(x, a, &in->dgram.src)) {
+        x->n.strangers++; /* it has the keys, but lies about its source, or has a NAT of many ips */
+        return;
+    }
     x->udp_silent = false;
     w->punches_received++;
     w->last_heard_us = x->now_us;
@@ -175,12 +162,14 @@ void executor_on_punch(struct executor *x, const struct input *in, struct output
         on_noise(a, p.noise);
     if (way == WAY_DIRECT && !w->heard && a->birthday.part != BIRTHDAY_NONE)
         executor_birthday_met(x, a, in->dgram.sock, out);
+    if (way == WAY_DIRECT && !w->confirmed && (!w->heard || is_new(a, &in->dgram.src)))
+        ask_there(x, a, &in->dgram.src, out);
     if (!w->heard)
         on_first(x, a, way, &in->dgram.src, out);
     /* Of the pool one socket is kept, under another number; what another one receives now is too late. */
     uint16_t sock = way == WAY_RELAY ? 0 : w->sock;
-    bool answers_ours = p.type == PACKET_PONG && p.echo > 0 && p.echo <= a->punch_counter;
-    if (answers_ours || (p.flags & PUNCH_CONFIRMED)) {
+    bool answers_ours = p.type == PACKET_PONG && p.echo == executor_challenge(a, &in->dgram.src);
+    if (answers_ours || (way == WAY_RELAY && (p.flags & PUNCH_CONFIRMED))) {
         if (!w->confirmed) {
             w->confirmed = true;
             w->confirmed_us = x->now_us;
@@ -191,7 +180,7 @@ void executor_on_punch(struct executor *x, const struct input *in, struct output
         if (answers_ours && way == WAY_DIRECT)
             a->own_seen = p.seen;
     }
-    if (p.type == PACKET_PUNCH && (way == WAY_RELAY || spend(a, &in->dgram.src)))
-        executor_send_punch(x, a, way, PACKET_PONG, p.counter, sock, &in->dgram.src, out);
+    if (p.type == PACKET_PUNCH && (way == WAY_RELAY || executor_spend(a, &in->dgram.src)))
+        executor_send_punch(x, a, way, PACKET_PONG, p.echo, sock, &in->dgram.src, out);
     executor_settle(x, a, out);
 }

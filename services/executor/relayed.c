@@ -62,7 +62,8 @@ void executor_relay_tick(struct executor *x, struct attempt *a, struct outputs *
     if (a->relay.bound) {
         executor_relay_start(x, a);
     }
-    bind(a, RELAY_BIND, NULL, out);
+    if (executor_may_knock(x, &a->relay.addr))
+        bind(a, RELAY_BIND, NULL, out);
     size_t i = a->relay.tries < RETRIES ? a->relay.tries : RETRIES - 1;
     a->relay.next_us = x->now_us + retry_us[i];
     if (a->relay.tries < UINT8_MAX)
@@ -137,7 +138,10 @@ void executor_on_relay(struct executor *x, const struct input *in, struct output
     }
     x->udp_silent = false;
     switch (c.op) {
-    case RELAY_CHALLENGE: bind(a, RELAY_PROVE, c.cookie, out); break;
+    case RELAY_CHALLENGE:
+        executor_knock_answered(x, &a->relay.addr);
+        bind(a, RELAY_PROVE, c.cookie, out);
+        break;
     case RELAY_BOUND: on_bound(x, a, c.status, out); break;
     case RELAY_KEPT:
         if (c.status <= RELAY_READY)

@@ -40,6 +40,7 @@ static uint8_t prober_secret[64];
 static char text[65536];
 static size_t len;
 static int64_t now_ms;
+static uint8_t last_punch[PUNCH_BYTES]; /* that it sent, to whomever */
 
 static int64_t wall_at(int64_t ms) { return WALL_MS * INT64_C(1000) + ms; }
 
@@ -90,14 +91,23 @@ static void show(const struct output *o)
     append(line);
 }
 
+static void show_all(void)
+{
+    for (size_t i = 0; i < executor_bed_out.n; i++) {
+        const struct output *o = &executor_bed_out.v[i];
+        show(o);
+        if (o->kind == OUT_DATAGRAM && o->dgram.data[0] == PACKET_PUNCH)
+            memcpy(last_punch, o->dgram.data, sizeof last_punch);
+    }
+}
+
 static void step(int64_t ms, struct input *in)
 {
     now_ms = ms;
     in->now_us = ms * 1000;
     in->wall_ms = wall_at(ms);
     executor_step(&executor_bed, in, &executor_bed_out);
-    for (size_t i = 0; i < executor_bed_out.n; i++)
-        show(&executor_bed_out.v[i]);
+    show_all();
 }
 
 void executor_bed_forget(void)
@@ -146,14 +156,14 @@ static void tick_at(int64_t us)
 
     now_ms = us / 1000;
     executor_step(&executor_bed, &in, &executor_bed_out);
-    for (size_t i = 0; i < executor_bed_out.n; i++)
-        show(&executor_bed_out.v[i]);
+    show_all();
 }
 
 void executor_bed_tick(void)
 {
     cr_assert_neq(executor_deadline(&executor_bed), NEVER);
-    tick_at(executor_deadline(&executor_bed));
+    int64_t due_us = executor_deadline(&executor_bed);
+    tick_at(due_us < executor_bed.now_us ? executor_bed.now_us : due_us);
 }
 
 void executor_bed_run_to(int64_t ms)
@@ -193,6 +203,8 @@ void executor_bed_open(void)
 {
     uint8_t seed[32] = {1}, authority[64], key[32] = {9};
     struct executor_conf conf = {.accept = ACCEPT_ANYONE, .local = local, .name = "alice"};
+
+    conf.fence = fence_of(&executor_bed_prober, 1);
 
     cr_assert_geq(sodium_init(), 0);
     crypto_sign_seed_keypair(conf.authority, authority, seed);
@@ -330,6 +342,10 @@ void executor_bed_punch(const struct msg *order, uint8_t type, uint64_t counter,
         p.seen = seen;
     cr_assert(
         punch_keys(executor_bed_peer_secret, &executor_bed.conf.id, &c->session, keys[0], keys[1]));
+    struct punch asked;
+    if (echo == EXECUTOR_BED_ECHO &&
+        punch_open(last_punch, sizeof last_punch, keys[c->side], &asked))
+        p.echo = asked.echo;
     punch_seal(&p, &to, keys[!c->side], out);
 }
 

@@ -49,7 +49,11 @@ struct msg_token executor_bed_mapped(const struct peer_id *who, const struct add
                                      int64_t wall_ms);
 int64_t executor_bed_wall(int64_t ms);
 
-/* A punch or pong of the peer for this order, sealed right.  counter must grow. */
+/*
+ * A punch or pong of the peer for this order, sealed right.  counter must grow.  An echo of
+ * EXECUTOR_BED_ECHO stands for what the executor's newest punch asks to be returned.
+ */
+enum { EXECUTOR_BED_ECHO = 1 };
 void executor_bed_punch(const struct msg *order, uint8_t type, uint64_t counter, uint64_t echo,
                         uint8_t flags, uint8_t out[static PUNCH_BYTES]);
 

@@ -678,6 +678,7 @@ static void open_peer(struct world *w, size_t i, const uint8_t authority[static 
     memcpy(p->conf.token, w->coordinator_conf.enrol_token, sizeof p->conf.token);
     snprintf(p->conf.name, sizeof p->conf.name, "peer%zu", i);
     p->conf.accept = ACCEPT_ANYONE;
+    p->conf.fence = fence_of(&line.ips[0], 1); /* all are of one kind here */
     p->conf.n_samples = SAMPLES_MAX;
     start_peer(w, i);
 }
