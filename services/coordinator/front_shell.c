@@ -3,6 +3,7 @@
 
 #include "lib/log.h"
 #include "lib/table.h"
+#include "lib/zap.h"
 
 #include <sodium.h>
 #include <stdlib.h>
@@ -15,12 +16,8 @@ enum {
     HANDSHAKE_MS = 10000,
     HEARTBEAT_MS = 5000,
     HEARTBEAT_TIMEOUT_MS = 15000,
-    ZAP_ENFORCE_DOMAIN = 93, /* libzmq has it since 4.3.1, but its header only as a draft */
-    CURVE_OVERHEAD = 64,     /* MAXMSGSIZE is held against the sealed frame, 33 bytes longer */
-    ZAP_FRAMES = 7,
-    ZAP_FRAME_MAX = 256,
+    CURVE_OVERHEAD = 64, /* MAXMSGSIZE is held against the sealed frame, 33 bytes longer */
 };
-#define ZAP_ENDPOINT "inproc://zeromq.zap.01" /* ZeroMQ RFC 27 */
 
 /*
  * What tells connections apart.  A routing id outlives its connection in here, and what is sent to it
@@ -109,37 +106,6 @@ static uint32_t conn_number(const struct conn_key *key, const struct peer_id *pe
 
 /* ---- ZAP ---------------------------------------------------------------------------------------------- */
 
-struct zap_request {
-    char id[ZAP_FRAME_MAX], domain[ZAP_FRAME_MAX], mechanism[ZAP_FRAME_MAX];
-    struct peer_id key;
-};
-
-/* version, request id, domain, address, identity, mechanism, key */
-static bool parse_zap(zmsg_t *raw, struct zap_request *out)
-{
-    char *text[ZAP_FRAMES] = {out->id, out->id, out->domain, NULL, NULL, out->mechanism, NULL};
-    zframe_t *f = zmsg_first(raw);
-
-    if (zmsg_size(raw) != ZAP_FRAMES)
-        return false;
-    for (size_t i = 0; i < ZAP_FRAMES; i++, f = zmsg_next(raw)) {
-        size_t len = zframe_size(f);
-        if (i == 0 && !zframe_streq(f, "1.0"))
-            return false;
-        if (i == ZAP_FRAMES - 1) {
-            if (len != sizeof out->key.b)
-                return false;
-            memcpy(out->key.b, zframe_data(f), len);
-        } else if (text[i]) {
-            if (len >= ZAP_FRAME_MAX)
-                return false;
-            memcpy(text[i], zframe_data(f), len);
-            text[i][len] = '\0';
-        }
-    }
-    return strcmp(out->mechanism, "CURVE") == 0;
-}
-
 static bool admitted(const struct zap_request *z)
 {
     if (strcmp(z->domain, "enrol") == 0)
@@ -149,21 +115,15 @@ static bool admitted(const struct zap_request *z)
 
 static bool receive_zap(struct service *s, void *arg, struct input *in)
 {
-    zmsg_t *raw = zmsg_recv(front.zap);
-    struct zap_request z = {.id = ""};
-    char id[PEER_ID_TEXT] = "";
+    struct zap_request z;
+    char id[PEER_ID_TEXT];
 
     (void)s, (void)arg, (void)in;
-    if (!raw)
+    if (!zap_receive(front.zap, &z, &front.n.refused_keys))
         return false;
-    bool ok = parse_zap(raw, &z) && admitted(&z);
-    if (ok)
-        peer_id_format(&z.key, id);
-    else
-        front.n.refused_keys++;
-    zsock_send(front.zap, "ssssss", "1.0", z.id, ok ? "200" : "400", ok ? "OK" : "not enrolled", id,
-               "");
-    zmsg_destroy(&raw);
+    bool ok = admitted(&z);
+    front.n.refused_keys += !ok;
+    zap_answer(front.zap, &z, ok ? peer_id_format(&z.key, id) : NULL);
     return false;
 }
 
@@ -254,12 +214,9 @@ static zsock_t *bind_router(const char *domain, uint32_t port)
 {
     zsock_t *sock = zsock_new(ZMQ_ROUTER);
     bool v6 = strchr(front.conf.listen_ip, ':') != NULL;
-    int on = 1, linger_ms = 200;
+    int linger_ms = 200;
 
-    zsock_set_zap_domain(sock, domain);
-    /* Without it CURVE lets everybody in when no handler answers. */
-    if (zmq_setsockopt(zsock_resolve(sock), ZAP_ENFORCE_DOMAIN, &on, sizeof on) != 0)
-        die("event=no_front why=\"this libzmq can't enforce ZAP\"");
+    zap_enforce(sock, domain);
     zsock_set_curve_server(sock, 1);
     zsock_set_curve_secretkey_bin(sock, front.conf.secret);
     zsock_set_router_mandatory(sock, 1);
@@ -303,12 +260,7 @@ void front_open(struct service *svc, const struct front_conf *conf)
     front.conf = *conf;
     make_tables();
     /* The handler stands before any door opens. */
-    front.zap = zsock_new(ZMQ_REP);
-    zsock_set_linger(front.zap, 0);
-    zsock_set_rcvtimeo(front.zap, 0); /* nobody may keep the loop waiting */
-    zsock_set_sndtimeo(front.zap, 0);
-    if (zsock_bind(front.zap, ZAP_ENDPOINT) != 0)
-        die("event=no_zap why=\"%s\"", zmq_strerror(errno));
+    front.zap = zap_open();
     service_watch_zmq(svc, front.zap, receive_zap, NULL);
     front.front = bind_router("front", conf->front_port);
     front.enrol = bind_router("enrol", conf->enrol_port);
