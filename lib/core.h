@@ -26,6 +26,7 @@ struct sender {
     struct peer_id peer; /* SERVICE_executor: the key that CURVE authenticated */
     uint32_t conn;  /* SERVICE_executor: the connection, to answer on; never reused within 2^32 */
     bool enrolling; /* came in by the enrolment socket, where any key may knock */
+    uint8_t link;   /* the service on another host that CURVE authenticated; 0: on this bus */
 };
 
 enum input_kind {
@@ -131,6 +132,7 @@ struct output {
             enum role to;     /* set by emit() from the schema */
             uint32_t to_conn; /* to an executor: on which connection */
             bool enrolling;   /* by the enrolment socket */
+            uint8_t link; /* to the service at the end of this link; 0: to the one on this bus */
         };
         struct {
             uint16_t sock;
@@ -188,7 +190,18 @@ static inline struct msg *emit(struct outputs *o, enum role to, enum msg_type ty
     out->to = to;
     out->to_conn = 0;
     out->enrolling = false;
+    out->link = 0;
     return &out->msg;
+}
+
+/* Append a message to a service on another host, by its link. */
+static inline struct msg *emit_link(struct outputs *o, uint8_t link, enum role to,
+                                    enum msg_type type)
+{
+    struct msg *m = emit(o, to, type);
+
+    o->v[o->n - 1].link = link;
+    return m;
 }
 
 /* Append a message to the executor on connection conn. */

@@ -189,7 +189,7 @@ static void open_bus(struct service *s)
         bool any = false;
         for (unsigned t = 0; t < MSG_TYPE_COUNT && to != SERVICE_executor; t++)
             any = any || msg_routed((enum msg_type)t, s->self, (enum role)to);
-        if (!any)
+        if (!any || to == (unsigned)s->self) /* another one of a kind is on another host: a link */
             continue;
         zsock_t *push = zsock_new(ZMQ_PUSH);
         zsock_set_sndhwm(push, BUS_HWM);
@@ -367,6 +367,10 @@ static void send_msg(struct service *s, const struct output *o)
     assert(msg_routed(o->msg.type, s->self, o->to)); /* or the schema says another one sends this */
     if (o->to == SERVICE_executor || s->self == SERVICE_executor) {
         s->send_peer(s, o);
+        return;
+    }
+    if (o->link != 0) {
+        s->send_link(s, o);
         return;
     }
     size_t len = msg_encode(&o->msg, body);

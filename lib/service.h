@@ -55,6 +55,7 @@ struct service {
     bool ticked;        /* the last input was a tick: now it is a source's turn */
     /* What a shell adds: carry out an output of this kind.  NULL when its core makes none. */
     void (*send_peer)(struct service *s, const struct output *o);
+    void (*send_link)(struct service *s, const struct output *o); /* lib/service_link.h */
     void (*store)(struct service *s, const struct output *o);
     void (*store_commit)(
         struct service *s); /* after a batch with puts in it, before messages leave */

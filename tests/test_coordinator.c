@@ -87,8 +87,8 @@ Test(coordinator, takes_nothing_but_enrolment_from_strangers)
     struct input in = {.kind = IN_MSG};
 
     in.msg = &m;
-    in.from =
-        (struct sender){SERVICE_executor, coordinator_bed_peer(0), coordinator_bed_conn(0), true};
+    in.from = (struct sender){SERVICE_executor, coordinator_bed_peer(0), coordinator_bed_conn(0),
+                              true, 0};
     coordinator_bed_step(b, &in);
     m.type = MSG_enrol;
     in.from.enrolling = false;

@@ -203,7 +203,7 @@ void coordinator_bed_from_conn(struct bed *b, unsigned i, uint32_t conn, const s
 
     in.msg = m;
     in.from =
-        (struct sender){SERVICE_executor, coordinator_bed_peer(i), conn, m->type == MSG_enrol};
+        (struct sender){SERVICE_executor, coordinator_bed_peer(i), conn, m->type == MSG_enrol, 0};
     coordinator_bed_step(b, &in);
 }
 
