@@ -5,8 +5,9 @@
  * The sockets are samples, which send to one prober address alone, so that the test spoils neither their
  * filters nor anybody's mapping.  Each asks for an answer from another ip and port and for one from
  * another port.  An answer tells at once; silence tells after the last try of all sockets and more,
- * since one lost answer would make a NAT look stricter than it is.  The report of the mapping does not
- * wait for it.
+ * since one lost answer would make a NAT look stricter than it is; and only of addresses that have answered
+ * this round when they were asked themselves, since what is borrowed may be another host's, and that one
+ * away.  The report of the mapping does not wait for it.
  */
 #include "lib/stun.h"
 #include "services/executor/internal.h"
@@ -128,6 +129,15 @@ static int64_t silent_us(const struct filter_test *f)
     return last_us;
 }
 
+/* Are the addresses that were silent there, and do they answer who asks them? */
+static bool all_answer(const struct executor *x)
+{
+    for (size_t k = 0; k < FILTER_ASKS; k++)
+        if (!x->filter.heard[k] && !executor_probe_answered(x, &x->filter.server[asks[k].answers]))
+            return false;
+    return true;
+}
+
 void executor_filter_tick(struct executor *x, struct outputs *out)
 {
     struct filter_test *f = &x->filter;
@@ -139,8 +149,12 @@ void executor_filter_tick(struct executor *x, struct outputs *out)
     for (size_t i = 0; i < FILTER_SOCKETS; i++)
         if (f->from[i].next_us <= x->now_us)
             ask(x, &f->from[i], out);
-    if (silent_us(f) <= x->now_us)
+    if (silent_us(f) > x->now_us)
+        return;
+    if (all_answer(x))
         known(x, out);
+    else
+        f->state = FILTER_OFF;
 }
 
 bool executor_filter_datagram(struct executor *x, const struct input *in, const struct stun *m,

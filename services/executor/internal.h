@@ -48,6 +48,7 @@ bool executor_ready(const struct executor *x); /* a request can say all that is 
 void executor_probe_report(struct executor *x, struct outputs *out);
 struct msg_token_list executor_tokens(const struct executor *x); /* to tell others */
 void executor_ask_all(struct executor *x, struct outputs *out);
+bool executor_probe_answered(const struct executor *x, const struct addr *addr);
 
 /* filter.c: what the own NAT lets in. */
 const struct addr *executor_filter_server(const struct executor *x); /* its four, or NULL */

@@ -32,6 +32,24 @@ static void add_target(struct executor *x, const struct addr *addr, uint8_t sock
     t->next_us = x->now_us;
 }
 
+/* Is it asked already?  What one prober borrows is another one's own. */
+static bool is_target(const struct executor *x, const struct addr *addr)
+{
+    for (size_t i = 0; i < x->n_targets; i++)
+        if (addr_eq(&x->targets[i].addr, addr))
+            return true;
+    return false;
+}
+
+/* Has an answer come from this address to socket 0 in the last round? */
+bool executor_probe_answered(const struct executor *x, const struct addr *addr)
+{
+    for (size_t i = 0; i < x->n_targets; i++)
+        if (x->targets[i].sock == 0 && x->targets[i].answered && addr_eq(&x->targets[i].addr, addr))
+            return true;
+    return false;
+}
+
 void executor_probe_start(struct executor *x)
 {
     struct probe_target old[TARGETS_MAX];
@@ -41,7 +59,8 @@ void executor_probe_start(struct executor *x)
     x->n_targets = 0;
     for (size_t i = 0; i < x->probers.n; i++)
         for (size_t j = 0; j < x->probers.v[i].n_addrs && x->n_targets < TARGETS_MAX; j++)
-            if (x->probers.v[i].addrs[j].len == x->conf.local.len) {
+            if (x->probers.v[i].addrs[j].len == x->conf.local.len &&
+                !is_target(x, &x->probers.v[i].addrs[j])) {
                 add_target(x, &x->probers.v[i].addrs[j], 0);
                 x->targets[x->n_targets - 1].before =
                     seen_before(old, n_old, &x->probers.v[i].addrs[j]);
