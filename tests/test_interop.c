@@ -7,8 +7,6 @@
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 static struct ground ground;
 
@@ -24,23 +22,9 @@ static void open_ground(void)
                      "strict=ei/random/apd", "restricted=ei/preserve/ad", "random=apd/random/apd"));
 }
 
-/* All that a program prints on a host. */
 static const char *output(const char *host, const char *const *argv)
 {
-    static char text[65536];
-    size_t n = 0;
-    ssize_t got;
-    int fd[2];
-
-    cr_assert_eq(pipe(fd), 0);
-    pid_t pid = lab_spawn(&ground.lab, host, fd[1], argv);
-    close(fd[1]);
-    while (n < sizeof text - 1 && (got = read(fd[0], text + n, sizeof text - 1 - n)) > 0)
-        n += (size_t)got;
-    text[n] = '\0';
-    close(fd[0]);
-    cr_assert_eq(waitpid(pid, NULL, 0), pid);
-    return text;
+    return ground_output(&ground, host, argv);
 }
 
 static void expect_says(const char *host, const char *said, const char *part)

@@ -283,10 +283,11 @@ Test(prober, ipv6_needs_the_budget_for_a_bare_request)
     struct stun m = request();
 
     for (uint8_t i = 0; i < 4; i++)
-        core.conf.info.addrs[i] = (struct addr){
+        conf.info.addrs[i] = (struct addr){
             16, {0x20, 1, 0xd, 0xb8, [15] = 1 + i / 2},
              i % 2 ? 3479 : 3478
         };
+    prober_init(&core, &conf, (const uint8_t[32]){7});
     cr_assert(addr_parse("[2001:db8::1]:9", &client));
     m = change_request(0); /* 28 bytes: plain within 1.6 x, and more is not within 2.8 x */
     for (int i = 0; i < 2 * DISCOVERY_BUDGET; i++) {
@@ -669,7 +670,7 @@ Test(prober, says_hello_every_second_to_both)
     for (size_t i = 0; i < 2; i++) {
         msg_format(&out.v[i].msg, line, sizeof line);
         cr_assert_str_eq(line, "prober_hello probers=[198.51.100.1:3478,198.51.100.1:3479,"
-                               "198.51.100.2:3478,198.51.100.2:3479]");
+                               "198.51.100.2:3478,198.51.100.2:3479] heard=no");
         cr_assert_eq(memcmp(out.v[i].msg.prober_hello.probers.v[0].key, conf.info.key, 32), 0);
     }
     cr_assert_eq(prober_deadline(&core), in.now_us + HELLO_EVERY_US);

@@ -1,12 +1,16 @@
 /*
  * init.c - a suite without `up`, one process per container: `natterjack init` makes the keys and prints
- * the join string, `natterjack run PROCESS` becomes one process with the flags that `up` would give it.
+ * the join string, `natterjack run PROCESS` becomes one process with the flags that `up` would give it,
+ * `natterjack certify-prober` makes the key of a prober that is to run on another host.
  */
+#include "lib/params.h"
 #include "services/natterjack/command.h"
+#include "services/natterjack/keyring.h"
 #include "services/natterjack/state_dir.h"
 #include "services/natterjack/suite.h"
 
 #include <errno.h>
+#include <sodium.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -26,6 +30,31 @@ int cmd_init(int argc, char **argv)
     if (status != EXIT_OK)
         return status;
     puts(s.join);
+    return fflush(stdout) == 0 ? EXIT_OK : EXIT_FAILED;
+}
+
+int cmd_certify_prober(int argc, char **argv)
+{
+    const char *dir = NULL, *o = "text";
+    const struct param flags[] = {
+        {"state", PARAM_TEXT, &dir, "DIR   the suite's directory", true },
+        {"o",     PARAM_TEXT, &o,   "json|text",                   false},
+    };
+    char keys[PATH_MAX], hex[2 * 32 + 1];
+    uint8_t key[32];
+
+    argc = params_parse("natterjack certify-prober --state DIR NEW-DIR", flags,
+                        sizeof flags / sizeof *flags, argc, argv);
+    if (argc != 2)
+        return usage_error(
+            "certify-prober: give it one directory, for the key and its certificate");
+    bool json = output_json(o);
+    if (!state_path(dir, "keys", keys))
+        return failure("%s: %s", dir, strerror(errno));
+    if (!keyring_certify_prober(keys, argv[1], key))
+        return EXIT_FAILED;
+    sodium_bin2hex(hex, sizeof hex, key, sizeof key);
+    printf(json ? "{\"prober\":\"%s\"}\n" : "%s\n", hex);
     return fflush(stdout) == 0 ? EXIT_OK : EXIT_FAILED;
 }
 

@@ -98,6 +98,23 @@ static bool certificate(const char *dir, const char *name, char role, const uint
     return derived(dir, name, cert, sizeof cert);
 }
 
+bool keyring_certify_prober(const char *dir, const char *to, uint8_t prober[static 32])
+{
+    uint8_t authority[64], fresh[64];
+    char path[PATH_MAX];
+
+    if (sodium_init() < 0 || !path_in(dir, "authority", path))
+        return false;
+    if (!key_load(path, authority, sizeof authority))
+        return complain(path);
+    bool ok = mkdir(to, 0700) == 0 || errno == EEXIST || complain(to);
+    ok = ok && ed25519(to, "prober", fresh, prober) && derived(to, "prober.pub", prober, 32) &&
+         certificate(to, "prober.cert", 'p', prober, authority);
+    sodium_memzero(authority, sizeof authority);
+    sodium_memzero(fresh, sizeof fresh);
+    return ok;
+}
+
 bool keyring_open(const char *dir, struct keyring *out)
 {
     uint8_t authority[64] = {0}, prober[64];
@@ -111,6 +128,7 @@ bool keyring_open(const char *dir, struct keyring *out)
               x25519(dir, "coordinator", out->coordinator) && x25519(dir, "relay", out->relay) &&
               token(dir, out->token) && derived(dir, "authority.pub", out->authority, 32) &&
               derived(dir, "coordinator.pub", out->coordinator, 32) &&
+              derived(dir, "prober.pub", out->prober, 32) &&
               certificate(dir, "prober.cert", 'p', out->prober, authority) &&
               certificate(dir, "relay.cert", 'r', out->relay, authority);
     sodium_memzero(authority, sizeof authority);

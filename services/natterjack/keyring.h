@@ -6,7 +6,7 @@
  *   prober        Ed25519 secret 64      signs tokens
  *   relay         X25519 secret 32       tickets are sealed to it
  *   token         16                     admits peers to the enrolment socket
- *   authority.pub, coordinator.pub 32, prober.cert, relay.cert 64    derived, not secret
+ *   authority.pub, coordinator.pub, prober.pub 32, prober.cert, relay.cert 64    derived, not secret
  */
 #ifndef KEYRING_H
 #define KEYRING_H
@@ -23,5 +23,11 @@ struct keyring {
  * on stderr, when a file is unusable: it is never replaced, since peers may pin what it was.
  */
 bool keyring_open(const char *dir, struct keyring *out);
+
+/*
+ * For a prober on another host: load or make its key in `to`, and certify it by the authority in dir.  False
+ * after a sentence on stderr.
+ */
+bool keyring_certify_prober(const char *dir, const char *to, uint8_t prober[static 32]);
 
 #endif

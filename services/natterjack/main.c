@@ -15,6 +15,7 @@ static const struct {
     {"up",          cmd_up,          "--state DIR [--public-ip A[,B]]     run a whole suite here; prints its join string"},
     {"init",        cmd_init,        "--state DIR [--public-ip A[,B]]     only make the keys of a suite; prints its join string"},
     {"run",         cmd_run,         "PROCESS --state DIR [--public-ip A]  run one process of it, in the foreground"},
+    {"certify-prober", cmd_certify_prober, "--state DIR NEW-DIR          make the key of a prober on another host"},
     {"join-string", cmd_join_string, "--state DIR                         print the join string of the suite that runs on DIR"},
     {"netcheck",    cmd_netcheck,    "--join J [--key FILE]               what this host's NAT does, and what that means"},
     {"listen",      cmd_listen,      "--join J --name N --key FILE        be reachable as N"},
@@ -44,7 +45,7 @@ static int usage(FILE *f)
 {
     fprintf(f, "usage: natterjack VERB ...   (natterjack VERB --help lists a verb's flags)\n\n");
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
-        fprintf(f, "  %-12s %s\n", verbs[i].name, verbs[i].help);
+        fprintf(f, "  %-14s %s\n", verbs[i].name, verbs[i].help);
     fprintf(f, "\nVerbs about a running suite take --state DIR or --socket PATH; all that print "
                "take -o json.\n");
     return f == stdout ? EXIT_OK : EXIT_USAGE;

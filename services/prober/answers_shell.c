@@ -4,7 +4,18 @@
 /* Batches before other sources have their turn; fewer where one brings little: then there is time to wait. */
 enum { ROUNDS = 8, LITTLE = BATCH / 4 };
 
-static void answer_all(struct answers *a, struct answers_socket *by, struct input *in)
+static void pass_on(struct service *s, const struct answer *answer)
+{
+    static struct outputs one; /* too large for the stack */
+
+    one.n = 0;
+    emit_link(&one, answer->link, SERVICE_prober, MSG_vantage_request)->vantage_request =
+        answer->request;
+    service_emit(s, &one);
+}
+
+static void answer_all(struct answers *a, struct answers_socket *by, struct service *s,
+                       struct input *in)
 {
     const uint8_t *data;
     struct answer answer;
@@ -18,6 +29,8 @@ static void answer_all(struct answers *a, struct answers_socket *by, struct inpu
         in->dgram.sock = by->sock;
         answer.buf = a->answer[i];
         prober_answer(a->core, in, &answer);
+        if (answer.link != 0)
+            pass_on(s, &answer);
         if (answer.len > 0)
             batch_add(&a->socket[answer.sock].out, &answer.dst, answer.buf, answer.len);
     }
@@ -46,7 +59,7 @@ static bool receive(struct service *s, void *arg, struct input *in)
         s->n.datagrams_in += n;
         in->now_us = service_now_us();
         in->wall_ms = service_wall_ms();
-        answer_all(by->all, by, in);
+        answer_all(by->all, by, s, in);
         send_all(by->all, s);
     }
     return false;

@@ -4,6 +4,7 @@
 #include "lib/keys.h"
 #include "lib/log.h"
 #include "services/prober/answers_shell.h"
+#include "services/prober/partners_shell.h"
 
 #include <errno.h>
 #include <sodium.h>
@@ -18,12 +19,13 @@ struct shell {
 };
 
 static struct {
-    const char *bus, *admin, *public_ip, *key, *cert;
+    const char *bus, *admin, *public_ip, *key, *cert, *link, *partners;
     uint32_t port, alt_port;
 } flags = {.port = 3478, .alt_port = 3479};
 
 static const struct param params[] = {
-    {"bus",       PARAM_TEXT, &flags.bus,       "DIR  the bus directory, mode 0700",                        true },
+    {"bus",       PARAM_TEXT, &flags.bus,
+     "DIR  the bus directory, mode 0700; not needed with partners, who tell of this prober",                false},
     {"admin",     PARAM_TEXT, &flags.admin,     "PATH  the admin socket",                                   false},
     {"public-ip", PARAM_TEXT, &flags.public_ip,
      "A[,B]  addresses to serve on; one that is not local is advertised, and the wildcard bound",           true },
@@ -33,6 +35,10 @@ static const struct param params[] = {
      PARAM_REQUIRED | PARAM_SECRET                                                                               },
     {"cert",      PARAM_TEXT, &flags.cert,      "FILE  the authority's certificate for it, 128 hex digits",
      true                                                                                                        },
+    {"link",      PARAM_TEXT, &flags.link,      "IP:PORT  TCP, where partners reach this prober",           false},
+    {"partners",  PARAM_TEXT, &flags.partners,
+     "KEY@IP:PORT[,...]  probers on other hosts to lend addresses to and borrow them from: public "
+     "key and --link of each",                                                                              false},
 };
 
 static const struct config_group groups[] = {
@@ -162,7 +168,7 @@ static void warn_of_gateway(const struct gateway *g)
 static json_t *on_verb(void *arg, const char *verb, const char *argument)
 {
     const struct shell *sh = arg;
-    const struct prober_info *info = &sh->core.conf.info;
+    const struct prober_info *info = &sh->core.info;
     char text[ADDR_TEXT_MAX];
 
     (void)argument;
@@ -172,8 +178,8 @@ static json_t *on_verb(void *arg, const char *verb, const char *argument)
     for (size_t i = 0; i < info->n_addrs; i++)
         json_array_append_new(addrs, json_string(addr_format(&info->addrs[i], text, sizeof text)));
     const struct gateway *g = &sh->core.gateway;
-    return json_pack("{s:s, s:o, s:s?, s:o, s:o}", "service", "prober", "addresses", addrs,
-                     "behind_gateway",
+    return json_pack("{s:s, s:o, s:o, s:s?, s:o, s:o}", "service", "prober", "addresses", addrs,
+                     "partners", partners_state(&sh->core), "behind_gateway",
                      gateway_suspected(g) ? addr_format(&g->ip, text, sizeof text) : NULL,
                      "counters", counters(&sh->core.n), "shell", admin_counters(&sh->svc));
 }
@@ -183,23 +189,33 @@ int main(int argc, char **argv)
     static struct shell sh; /* static: too large for the stack, and there is one */
     static struct outputs out;
     struct prober_conf conf = {0};
+    struct service_link_conf links = {0};
     struct addr ips[2];
     uint8_t rng_key[32];
     struct input in;
 
     log_init(service_name[SERVICE_prober]);
-    if (config_load("natterjack-prober --bus DIR --public-ip A[,B] --key FILE --cert FILE", groups,
-                    1, argc, argv) != 1)
+    if (config_load(
+            "natterjack-prober --public-ip A[,B] --key FILE --cert FILE [--bus DIR] [--link IP:PORT"
+            " --partners KEY@IP:PORT,...]",
+            groups, 1, argc, argv) != 1)
         die("event=bad_arguments why=\"takes flags only\"");
     if (flags.port > UINT16_MAX || flags.alt_port > UINT16_MAX ||
         (flags.port == flags.alt_port && flags.port != 0))
         die("event=bad_flag flag=port why=\"two different ports below 65536\"");
     size_t n_ips = parse_public_ips(flags.public_ip, ips);
+    partners_parse(flags.link, flags.partners, &links, &conf);
+    conf.no_bus = !flags.bus;
+    if (conf.no_bus && conf.n_partners == 0)
+        die("event=bad_flag flag=bus why=\"without it and without partners nobody would know of "
+            "this "
+            "prober\"");
     if (config_task() == CONFIG_CHECK)
         return 0;
     load_keys(&conf);
     service_open(&sh.svc, SERVICE_prober, flags.bus);
     open_sockets(&sh.svc, ips, n_ips, &conf.info);
+    partners_open(&sh.svc, &links, &conf);
     service_random_key(rng_key);
     prober_init(&sh.core, &conf, rng_key);
     sodium_memzero(rng_key, sizeof rng_key);
@@ -211,10 +227,12 @@ int main(int argc, char **argv)
     while (service_wait(&sh.svc, prober_deadline(&sh.core), &in)) {
         prober_step(&sh.core, &in, &out);
         warn_of_gateway(&sh.core.gateway);
+        partners_log(&sh.core);
         service_emit(&sh.svc, &out);
     }
     if (flags.admin)
         admin_close();
+    partners_close(&conf);
     service_close(&sh.svc);
     sodium_memzero(&sh.core, sizeof sh.core);
     return service_status(&sh.svc);

@@ -1,7 +1,7 @@
 /* prober.c - the pure core; contract in lib/core.h, overview in prober.h. */
-#include "services/prober/prober.h"
 #include "lib/bytes.h"
 #include "lib/token.h"
+#include "services/prober/internal.h"
 
 #include <sodium.h>
 #include <string.h>
@@ -14,17 +14,9 @@ enum {
 
 _Static_assert((int)STUN_MAX <= (int)DATAGRAM_MAX, "an answer is one datagram");
 
-/* A request and where it came from. */
-struct request {
-    struct stun m;
-    size_t len;
-    struct addr src;
-    uint8_t sock;
-};
-
 /* ---- answers -------------------------------------------------------------------------------- */
 
-static struct stun response(const struct request *r)
+struct stun prober_response(const struct request *r)
 {
     struct stun a = {.type = STUN_BINDING_RESPONSE, .mapped = r->src};
 
@@ -38,18 +30,18 @@ static struct stun response(const struct request *r)
 }
 
 /* Is an answer of len bytes at most so many tenths of the request? */
-static bool within(const struct request *r, size_t len, size_t tenths)
+bool prober_within(const struct request *r, size_t len, size_t tenths)
 {
     return len * 10 <= r->len * tenths;
 }
 
 /* Answer from socket sock, but never with more than so many tenths of the request's size. */
-static bool send_within(struct prober *p, const struct request *r, uint8_t sock,
+bool prober_send_within(struct prober *p, const struct request *r, uint8_t sock,
                         const struct stun *a, size_t tenths, struct answer *out)
 {
     size_t len = stun_encode(a, out->buf);
 
-    if (!within(r, len, tenths)) {
+    if (!prober_within(r, len, tenths)) {
         p->n.over_bound++;
         return false;
     }
@@ -61,17 +53,17 @@ static bool send_within(struct prober *p, const struct request *r, uint8_t sock,
     return true;
 }
 
-static void send_error(struct prober *p, const struct request *r, struct stun *a, uint16_t error,
+void prober_send_error(struct prober *p, const struct request *r, struct stun *a, uint16_t error,
                        struct answer *out)
 {
     a->type = STUN_BINDING_ERROR;
     a->has_padding = false;
     a->mapped = (struct addr){0};
     a->error = error;
-    p->n.errors += send_within(p, r, r->sock, a, PLAIN_TENTHS, out);
+    p->n.errors += prober_send_within(p, r, r->sock, a, PLAIN_TENTHS, out);
 }
 
-static bool has_budget(struct prober *p, struct budget *b, const struct request *r)
+bool prober_has_budget(struct prober *p, struct budget *b, const struct request *r)
 {
     if (budget_take(b, &r->src, p->now_us))
         return true;
@@ -131,37 +123,38 @@ static bool cookie_valid(const struct prober *p, const struct request *r)
 static void add_discovery(const struct prober *p, const struct request *r, uint8_t from,
                           struct stun *a)
 {
-    a->origin = p->conf.info.addrs[from];
-    if (p->conf.info.n_addrs == 4)
-        a->other = p->conf.info.addrs[r->sock ^ 3];
+    a->origin = p->info.addrs[from];
+    if (p->info.n_addrs == 4)
+        a->other = p->info.addrs[r->sock ^ 3];
 }
 
 static void on_binding(struct prober *p, const struct request *r, struct answer *out)
 {
-    struct stun plain = response(r), full = plain;
+    struct stun plain = prober_response(r), full = plain;
 
     add_discovery(p, r, r->sock, &full);
-    bool cheap = within(r, stun_size(&plain), PLAIN_TENTHS);
-    bool rich = within(r, stun_size(&full), DISCOVERY_TENTHS);
-    bool paid = (rich || !cheap) && has_budget(p, &p->discovery, r);
+    bool cheap = prober_within(r, stun_size(&plain), PLAIN_TENTHS);
+    bool rich = prober_within(r, stun_size(&full), DISCOVERY_TENTHS);
+    bool paid = (rich || !cheap) && prober_has_budget(p, &p->discovery, r);
     if (paid && rich)
-        p->n.discovery += send_within(p, r, r->sock, &full, DISCOVERY_TENTHS, out);
+        p->n.discovery += prober_send_within(p, r, r->sock, &full, DISCOVERY_TENTHS, out);
     else
         p->n.plain +=
-            send_within(p, r, r->sock, &plain, paid ? DISCOVERY_TENTHS : PLAIN_TENTHS, out);
+            prober_send_within(p, r, r->sock, &plain, paid ? DISCOVERY_TENTHS : PLAIN_TENTHS, out);
 }
 
 static void on_change(struct prober *p, const struct request *r, struct answer *out)
 {
-    struct stun a = response(r), full = a;
+    struct stun a = prober_response(r), full = a;
+    bool proven = cookie_valid(p, r);
 
-    if (p->conf.info.n_addrs != 4) {
+    if (p->info.n_addrs != 4) {
         a.unknown = STUN_CHANGE_REQUEST;
-        send_error(p, r, &a, ERROR_UNKNOWN_ATTRIBUTE, out);
+        prober_send_error(p, r, &a, ERROR_UNKNOWN_ATTRIBUTE, out);
         return;
     }
-    if (!has_budget(p, cookie_valid(p, r) ? &p->signing : &p->discovery, r)) {
-        send_error(p, r, &a, ERROR_SERVER, out);
+    if (!prober_has_budget(p, proven ? &p->signing : &p->discovery, r)) {
+        prober_send_error(p, r, &a, ERROR_SERVER, out);
         return;
     }
     uint8_t from = r->sock;
@@ -169,10 +162,14 @@ static void on_change(struct prober *p, const struct request *r, struct answer *
         from ^= 1;
     if (r->m.change & STUN_CHANGE_IP)
         from ^= 2;
+    if (from >= p->conf.info.n_addrs) {
+        prober_vantage_ask(p, r, from, proven, out);
+        return;
+    }
     add_discovery(p, r, from, &full);
-    if (within(r, stun_size(&full), DISCOVERY_TENTHS))
+    if (prober_within(r, stun_size(&full), DISCOVERY_TENTHS))
         a = full;
-    p->n.changed += send_within(p, r, from, &a, DISCOVERY_TENTHS, out);
+    p->n.changed += prober_send_within(p, r, from, &a, DISCOVERY_TENTHS, out);
 }
 
 /*
@@ -182,7 +179,7 @@ static void on_change(struct prober *p, const struct request *r, struct answer *
 static bool refuse_costly(struct prober *p, struct request *r, struct answer *out)
 {
     bool both = r->m.has_padding && r->m.response_port != 0;
-    struct stun a = response(r);
+    struct stun a = prober_response(r);
 
     if (!r->m.has_padding && r->m.response_port == 0)
         return false;
@@ -194,37 +191,37 @@ static bool refuse_costly(struct prober *p, struct request *r, struct answer *ou
         a.unknown_rest[0] = both ? STUN_RESPONSE_PORT : 0;
     }
     r->m.response_port = 0; /* this answer goes to who asked */
-    send_error(p, r, &a, valid ? ERROR_BAD_REQUEST : ERROR_UNKNOWN_ATTRIBUTE, out);
+    prober_send_error(p, r, &a, valid ? ERROR_BAD_REQUEST : ERROR_UNKNOWN_ATTRIBUTE, out);
     return true;
 }
 
 static void on_unknown(struct prober *p, const struct request *r, struct answer *out)
 {
-    struct stun a = response(r);
+    struct stun a = prober_response(r);
 
     a.unknown = r->m.unknown;
     memcpy(a.unknown_rest, r->m.unknown_rest, sizeof a.unknown_rest);
-    send_error(p, r, &a, ERROR_UNKNOWN_ATTRIBUTE, out);
+    prober_send_error(p, r, &a, ERROR_UNKNOWN_ATTRIBUTE, out);
 }
 
 /* ---- tokens -------------------------------------------------------------------------------------- */
 
 static void on_token_request(struct prober *p, const struct request *r, struct answer *out)
 {
-    struct stun a = response(r);
+    struct stun a = prober_response(r);
     bool valid = cookie_valid(p, r);
 
-    if (valid && has_budget(p, &p->signing, r)) {
+    if (valid && prober_has_budget(p, &p->signing, r)) {
         struct token t = {.addr = r->src, .peer = r->m.peer, .time_ms = p->wall_ms};
         token_sign(&t, p->conf.secret, &a.token);
-        p->n.tokens += send_within(p, r, r->sock, &a, DISCOVERY_TENTHS, out);
+        p->n.tokens += prober_send_within(p, r, r->sock, &a, DISCOVERY_TENTHS, out);
         return;
     }
     if (!valid && r->m.has_cookie && !sodium_is_zero(r->m.cookie, sizeof r->m.cookie))
         p->n.bad_cookie++;
     a.has_cookie = true;
     make_cookie(p, r, COOKIE_SOURCE, p->epoch, a.cookie);
-    p->n.cookies += send_within(p, r, r->sock, &a, PLAIN_TENTHS, out);
+    p->n.cookies += prober_send_within(p, r, r->sock, &a, PLAIN_TENTHS, out);
 }
 
 /* ---- claims --------------------------------------------------------------------------------------- */
@@ -236,34 +233,34 @@ static bool is_claim(const struct request *r)
 
 static void sign_claim(struct prober *p, struct request *r, struct answer *out)
 {
-    struct stun a = response(r);
+    struct stun a = prober_response(r);
     struct token t = {.addr = claimed(r), .peer = r->m.peer, .time_ms = p->wall_ms, .mapped = true};
 
     token_sign(&t, p->conf.secret, &a.token);
     r->m.response_port = 0; /* it goes to who asked */
-    p->n.tokens += send_within(p, r, r->sock, &a, DISCOVERY_TENTHS, out);
+    p->n.tokens += prober_send_within(p, r, r->sock, &a, DISCOVERY_TENTHS, out);
 }
 
 /* What a source with a cookie claims at its own ip is challenged, and signed once the challenge is back. */
 static void on_claim(struct prober *p, struct request *r, struct answer *out)
 {
-    struct stun a = response(r);
+    struct stun a = prober_response(r);
     bool challenged = cookie_of(p, r, COOKIE_CLAIM);
 
     if (!challenged && !cookie_valid(p, r)) {
         p->n.bad_cookie++;
         a.unknown = STUN_RESPONSE_PORT;
         r->m.response_port = 0;
-        send_error(p, r, &a, ERROR_UNKNOWN_ATTRIBUTE, out);
-    } else if (!has_budget(p, challenged ? &p->signing : &p->challenge, r)) {
+        prober_send_error(p, r, &a, ERROR_UNKNOWN_ATTRIBUTE, out);
+    } else if (!prober_has_budget(p, challenged ? &p->signing : &p->challenge, r)) {
         r->m.response_port = 0;
-        send_error(p, r, &a, ERROR_SERVER, out);
+        prober_send_error(p, r, &a, ERROR_SERVER, out);
     } else if (challenged) {
         sign_claim(p, r, out);
     } else {
         a.has_cookie = true;
         make_cookie(p, r, COOKIE_CLAIM, p->epoch, a.cookie);
-        p->n.challenges += send_within(p, r, r->sock, &a, PLAIN_TENTHS, out);
+        p->n.challenges += prober_send_within(p, r, r->sock, &a, PLAIN_TENTHS, out);
     }
 }
 
@@ -311,8 +308,6 @@ static void rotate(struct prober *p)
 /* What is due by time; before the input, so that a flood of datagrams can't hold it up. */
 static void on_time(struct prober *p, struct outputs *out)
 {
-    static const enum role to[] = {SERVICE_coordinator, SERVICE_classifier};
-
     if (p->now_us >= p->rotate_us) {
         if (p->now_us - p->rotate_us >= COOKIE_ROTATE_US)
             rotate(p); /* slept through one: the older secret is too old as well */
@@ -322,11 +317,8 @@ static void on_time(struct prober *p, struct outputs *out)
     if (p->now_us < p->hello_us)
         return;
     p->hello_us = p->now_us + HELLO_EVERY_US;
-    for (size_t i = 0; i < sizeof to / sizeof *to; i++) {
-        struct prober_list *l = &emit(out, to[i], MSG_prober_hello)->prober_hello.probers;
-        l->n = 1;
-        l->v[0] = p->conf.info;
-    }
+    prober_vantage_tick(p);
+    prober_vantage_hello(p, out);
 }
 
 void prober_init(struct prober *p, const struct prober_conf *conf, const uint8_t rng_key[static 32])
@@ -334,8 +326,10 @@ void prober_init(struct prober *p, const struct prober_conf *conf, const uint8_t
     uint8_t secret[16];
 
     assert(conf->info.n_addrs == 2 || conf->info.n_addrs == 4);
+    assert(conf->n_partners <= PARTNERS_MAX);
     memset(p, 0, sizeof *p);
     p->conf = *conf;
+    p->info = conf->info;
     rng_init(&p->rng, rng_key);
     rng_bytes(&p->rng, p->secrets, sizeof p->secrets);
     rng_bytes(&p->rng, secret, sizeof secret);
@@ -352,6 +346,7 @@ void prober_answer(struct prober *p, const struct input *in, struct answer *out)
     p->now_us = in->now_us;
     p->wall_ms = in->wall_ms;
     out->len = 0;
+    out->link = 0;
     on_datagram(p, in, out);
 }
 
@@ -367,6 +362,10 @@ void prober_step(struct prober *p, const struct input *in, struct outputs *out)
     on_time(p, out);
     if (in->kind == IN_DATAGRAM)
         prober_answer(p, in, &a);
+    else if (in->kind == IN_MSG)
+        prober_on_msg(p, in, &a, out);
+    if (a.link != 0)
+        emit_link(out, a.link, SERVICE_prober, MSG_vantage_request)->vantage_request = a.request;
     if (a.len == 0)
         return;
     struct output *o = outputs_add(out, OUT_DATAGRAM);

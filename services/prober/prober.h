@@ -1,12 +1,16 @@
 /*
  * prober - shows anyone the address it sees them at, and proves it with a signature.
  *
- *   in:    Binding requests (RFC 8489, RFC 5780) on two or four sockets; a tick
- *   state: two cookie secrets, budgets per source in tables of fixed size; nothing per client
- *   out:   answers; prober_hello to coordinator and classifier, every second
+ *   in:    Binding requests (RFC 8489, RFC 5780) on two or four sockets; prober_hello, vantage_request
+ *          and vantage_refused of probers on other hosts; a tick
+ *   state: two cookie secrets, budgets per source in tables of fixed size, what those probers last said
+ *          of themselves; nothing per client
+ *   out:   answers; prober_hello to coordinator, classifier and those probers, every second
  *
  * Sockets are address 1 port 1 (0), a1p2 (1), a2p1 (2), a2p2 (3).  With one address there are only the
- * first two, no OTHER-ADDRESS, and error 420 for CHANGE-REQUEST (RFC 5780 section 6.1).
+ * first two, and a2 is borrowed from a prober on another host while each hears the other: that one sends
+ * the answers that have to come from there (vantage.c).  With none to borrow from there is no
+ * OTHER-ADDRESS, and error 420 for CHANGE-REQUEST (RFC 5780 section 6.1).
  *
  * Sources lie, so what an answer may cost their victim is bounded by the size of the request:
  *
@@ -48,12 +52,18 @@ enum {
     CHALLENGE_BUDGET = 20,               /* a peer takes at most five in 25 s */
     SIGNING_BUDGET = 1000,               /* many peers share the address of a carrier's NAT */
     COOKIE_ROTATE_US = 60 * 1000 * 1000, /* a cookie is good for one to two of these */
-    HELLO_EVERY_US = 1000 * 1000
+    HELLO_EVERY_US = 1000 * 1000,
+    PARTNER_TTL_US = 3 * 1000 * 1000, /* after its last hello; a client is told of it no longer */
+    PARTNERS_MAX = PROBERS_MAX - 1    /* on other hosts; a hello names all */
 };
 
 struct prober_conf {
-    struct prober_info info; /* what is told of us: key, cert, public addresses; 2 or 4 of them */
-    uint8_t secret[64];      /* Ed25519 */
+    struct prober_info
+        info;           /* what is told of us: key, cert, own public addresses; 2 or 4 of them */
+    uint8_t secret[64]; /* Ed25519 */
+    uint8_t n_partners;
+    uint8_t partners[PARTNERS_MAX][32]; /* Ed25519 keys of the probers at the end of links 1, ... */
+    bool no_bus;                        /* those alone tell the suite of this one */
 };
 
 /* clang-format off */
@@ -61,11 +71,19 @@ struct prober_conf {
     X(plain)       X(discovery)  X(changed)   X(cookies)    X(tokens)  X(errors)    \
     X(challenges)                                                                   \
     X(not_stun)    X(malformed)  X(not_request)                                     \
-    X(over_budget) X(over_bound) X(bad_cookie)
+    X(over_budget) X(over_bound) X(bad_cookie)                                      \
+    X(borrowed)    X(lent)       X(links_refused)
 /* clang-format on */
 
 struct prober {
     struct prober_conf conf;
+    struct prober_info info; /* what is told of us, with what is borrowed */
+    uint8_t lender;          /* the link that it is borrowed by; 0: none */
+    struct prober_partner {
+        struct prober_info info; /* n_addrs 0: nothing heard yet */
+        int64_t heard_us;
+        bool hears_us;
+    } partners[PARTNERS_MAX];
     struct rng rng;
     int64_t now_us, wall_ms; /* of the step in progress */
     int64_t hello_us, rotate_us;
@@ -94,6 +112,8 @@ struct answer {
     size_t len;   /* 0: silence */
     uint8_t sock; /* to send it from */
     struct addr dst;
+    uint8_t link; /* by which to pass the request on, as it is below; 0: not */
+    struct msg_vantage_request request;
 };
 void prober_answer(struct prober *p, const struct input *in, struct answer *out);
 

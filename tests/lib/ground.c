@@ -36,7 +36,7 @@ static size_t append(const char **argv, size_t n, const char *const *more)
     return n;
 }
 
-static struct ground_run spawn(struct ground *g, const char *host, const char *const *argv)
+struct ground_run ground_spawn(struct ground *g, const char *host, const char *const *argv)
 {
     int fd[2];
     struct ground_run r = {0};
@@ -128,7 +128,7 @@ struct ground_run ground_start(struct ground *g, const char *host, const char *v
                       (const char *const[]){BIN_DIR "/natterjack", verb, "-o", "json", "--join",
                                             g->join, "--key", key, NULL});
     append(argv, n, more);
-    return spawn(g, host, argv);
+    return ground_spawn(g, host, argv);
 }
 
 struct ground_run ground_listen(struct ground *g, const char *host)
@@ -155,12 +155,33 @@ json_t *ground_connect(struct ground *g, const char *host, const char *to, const
     return ground_result(&r, status);
 }
 
+/* All that a program prints until it ends, cut to fit, with a terminator; how much that was. */
+static size_t read_all(struct ground_run *r, char *text, size_t cap, int *status)
+{
+    size_t n = 0;
+    ssize_t got;
+
+    while (n < cap - 1 && (got = read(r->out, text + n, cap - 1 - n)) > 0)
+        n += (size_t)got;
+    text[n] = '\0';
+    end(r, status);
+    return n;
+}
+
+const char *ground_output(struct ground *g, const char *host, const char *const *argv)
+{
+    static char text[65536];
+    struct ground_run r = ground_spawn(g, host, argv);
+    int status;
+
+    read_all(&r, text, sizeof text, &status);
+    return text;
+}
+
 json_t *ground_ask(struct ground *g, const char *verb, const char *const *more, int *status)
 {
     char state[96], text[65536];
     const char *argv[ARGS_MAX];
-    size_t n = 0;
-    ssize_t got;
     json_error_t why;
 
     snprintf(state, sizeof state, "%s/suite", g->dir);
@@ -169,10 +190,8 @@ json_t *ground_ask(struct ground *g, const char *verb, const char *const *more, 
                   (const char *const[]){BIN_DIR "/natterjack", verb, "-o", "json", "--state", state,
                                         NULL}),
            more);
-    struct ground_run r = spawn(g, "pub", argv);
-    while (n < sizeof text && (got = read(r.out, text + n, sizeof text - n)) > 0)
-        n += (size_t)got;
-    end(&r, status);
+    struct ground_run r = ground_spawn(g, "pub", argv);
+    size_t n = read_all(&r, text, sizeof text, status);
     return json_loadb(text, n, JSON_DECODE_ANY, &why);
 }
 
@@ -183,10 +202,9 @@ json_t *ground_admin(struct ground *g, const char *verb, const char *argument)
     return ground_ask(g, verb, (const char *const[]){argument, NULL}, &status);
 }
 
-void ground_open(struct ground *g, const char *const *lab_args)
+void ground_open_lab(struct ground *g, const char *const *lab_args)
 {
     const char *argv[ARGS_MAX];
-    char state[96];
 
     *g = (struct ground){.delay_us = 20000};
     snprintf(g->dir, sizeof g->dir, "/tmp/natterjack-test.XXXXXX");
@@ -194,19 +212,29 @@ void ground_open(struct ground *g, const char *const *lab_args)
     size_t n = append(argv, 0, lab_args);
     append(argv, n, (const char *const[]){pub, NULL});
     cr_assert(lab_start(&g->lab, argv), "no lab: root, /dev/net/tun and nft are needed");
-    snprintf(state, sizeof state, "%s/suite", g->dir);
+}
+
+void ground_up(struct ground *g, const char *public_ip, const char *environment)
+{
     char up_command
-        [512]; /* its log goes to a file: nobody would read a pipe while the test goes on */
+        [1024]; /* its log goes to a file: nobody would read a pipe while the test goes on */
+
     snprintf(up_command, sizeof up_command,
-             "exec %s/natterjack up --state %s --public-ip 203.0.113.10,203.0.113.11 2>%s/log",
-             BIN_DIR, state, g->dir);
+             "exec env %s %s/natterjack up --state %s/suite --public-ip %s 2>%s/log", environment,
+             BIN_DIR, g->dir, public_ip, g->dir);
     struct ground_run up =
-        spawn(g, "pub", (const char *const[]){"/bin/sh", "-c", up_command, NULL});
+        ground_spawn(g, "pub", (const char *const[]){"/bin/sh", "-c", up_command, NULL});
     char line[1024];
     do
         cr_assert(text_line(&up, line, sizeof line, GROUND_WAIT_MS), "the suite does not come up");
     while (strncmp(line, "nj1", 3) != 0);
     snprintf(g->join, sizeof g->join, "%s", line);
+}
+
+void ground_open(struct ground *g, const char *const *lab_args)
+{
+    ground_open_lab(g, lab_args);
+    ground_up(g, "203.0.113.10,203.0.113.11", "");
 }
 
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)

@@ -32,6 +32,14 @@ struct ground_run {
 void ground_open(struct ground *g, const char *const *lab_args);
 void ground_close(struct ground *g);
 
+/* The two halves of it, for a suite that is not like the others: its public ip, and its environment. */
+void ground_open_lab(struct ground *g, const char *const *lab_args);
+void ground_up(struct ground *g, const char *public_ip, const char *environment);
+
+/* Start any program on a host; and all that one prints until it ends, good until the next call. */
+struct ground_run ground_spawn(struct ground *g, const char *host, const char *const *argv);
+const char *ground_output(struct ground *g, const char *host, const char *const *argv);
+
 /* `natterjack listen --name host --echo` on a host; returns when it is listening. */
 struct ground_run ground_listen(struct ground *g, const char *host);
 
