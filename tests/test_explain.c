@@ -169,3 +169,74 @@ Test(explain, has_an_answer_in_every_state)
     }
     cr_assert_gt(b->core.n.punches_direct + b->core.n.punches_half, 50);
 }
+
+/* ---- what a peer is told --------------------------------------------------------------------------- */
+
+/* The peer asks about the last session; what is told goes to out. */
+static void ask(unsigned peer, struct outputs *told)
+{
+    struct msg m = {.type = MSG_explain, .explain = {.session = b->last}};
+
+    coordinator_bed_forget(b);
+    coordinator_bed_from_conn(b, peer, 900 + peer, &m); /* not where it is attached, if it is */
+    *told = b->out;
+    coordinator_tell(&b->core, told);
+}
+
+static const char *kind_told(unsigned peer)
+{
+    static struct outputs told;
+
+    ask(peer, &told);
+    cr_assert(told.n > 0 && told.v[0].msg.type == MSG_explained);
+    cr_assert(sid_eq(&told.v[0].msg.explained.session, &b->last));
+    cr_assert_eq(told.v[0].to_conn, 900 + peer);
+    return told.v[0].msg.explained.kind;
+}
+
+Test(explain, is_told_to_both_sides_and_to_nobody_else)
+{
+    request("bob", POLICY_AUTO);
+    results(PATH_DIRECT, "direct-synchronous");
+    cr_assert_str_eq(kind_told(0), "");
+    cr_assert_str_eq(kind_told(1), "");
+    cr_assert_str_eq(kind_told(2), "not-found");
+    coordinator_bed_ready(b, 3, "dave");
+    cr_assert_str_eq(kind_told(3), "not-found");
+    b->last = (struct sid){{0}};
+    cr_assert_str_eq(kind_told(0), "not-found", "as of one that does not exist");
+}
+
+Test(explain, is_told_in_parts_that_make_the_operators_answer)
+{
+    static struct outputs told;
+    char text[16384];
+    size_t len = 0;
+
+    request("bob", POLICY_AUTO);
+    results(PATH_DIRECT, "direct-synchronous");
+    ask(0, &told);
+    cr_assert_gt(told.n, 1, "it is long enough to show it");
+    for (size_t i = 0; i < told.n; i++) {
+        const struct msg_explained *e = &told.v[i].msg.explained;
+        cr_assert(e->part == i && e->parts == told.n && told.v[i].to_conn == 900);
+        memcpy(text + len, e->json.b, e->json.len);
+        len += e->json.len;
+    }
+    json_t *got = json_loadb(text, len, 0, NULL), *whole = explain();
+    cr_assert(json_equal(got, whole));
+    json_decref(got);
+    json_decref(whole);
+}
+
+Test(explain, is_told_so_many_times_a_minute_also_to_strangers_who_leave_nothing)
+{
+    request("bob", POLICY_AUTO);
+    for (int i = 0; i < COORD_EXPLAINS_PER_MIN; i++)
+        cr_assert_str_eq(kind_told(5), "not-found");
+    cr_assert_str_eq(kind_told(5), "rate-limited");
+    cr_assert_str_eq(kind_told(0), "");
+    struct peer_id stranger = coordinator_bed_peer(5);
+    coordinator_bed_pass(b, 60000);
+    cr_assert_null(coordinator_peer(&b->core, &stranger));
+}

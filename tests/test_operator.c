@@ -6,6 +6,7 @@
 #include "tests/lib/ground.h"
 
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <string.h>
 
 static struct ground ground;
@@ -77,4 +78,40 @@ Test(operator, coordinate_connects_two_listeners_that_accept_each_other_and_no_o
     json_t *all = ground_admin(&ground, "sessions", NULL);
     cr_assert_eq(json_array_size(all), 3);
     json_decref(all);
+}
+
+Test(operator, a_peer_learns_why_of_its_own_sessions_and_goes_on_listening)
+{
+    struct ground_run alice = listen_as("alice", "anyone");
+    char key[128];
+    int status;
+
+    listen_as("bob", "anyone");
+    json_t *session = ground_ask(&ground, "coordinate", ARGS("alice", "bob"), &status);
+    const char *sid = ground_text(session, "session");
+    expect_session(&alice, "direct", "bob");
+    snprintf(key, sizeof key, "%s/alice---name.key", ground.dir);
+    struct ground_run asks = ground_start(&ground, "alice", "explain", ARGS(sid, "--key", key));
+    json_t *answer = ground_result(&asks, &status);
+    cr_assert_eq(status, 0, "%s", ground_text(answer, "error"));
+    cr_assert_str_eq(ground_text(answer, "session"), sid);
+    cr_assert_str_eq(ground_text(answer, "path"), "direct");
+    cr_assert_gt(json_array_size(json_object_get(answer, "story")), 5);
+    json_decref(answer);
+    listen_as("carol", "nobody");
+    snprintf(key, sizeof key, "%s/carol---name.key", ground.dir);
+    asks = ground_start(&ground, "carol", "explain", ARGS(sid, "--key", key));
+    answer = ground_result(&asks, &status);
+    cr_assert_eq(status, 1);
+    cr_assert_str_eq(ground_text(answer, "error"),
+                     "no session of this key that the coordinator knows has that id");
+    json_decref(answer);
+    json_decref(session);
+    session = ground_ask(&ground, "coordinate", ARGS("alice", "bob"), &status);
+    cr_assert_eq(status, 0, "who asked did not take the listener's place");
+    json_decref(session);
+    answer = ground_admin(&ground, "coordinators", NULL);
+    cr_assert_eq(ground_number(json_array_get(answer, 0), "attached"), 3);
+    cr_assert_eq(ground_number(json_array_get(answer, 0), "sessions"), 2);
+    json_decref(answer);
 }

@@ -89,6 +89,19 @@ static json_t *stats(const struct coordinator *c)
     return o;
 }
 
+/* All that share the store; for now a suite has one. */
+static json_t *coordinators(const struct coordinator *c)
+{
+    uint16_t front, enrol;
+
+    front_ports(&front, &enrol);
+    return json_pack("[{s:o, s:b, s:b, s:i, s:i, s:o, s:I, s:o}]", "epoch", count(c->conf.epoch),
+                     "alive", 1, "draining", c->draining, "front_port", (int)front, "enrol_port",
+                     (int)enrol, "attached", count(c->n.attached_now), "sessions",
+                     (json_int_t)(c->sessions_by_id.n - c->n_closed), "uptime_s",
+                     count((uint64_t)(service_now_us() - admin.began_us) / 1000000));
+}
+
 static json_t *relays(const struct coordinator *c, int64_t now_us)
 {
     json_t *list = json_array();
@@ -206,6 +219,8 @@ static json_t *answer(void *arg, const char *verb, const char *argument)
         return state(c, now_us);
     if (strcmp(verb, "stats") == 0)
         return stats(c);
+    if (strcmp(verb, "coordinators") == 0)
+        return coordinators(c);
     if (strcmp(verb, "relays") == 0)
         return relays(c, now_us);
     if (strcmp(verb, "peers") == 0)

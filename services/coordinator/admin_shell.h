@@ -5,7 +5,7 @@
 #include "lib/admin.h"
 #include "services/coordinator/coordinator.h"
 
-/* Verbs: health, state, stats, sessions [pending], session SID, explain SID, peers, peer ID|NAME, relays,
+/* Verbs: health, state, stats, sessions [pending], session SID, explain SID, peers, peer ID|NAME, relays, coordinators,
  * release NAME, cancel SID, coordinate A B POLICY TIMEOUT-MS. */
 void coordinator_admin_open(struct service *svc, const char *path, const struct coordinator *core);
 void coordinator_admin_close(void);
@@ -15,6 +15,9 @@ void coordinator_operator_open(struct service *svc);
 void coordinator_operator_close(void);
 json_t *coordinator_operator_cancel(const struct coordinator_session *s);
 json_t *coordinator_operator_coordinate(const struct coordinator *c, const char *argument);
+
+/* tell_shell.c: puts into the core's MSG_explained what a peer is told. */
+void coordinator_tell(const struct coordinator *c, struct outputs *out);
 
 /* explain_shell.c: one session, as `session` and `explain` show it. */
 json_t *coordinator_session_json(const struct coordinator *c, const struct coordinator_session *s,

@@ -132,6 +132,8 @@ static void on_msg(struct coordinator *c, const struct input *in, struct outputs
         coordinator_on_enrol(c, in, out);
     else if (in->msg->type == MSG_attach)
         coordinator_on_attach(c, in, out);
+    else if (in->msg->type == MSG_explain)
+        coordinator_on_explain(c, in, out);
     else
         on_peer_msg(c, in, out);
 }

@@ -2,7 +2,7 @@
  * coordinator - knows who is where, chooses the technique, drives each session to a verdict.
  *
  *   in:    from peers:  enrol; attach, detach, reflex_report, punch_request, punch_ack, punch_result,
- *                       punch_cancel, invite_answer
+ *                       punch_cancel, invite_answer; explain, for which one needs not be attached
  *          from the suite:  nat_profile (classifier), prober_hello, relay_hello, relay_usage; and
  *                       punch_request and punch_cancel from SERVICE_coordinator, which is the operator
  *          from the store:  the answers to STORE_PUT, STORE_GET_PEER, STORE_GET_NAME,
@@ -12,7 +12,7 @@
  *     requested -> inviting -> coordinating -> executing -> direct | half | relayed | failed -> closed
  *
  *   out:   to peers:  enrolled; attached, detached, nat_profile, punch_refused, punch_coordinate,
- *                     punch_cancel;  to the classifier:  reflex_report;  rows of the directory
+ *                     punch_cancel, explained;  to the classifier:  reflex_report;  rows of the directory
  *
  * Messages may be lost, duplicated or reordered: every state expires.  What peers send is limited per
  * peer and minute, what strangers send per second, and every table by what coordinator_conf says.
@@ -55,6 +55,7 @@ enum {
     COORD_ATTACHES_PER_MIN = 60,
     COORD_REPORTS_PER_MIN = 60,
     COORD_REQUESTS_PER_MIN = 60,
+    COORD_EXPLAINS_PER_MIN = 60,
     COORD_REJECTED_PER_MIN = 6, /* requests to targets that don't accept; more are rate-limited */
 };
 
@@ -91,6 +92,7 @@ enum coordinator_limit {
     COORD_LIMIT_REPORT,
     COORD_LIMIT_REQUEST,
     COORD_LIMIT_REJECTED,
+    COORD_LIMIT_EXPLAIN,
     COORD_LIMITS
 };
 

@@ -225,6 +225,7 @@ int main(int argc, char **argv)
     service_ready(&svc);
     while (service_wait(&svc, coordinator_deadline(&core), &in)) {
         coordinator_step(&core, &in, &out);
+        coordinator_tell(&core, &out);
         service_emit(&svc, &out);
     }
     coordinator_admin_close();

@@ -115,6 +115,8 @@ void coordinator_send_order(struct coordinator *c, struct coordinator_session *s
                             struct outputs *out);
 
 /* results.c */
+/* Is this a session that the asker takes part in?  What it is told of it the shell puts in. */
+void coordinator_on_explain(struct coordinator *c, const struct input *in, struct outputs *out);
 void coordinator_on_punch_ack(struct coordinator *c, const struct coordinator_peer *p,
                               const struct msg_punch_ack *m, struct outputs *out);
 void coordinator_on_punch_result(struct coordinator *c, const struct coordinator_peer *p,

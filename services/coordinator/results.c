@@ -179,6 +179,33 @@ void coordinator_on_operator_cancel(struct coordinator *c, const struct msg_punc
         coordinator_close(c, s, OTHER_SIDE_UNKNOWN, "cancelled", "the operator cancelled it", out);
 }
 
+/* ---- what peers are told of it ------------------------------------------------------------------ */
+
+/* By the key alone: a listener that is attached is not replaced by who asks in its name. */
+static const char *why_not_explained(struct coordinator *c, const struct input *in)
+{
+    const struct coordinator_session *s = coordinator_find(c, &in->msg->explain.session);
+    uint32_t slot = coordinator_peer_slot(c, &in->from.peer);
+
+    if (slot == TABLE_NONE)
+        return "overloaded";
+    bool limited = coordinator_limited(c, &c->peers[slot], COORD_LIMIT_EXPLAIN);
+    coordinator_peer_unused(c, slot);
+    if (limited)
+        return "rate-limited";
+    bool own = s && (peer_id_eq(&s->side[0].id, &in->from.peer) ||
+                     peer_id_eq(&s->side[1].id, &in->from.peer));
+    return own ? "" : "not-found"; /* whether it exists is nobody else's business */
+}
+
+void coordinator_on_explain(struct coordinator *c, const struct input *in, struct outputs *out)
+{
+    struct msg_explained *m = &emit_peer(out, in->from.conn, MSG_explained)->explained;
+
+    m->session = in->msg->explain.session;
+    msg_text(m->kind, sizeof m->kind, why_not_explained(c, in));
+}
+
 /* ---- what relays say ---------------------------------------------------------------------------- */
 
 void coordinator_on_relay_usage(struct coordinator *c, const struct msg_relay_usage *m)

@@ -70,14 +70,13 @@ static bool receive_monitor(struct service *s, void *arg, struct input *in)
            (event == ZMQ_EVENT_DISCONNECTED && (enrolling || g->core.link_up));
 }
 
-static zsock_t *open_link(struct agent *g, const struct addr *to, bool enrolling)
+zsock_t *agent_socket(const struct agent_conf *conf)
 {
-    char text[ADDR_TEXT_MAX], where[ADDR_TEXT_MAX + 8], monitor[64];
     zsock_t *sock = zsock_new(ZMQ_DEALER);
 
-    zsock_set_curve_serverkey_bin(sock, g->conf.join.coordinator_key);
-    zsock_set_curve_publickey_bin(sock, g->conf.id.b);
-    zsock_set_curve_secretkey_bin(sock, g->conf.secret);
+    zsock_set_curve_serverkey_bin(sock, conf->join.coordinator_key);
+    zsock_set_curve_publickey_bin(sock, conf->id.b);
+    zsock_set_curve_secretkey_bin(sock, conf->secret);
     zsock_set_linger(sock, 200);
     zsock_set_sndtimeo(sock, 0);
     zsock_set_immediate(sock, 1); /* nothing waits for a connection that isn't there */
@@ -87,6 +86,13 @@ static zsock_t *open_link(struct agent *g, const struct addr *to, bool enrolling
     zsock_set_heartbeat_ivl(sock, HEARTBEAT_MS);
     zsock_set_heartbeat_timeout(sock, HEARTBEAT_TIMEOUT_MS);
     zsock_set_maxmsgsize(sock, MSG_SIZE_MAX + CURVE_BYTES);
+    return sock;
+}
+
+static zsock_t *open_link(struct agent *g, const struct addr *to, bool enrolling)
+{
+    char text[ADDR_TEXT_MAX], where[ADDR_TEXT_MAX + 8], monitor[64];
+    zsock_t *sock = agent_socket(&g->conf);
 
     /* Each has a name of its own: libzmq frees that of a closed socket when it gets round to it. */
     snprintf(monitor, sizeof monitor, "inproc://agent-%p-%u", (void *)g, g->n_links++);

@@ -73,4 +73,7 @@ int agent_take_socket(struct agent *g, const struct attempt *a);
 
 void agent_close(struct agent *g); /* detaches */
 
+/* A socket that this peer may connect to its coordinator's doors; it neither blocks nor queues. */
+zsock_t *agent_socket(const struct agent_conf *conf);
+
 #endif

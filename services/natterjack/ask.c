@@ -3,6 +3,7 @@
 
 #include "lib/admin.h"
 #include "lib/id.h"
+#include "services/natterjack/ask_own.h"
 #include "services/natterjack/command.h"
 #include "services/natterjack/state_dir.h"
 #include "services/natterjack/view.h"
@@ -136,12 +137,17 @@ static int simple(enum argument kind, void (*show)(FILE *f, json_t *value), int 
 }
 
 int cmd_session(int argc, char **argv) { return simple(SESSION, view_print, argc, argv); }
-int cmd_explain(int argc, char **argv) { return simple(SESSION, view_story, argc, argv); }
+int cmd_explain(int argc, char **argv)
+{
+    return ask_own_wanted(argc, argv) ? ask_own(argc, argv)
+                                      : simple(SESSION, view_story, argc, argv);
+}
 int cmd_cancel(int argc, char **argv) { return simple(SESSION, view_print, argc, argv); }
 int cmd_peers(int argc, char **argv) { return simple(NO_ARGUMENT, view_print, argc, argv); }
 int cmd_peer(int argc, char **argv) { return simple(PEER, view_print, argc, argv); }
 int cmd_release(int argc, char **argv) { return simple(NAME, view_print, argc, argv); }
 int cmd_relays(int argc, char **argv) { return simple(NO_ARGUMENT, view_print, argc, argv); }
+int cmd_coordinators(int argc, char **argv) { return simple(NO_ARGUMENT, view_print, argc, argv); }
 int cmd_stats(int argc, char **argv) { return simple(NO_ARGUMENT, view_print, argc, argv); }
 
 /* A peer's own attempts: asked of the peer, at the socket of its --admin. */

@@ -36,6 +36,7 @@ int cmd_peers(int argc, char **argv);
 int cmd_peer(int argc, char **argv);
 int cmd_release(int argc, char **argv);
 int cmd_relays(int argc, char **argv);
+int cmd_coordinators(int argc, char **argv);
 int cmd_stats(int argc, char **argv);
 int cmd_punches(int argc, char **argv);
 int cmd_reflex(int argc, char **argv);
