@@ -12,7 +12,9 @@
  *
  * UNKNOWN answers a KEEP, or at most once a second and source a data packet, of an address it doesn't
  * know, as after a restart; it is never longer than what it answers.  A forged one costs a
- * re-bind at most.  Then a relay forwards by (source address, path id in the packet), unchanged.
+ * re-bind at most.  Then a relay forwards by (source address, path id in the packet), unchanged; from a
+ * side whose ticket is for raw mode by source address alone, what is none of the above: BIND and PROVE by
+ * their length, KEEP by its own path id.
  */
 #ifndef RELAYWIRE_H
 #define RELAYWIRE_H

@@ -2,6 +2,7 @@
 #include "services/relay/relay.h"
 
 #include "services/relay/cookie.h"
+#include "services/relay/forward.h"
 
 #include <sodium.h>
 
@@ -46,8 +47,6 @@ static void send_bound(struct outputs *out, const struct addr *dst,
     send_control(out, dst, &c);
 }
 
-static bool is_bound(const struct relay_side *side) { return side->addr.len != 0; }
-
 static void tell_side(const struct relay_session *s, unsigned side, struct outputs *out)
 {
     send_bound(out, &s->side[side].addr, s->side[side].nonce, states[s->state].status);
@@ -76,6 +75,8 @@ static void enter(struct relay *r, struct relay_session *s, enum relay_state to,
         break;
     case RELAY_STATE_FREE:
         report(r, s, true, out);
+        relay_source_unset(r, s->end[0]);
+        relay_source_unset(r, s->end[1]);
         table_remove(&r->by_path, s->end[0]);
         table_remove(&r->by_path, s->end[1]);
         table_remove(&r->by_sid, (uint32_t)(s - r->sessions));
@@ -94,7 +95,7 @@ static void arm(struct relay *r, const struct relay_session *s)
 
     for (unsigned i = 0; i < 2; i++) {
         const struct relay_side *side = &s->side[i];
-        if (!is_bound(side))
+        if (!relay_is_bound(side))
             continue;
         if (side->seen_us + RELAY_IDLE_US < at)
             at = side->seen_us + RELAY_IDLE_US;
@@ -102,49 +103,6 @@ static void arm(struct relay *r, const struct relay_session *s)
             at = side->expires_us;
     }
     deadlines_set(&r->due, (uint32_t)(s - r->sessions), at);
-}
-
-/* ---- the data plane ------------------------------------------------------------------------------ */
-
-/* May this side send len bytes more? */
-static bool allowed(struct relay *r, struct relay_side *side, int64_t now_us, size_t len)
-{
-    switch (quota_spend(&side->quota, len, now_us)) {
-    case QUOTA_OK: return true;
-    case QUOTA_RATE: r->n.dropped_rate++; break;
-    case QUOTA_BYTES: r->n.dropped_quota++; break;
-    }
-    return false;
-}
-
-/* The path id names the receiver's end, and only the other end of its session may send to it. */
-enum relay_fate relay_forward(struct relay *r, int64_t now_us, const struct addr *src,
-                              const uint8_t *data, size_t len, const struct addr **dst)
-{
-    struct packet_head head;
-
-    if (!packet_head(data, len, &head))
-        return RELAY_STEP;
-    uint32_t end = table_find(&r->by_path, head.path.b);
-    if (end == TABLE_NONE)
-        return RELAY_STEP;
-    struct relay_session *s = &r->sessions[r->end_of[end] >> 1];
-    struct relay_side *to = &s->side[r->end_of[end] & 1], *from = &s->side[!(r->end_of[end] & 1)];
-    if (!is_bound(from) || !addr_eq(&from->addr, src))
-        return RELAY_STEP;
-    from->seen_us = now_us;
-    if (!is_bound(to)) {
-        r->n.dropped_waiting++;
-        return RELAY_DROP;
-    }
-    if (!allowed(r, from, now_us, len))
-        return RELAY_DROP;
-    s->packets++;
-    s->bytes += len;
-    r->n.forwarded_packets++;
-    r->n.forwarded_bytes += len;
-    *dst = &to->addr;
-    return RELAY_FORWARD;
 }
 
 /* ---- binding --------------------------------------------------------------------------------------- */
@@ -170,6 +128,7 @@ static struct relay_session *open_session(struct relay *r, const struct sid *sid
     for (unsigned i = 0; i < 2; i++) {
         s->end[i] = table_insert(&r->by_path, path[i].b); /* has room for two a session */
         r->end_of[s->end[i]] = slot << 1 | i;
+        r->source_of[s->end[i]] = TABLE_NONE;
     }
     r->n.sessions_opened++;
     enter(r, s, RELAY_STATE_WAITING, "first side bound", out);
@@ -196,14 +155,16 @@ static void bind_side(struct relay *r, struct relay_session *s, const struct tic
     struct relay_side *side = &s->side[t->side];
 
     grant(r, side, t);
-    if (!is_bound(side))
+    if (!relay_is_bound(side))
         r->n.bound++;
     else if (!addr_eq(&side->addr, src))
         r->n.rebound++;
     side->addr = *src;
+    side->raw = t->mode == MODE_RAW;
+    relay_source_set(r, s->end[t->side]);
     memcpy(side->nonce, nonce, sizeof side->nonce);
     side->seen_us = r->now_us;
-    if (s->state == RELAY_STATE_WAITING && is_bound(&s->side[!t->side]))
+    if (s->state == RELAY_STATE_WAITING && relay_is_bound(&s->side[!t->side]))
         enter(r, s, RELAY_STATE_READY, "both sides bound", out);
     else
         tell_side(s, t->side, out);
@@ -268,7 +229,7 @@ static void on_keep(struct relay *r, const struct addr *src, const struct relay_
     if (end != TABLE_NONE) {
         struct relay_session *s = &r->sessions[r->end_of[end] >> 1];
         struct relay_side *side = &s->side[r->end_of[end] & 1];
-        if (is_bound(side) && addr_eq(&side->addr, src)) {
+        if (relay_is_bound(side) && addr_eq(&side->addr, src)) {
             side->seen_us = r->now_us;
             c.op = RELAY_KEPT;
             c.status = (uint8_t)states[s->state].status;
@@ -345,13 +306,15 @@ static void on_due(struct relay *r, struct relay_session *s, struct outputs *out
     for (unsigned i = 0; i < 2; i++) {
         struct relay_side *side = &s->side[i];
         bool expired = side->expires_us <= r->now_us;
-        if (!is_bound(side) || (!expired && side->seen_us + RELAY_IDLE_US > r->now_us))
+        if (!relay_is_bound(side) || (!expired && side->seen_us + RELAY_IDLE_US > r->now_us))
             continue;
         side->addr = (struct addr){0};
+        relay_source_unset(r, s->end[i]);
         why = expired ? "ticket expired" : "idle";
         r->n.sides_dropped++;
     }
-    unsigned n_bound = (unsigned)is_bound(&s->side[0]) + (unsigned)is_bound(&s->side[1]);
+    unsigned n_bound =
+        (unsigned)relay_is_bound(&s->side[0]) + (unsigned)relay_is_bound(&s->side[1]);
     if (n_bound == 0) {
         enter(r, s, RELAY_STATE_FREE, why, out);
         return;
@@ -389,8 +352,9 @@ size_t relay_bytes(const struct relay_conf *conf)
 {
     uint32_t n = conf->sessions_max;
 
-    return n * sizeof(struct relay_session) + deadlines_bytes(n) + 2 * n * sizeof(uint32_t) +
-           table_bytes(n, sizeof(struct sid)) + table_bytes(2 * n, sizeof(struct path_id));
+    return n * sizeof(struct relay_session) + deadlines_bytes(n) + 3 * 2 * n * sizeof(uint32_t) +
+           table_bytes(n, sizeof(struct sid)) + table_bytes(2 * n, sizeof(struct path_id)) +
+           table_bytes(2 * n, RELAY_SOURCE_KEY);
 }
 
 bool relay_init(struct relay *r, const struct relay_conf *conf, const uint8_t rng_key[static 32],
@@ -417,11 +381,18 @@ bool relay_init(struct relay *r, const struct relay_conf *conf, const uint8_t rn
     at += deadlines_bytes(n);
     r->end_of = (uint32_t *)at;
     at += 2 * n * sizeof *r->end_of;
+    r->source_of = (uint32_t *)at;
+    at += 2 * n * sizeof *r->source_of;
+    r->end_by_source = (uint32_t *)at;
+    at += 2 * n * sizeof *r->end_by_source;
     rng_bytes(&r->rng, secret, sizeof secret);
     table_init(&r->by_sid, n, sizeof(struct sid), secret, at);
     at += table_bytes(n, sizeof(struct sid));
     rng_bytes(&r->rng, secret, sizeof secret);
     table_init(&r->by_path, 2 * n, sizeof(struct path_id), secret, at);
+    at += table_bytes(2 * n, sizeof(struct path_id));
+    rng_bytes(&r->rng, secret, sizeof secret);
+    table_init(&r->by_source, 2 * n, RELAY_SOURCE_KEY, secret, at);
     sodium_memzero(secret, sizeof secret);
 
     for (; r->n_keys < conf->n_coordinators; r->n_keys++)

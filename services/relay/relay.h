@@ -9,6 +9,9 @@
  * silent for RELAY_IDLE_US or whose ticket has expired is dropped, and its session with the last one;
  * after a restart UNKNOWN makes the peers bind again.  A packet goes only to an address that completed
  * the handshake; other answers go to the source and are not larger than what they answer.
+ *
+ * A raw side is known by its source alone, so that its packets can be anything: whatever no path id directs
+ * goes to the other end of its session, but BIND, PROVE, and KEEP of its own path id, which are for us.
  */
 #ifndef RELAY_H
 #define RELAY_H
@@ -17,6 +20,7 @@
 #include "lib/deadlines.h"
 #include "lib/relaywire.h"
 #include "lib/rng.h"
+#include "lib/strategy.h"
 #include "lib/table.h"
 #include "services/relay/quota.h"
 
@@ -24,6 +28,7 @@ enum {
     RELAY_SESSIONS_DEFAULT = 10000,
     RELAY_SESSIONS_MAX = 1000000,
     RELAY_COORDINATORS_MAX = 8,
+    RELAY_SOURCE_KEY = 19,  /* length, ip and port */
     RELAY_STRANGERS = 4096, /* cells of the limiter of UNKNOWN; so at most as many a second */
     RELAY_HELLO_US = 1000000,
     RELAY_USAGE_US = 10000000, /* between a session's reports, when anything flowed */
@@ -62,6 +67,7 @@ struct relay_side {
     int64_t seen_us, expires_us;
     int64_t expires_ms; /* of the ticket that the limits are from; a later one replaces it */
     struct quota quota;
+    bool raw; /* its packets are whatever its application sends: the source alone tells */
 };
 
 struct relay_session {
@@ -98,6 +104,9 @@ struct relay {
     struct table by_sid;                  /* slot: session */
     struct table by_path;                 /* path id of an end; slot: end */
     uint32_t *end_of;                     /* by end: session << 1 | side */
+    struct table by_source;               /* addresses of bound raw ends */
+    uint32_t *source_of;                  /* by end: slot in by_source, or TABLE_NONE */
+    uint32_t *end_by_source;              /* by slot of by_source */
     struct relay_session *sessions;
     struct deadlines due; /* by session */
     bool draining;
