@@ -88,7 +88,8 @@ struct input {
             const uint8_t *data; /* borrowed */
             size_t len;
             struct addr src;
-            uint16_t sock; /* which of the core's sockets it came in by */
+            uint16_t sock;       /* which of the core's sockets it came in by */
+            uint16_t local_port; /* that this is bound to; of an executor */
         } dgram;
         struct {
             enum store_op op;

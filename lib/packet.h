@@ -84,7 +84,15 @@ bool punch_open(const uint8_t *data, size_t len, const uint8_t key[static 32], s
 
 /* ---- data ----------------------------------------------------------------------------------- */
 
-enum data_kind { DATA_APP, DATA_PING, DATA_PONG, DATA_CLOSE };
+enum data_kind {
+    DATA_APP,
+    DATA_PING,
+    DATA_PONG,
+    DATA_CLOSE,
+    DATA_OFFER, /* raw hand-over: services/executor/hand.c */
+    DATA_TAKE,
+    DATA_GO
+};
 
 /* Seal len <= PAYLOAD_MAX bytes; returns the packet's length. */
 size_t data_seal(enum data_kind kind, const uint8_t *payload, size_t len, uint64_t counter,

@@ -19,7 +19,7 @@
 
 #include <czmq.h>
 
-enum { SOURCES_MAX = 1024, UDP_MAX = 512 };
+enum { SOURCES_MAX = 1024, UDP_MAX = 640 };
 
 /* The exit status that tells a supervisor that the process was told to drain, and has. */
 enum { SERVICE_DRAINED = 10 };
@@ -41,7 +41,8 @@ struct service {
     void *inbox;
     void *peer[SERVICE_COUNT];
     int udp[UDP_MAX]; /* -1: not open */
-    uint16_t n_udp;   /* opened by service_udp; the core opens others above by OUT_SOCKET */
+    uint16_t udp_port[UDP_MAX];
+    uint16_t n_udp; /* opened by service_udp; the core opens others above by OUT_SOCKET */
     int signal_fd;
     struct {
         void *zsock; /* or NULL, then fd */
@@ -87,6 +88,9 @@ int service_udp(struct service *s, const struct addr *local);
 
 /* Bind socket sock elsewhere, in place of where it was.  False, with errno, leaves it as it is. */
 bool service_udp_rebind(struct service *s, uint16_t sock, const struct addr *local);
+
+/* UDP socket sock is the caller's from now on, and nothing here any more.  -1 when it is not open. */
+int service_udp_take(struct service *s, uint16_t sock);
 
 /* The address that UDP socket sock is bound to. */
 struct addr service_udp_local(const struct service *s, uint16_t sock);

@@ -25,6 +25,7 @@ static bool receive_udp(struct service *s, void *arg, struct input *in)
     in->dgram.len = (size_t)n;
     in->dgram.src = addr_from_sockaddr(&from);
     in->dgram.sock = sock;
+    in->dgram.local_port = s->udp_port[sock];
     return true;
 }
 
@@ -52,6 +53,12 @@ static int bound_socket(const struct addr *local, int buffer)
     return fd;
 }
 
+static void watch(struct service *s, uint16_t sock)
+{
+    s->udp_port[sock] = service_udp_local(s, sock).port;
+    service_watch_fd(s, s->udp[sock], ZMQ_POLLIN, receive_udp, (void *)(uintptr_t)sock);
+}
+
 int service_udp(struct service *s, const struct addr *local)
 {
     int fd = bound_socket(local, UDP_BUFFER);
@@ -60,7 +67,7 @@ int service_udp(struct service *s, const struct addr *local)
     if (fd < 0)
         return -1;
     s->udp[s->n_udp] = fd;
-    service_watch_fd(s, fd, ZMQ_POLLIN, receive_udp, (void *)(uintptr_t)s->n_udp);
+    watch(s, s->n_udp);
     return s->n_udp++;
 }
 
@@ -74,7 +81,7 @@ bool service_udp_rebind(struct service *s, uint16_t sock, const struct addr *loc
     service_unwatch_fd(s, s->udp[sock]);
     close(s->udp[sock]);
     s->udp[sock] = fd;
-    service_watch_fd(s, fd, ZMQ_POLLIN, receive_udp, (void *)(uintptr_t)sock);
+    watch(s, sock);
     return true;
 }
 
@@ -88,7 +95,18 @@ static void open_beside(struct service *s, uint16_t sock)
     if (s->udp[sock] < 0)
         s->n.sockets_refused++; /* what is sent by it is dropped: one chance fewer */
     else
-        service_watch_fd(s, s->udp[sock], ZMQ_POLLIN, receive_udp, (void *)(uintptr_t)sock);
+        watch(s, sock);
+}
+
+int service_udp_take(struct service *s, uint16_t sock)
+{
+    int fd = s->udp[sock];
+
+    assert(sock >= s->n_udp && sock < UDP_MAX);
+    if (fd >= 0)
+        service_unwatch_fd(s, fd);
+    s->udp[sock] = -1;
+    return fd;
 }
 
 static void close_beside(struct service *s, uint16_t sock)
@@ -119,7 +137,7 @@ void service_udp_change(struct service *s, const struct output *o)
         service_unwatch_fd(s, s->udp[sock]);
         s->udp[to] = s->udp[sock];
         s->udp[sock] = -1;
-        service_watch_fd(s, s->udp[to], ZMQ_POLLIN, receive_udp, (void *)(uintptr_t)to);
+        watch(s, to);
         break;
     }
 }

@@ -104,6 +104,20 @@ struct coordinator_token {
     bool mapped;     /* by an operator: at most one of a peer is kept */
 };
 
+/* A socket that the peer keeps for a raw hand-over: good for one session. */
+enum {
+    COORD_SPARES = 2,
+    COORD_SPARE_TOKENS = 2,
+    COORD_SPARE_LOST_MS =
+        5000, /* reported still, so long after the order that spent it: it was lost */
+};
+struct coordinator_spare {
+    uint32_t number; /* the executor's, growing; 0: none */
+    struct addr local;
+    uint8_t n_tokens;
+    struct coordinator_token tokens[COORD_SPARE_TOKENS];
+};
+
 struct coordinator_peer {
     struct peer_id id;
     char name[NAME_MAX_BYTES + 1];
@@ -127,6 +141,9 @@ struct coordinator_peer {
     uint32_t rtt_us;   /* smallest to a prober, of the last report; 0 when not known */
     uint8_t n_tokens;
     struct coordinator_token tokens[TOKENS_MAX];
+    struct coordinator_spare spares[COORD_SPARES];
+    uint32_t spare_spent; /* the highest number that an order has named, and when */
+    int64_t spent_us;
     int64_t window_us; /* start of the minute that these count in */
     uint16_t used[COORD_LIMITS];
     uint32_t sessions[2]; /* head of the list of live sessions by side, TABLE_NONE when empty */
@@ -144,6 +161,8 @@ struct coordinator_side {
     bool has_profile, has_token;
     struct msg_token_list tokens; /* what both orders say, also when one is sent again */
     struct addr told_local;       /* len 0: the other side is told none */
+    uint32_t spare;               /* raw: the socket that the tokens are of; 0: none */
+    struct addr spare_local;
     bool acked, reported;
     uint16_t ack_technique;
     uint32_t ack_us;

@@ -58,6 +58,7 @@ void coordinator_send_order(struct coordinator *c, struct coordinator_session *s
     m->deadline_ms = left_us > 0 ? (uint32_t)(left_us / 1000) : 0;
     m->warm = s->warm;
     m->their_local = other->told_local;
+    m->spare = me->spare;
     m->attempt = s->renewals;
     if (s->relay.len != 0 && seal_ticket(c, s, side, m->ticket.b)) {
         m->relay = s->relay;
@@ -83,10 +84,14 @@ static void take_stock(struct coordinator *c, struct coordinator_session *s)
 {
     for (unsigned i = 0; i < 2; i++) {
         struct coordinator_side *side = &s->side[i];
-        const struct coordinator_peer *p = &c->peers[side->peer];
-        struct msg_token_list tokens = coordinator_fresh_tokens(c, p);
+        struct coordinator_peer *p = &c->peers[side->peer];
+        bool raw = s->mode == MODE_RAW && s->policy != POLICY_RELAY;
+        struct msg_token_list tokens =
+            raw ? coordinator_spend_spare(c, p, side) : coordinator_fresh_tokens(c, p);
         memcpy(side->name, p->name, sizeof side->name);
         side->profile = profile_of(c, p);
+        if (s->mode == MODE_RAW) /* a port mapping leads to the socket of managed sessions */
+            side->profile.mapped = false;
         side->has_profile = p->has_profile;
         side->has_token = tokens.n > 0;
         if (s->policy != POLICY_RELAY) /* then no address is told to anybody */
@@ -118,7 +123,9 @@ static void make_plan(struct coordinator *c, struct coordinator_session *s)
     bool shared = share_address(s), both = s->side[0].has_token && s->side[1].has_token;
 
     for (unsigned i = 0; i < 2; i++)
-        s->side[i].told_local = shared ? c->peers[s->side[i].peer].local : (struct addr){0};
+        s->side[i].told_local = !shared               ? (struct addr){0}
+                                : s->mode == MODE_RAW ? s->side[i].spare_local
+                                                      : c->peers[s->side[i].peer].local;
     s->plan =
         shared
             ? strategy_plan_host((enum policy)s->policy, rtt_us, &s->reason)
@@ -194,8 +201,8 @@ void coordinator_renew(struct coordinator *c, const struct coordinator_peer *p,
     struct coordinator_session *s = coordinator_find(c, id);
 
     if (!s || !peer_id_eq(&s->side[0].id, &p->id) || s->policy != POLICY_AUTO ||
-        (s->state != COORD_RELAYED && s->state != COORD_HALF) || coordinator_conn(c, s, 0) == 0 ||
-        coordinator_conn(c, s, 1) == 0) {
+        s->mode != MODE_MANAGED || (s->state != COORD_RELAYED && s->state != COORD_HALF) ||
+        coordinator_conn(c, s, 0) == 0 || coordinator_conn(c, s, 1) == 0) {
         c->n.ignored++;
         return;
     }

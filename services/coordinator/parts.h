@@ -5,6 +5,7 @@
  *   enrol.c        which keys may come in
  *   peers.c        attachments, names, limits
  *   reflex.c       tokens, reports, profiles
+ *   spares.c       sockets that are kept for raw hand-over
  *   requests.c     punch requests, until the target is known
  *   consent.c      accept policies: does the target (and under an operator's request the initiator) take the call?
  *   sessions.c     the state table, enter(), refusals, deadlines
@@ -55,6 +56,16 @@ void coordinator_take_tokens(struct coordinator *c, struct coordinator_peer *p,
                              const struct msg_token_list *tokens);
 struct msg_token_list coordinator_fresh_tokens(const struct coordinator *c,
                                                const struct coordinator_peer *p); /* newest first */
+
+/* spares.c */
+void coordinator_take_spares(struct coordinator *c, struct coordinator_peer *p,
+                             const struct msg_reflex_report *m);
+bool coordinator_has_spare(const struct coordinator *c, struct coordinator_peer *p);
+/* The tokens of the peer's next spare, which is this side's from now on; none when there is none. */
+struct msg_token_list coordinator_spend_spare(const struct coordinator *c,
+                                              struct coordinator_peer *p,
+                                              struct coordinator_side *side);
+void coordinator_forget_spares(struct coordinator_peer *p); /* another process numbers anew */
 
 /* requests.c */
 /* Ask the store about what record says; the answer comes back to this session. */

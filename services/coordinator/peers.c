@@ -182,6 +182,7 @@ static void leave(struct coordinator *c, struct coordinator_peer *p)
     p->join_tag = 0;
     p->has_profile = p->udp_silent = false;
     p->n_tokens = 0;
+    memset(p->spares, 0, sizeof p->spares);
     p->rtt_us = 0;
     release_name(c, p);
 }
@@ -228,6 +229,7 @@ static void join(struct coordinator *c, struct coordinator_peer *p, const struct
     if (p->instance != m->instance || p->seq != m->seq) { /* other sockets, or another network */
         p->has_profile = false;
         p->n_tokens = 0;
+        coordinator_forget_spares(p);
     }
     if (strcmp(p->name, m->name) != 0)
         release_name(c, p);

@@ -100,12 +100,13 @@ void coordinator_on_reflex_report(struct coordinator *c, struct coordinator_peer
         p->rtt_us = rtt_ms * 1000;
     forget_mapped(p);
     coordinator_take_tokens(c, p, &m->tokens);
+    coordinator_take_spares(c, p, m);
     p->local = m->local;
     struct msg_reflex_report *copy =
         &emit(out, SERVICE_classifier, MSG_reflex_report)->reflex_report;
     *copy = *m;
     copy->peer = p->id;
-    copy->tokens.n = 0; /* the classifier has no use for them */
+    copy->tokens.n = copy->spare_tokens.n = copy->spare2_tokens.n = 0; /* it has no use for them */
     coordinator_kick(c, p);
 }
 

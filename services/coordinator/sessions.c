@@ -320,12 +320,15 @@ void coordinator_close(struct coordinator *c, struct coordinator_session *s, uns
 
 /* ---- before the order --------------------------------------------------------------------------- */
 
+/* Is known what its order shall say: its NAT, and where the socket is seen that will punch? */
 static bool measured(const struct coordinator *c, const struct coordinator_session *s,
                      unsigned side)
 {
-    const struct coordinator_peer *p = &c->peers[s->side[side].peer];
+    struct coordinator_peer *p = &c->peers[s->side[side].peer];
+    bool seen =
+        s->mode == MODE_RAW ? coordinator_has_spare(c, p) : coordinator_fresh_tokens(c, p).n > 0;
 
-    return p->has_profile && (p->udp_silent || coordinator_fresh_tokens(c, p).n > 0);
+    return p->has_profile && (p->udp_silent || seen);
 }
 
 /* Move a session that has no order yet as far as it can go now. */

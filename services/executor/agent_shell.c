@@ -2,6 +2,7 @@
 #include "services/executor/agent_shell.h"
 #include "lib/log.h"
 #include "services/executor/network_shell.h"
+#include "services/executor/raw_shell.h"
 
 #include <errno.h>
 #include <sodium.h>
@@ -212,7 +213,9 @@ static void on_app(struct service *s, const struct output *o)
             g->conf.on_invite(&i);
         return;
     }
-    if (o->app.event == APP_OPENED)
+    if (o->app.event == APP_OPENED && g->core.attempts[o->app.path].mode == MODE_RAW)
+        g->app[o->app.path] = raw_socket(s, &g->core.attempts[o->app.path]);
+    else if (o->app.event == APP_OPENED)
         open_pair(g, o->app.path);
     assert(g->n_events < AGENT_EVENTS_MAX); /* one step makes at most OUTPUTS_MAX */
     g->events[g->n_events].event = o->app.event;
@@ -229,8 +232,11 @@ static void tell(struct agent *g)
             close_link(g, &g->enrol, true);
             g->front = open_link(g, &g->conf.join.front[0], false);
         }
+        bool lost = event == APP_OPENED && g->pair[path] < 0 && g->app[path] < 0;
         if (g->conf.on_event)
             g->conf.on_event(g, event, path < ATTEMPTS_MAX ? &g->core.attempts[path] : NULL);
+        if (lost) /* the system gave no socket */
+            agent_close_path(g, &g->core.attempts[path], APP_CLOSE);
         if (event == APP_CLOSED && path < ATTEMPTS_MAX)
             close_pair(g, path);
     }
@@ -337,7 +343,7 @@ void agent_open(struct agent *g, const struct agent_conf *conf)
 {
     uint8_t key[32];
     struct executor_conf core = {
-        .id = conf->id, .accept = conf->accept, .override = conf->override};
+        .id = conf->id, .accept = conf->accept, .modes = conf->modes, .override = conf->override};
 
     memset(g, 0, offsetof(struct agent, svc));
     g->conf = *conf;

@@ -4,7 +4,9 @@
  * One agent is one peer: it enrols, attaches, probes, and hands the application one end of a
  * SOCK_SEQPACKET pair for each path (managed hand-over).  Datagrams of 1 to PAYLOAD_MAX bytes; what the
  * application does not read in time is dropped and counted, never waited for; closing the end closes
- * the session.  Single-threaded: callbacks come from within agent_run.
+ * the session.  In raw mode it hands over the connected UDP socket itself (raw_shell.h), and the session
+ * lasts until agent_close_path or the other side ends it.
+ * Single-threaded: callbacks come from within agent_run.
  */
 #ifndef AGENT_SHELL_H
 #define AGENT_SHELL_H
@@ -23,6 +25,7 @@ struct agent_conf {
     uint16_t accept;  /* enum accept */
     uint16_t port;    /* local, of the socket that carries the sessions; 0: the system's choice */
     struct addr override; /* an operator's port mapping that leads there; len 0: none */
+    uint16_t modes;       /* a bit for each enum mode that sessions may have */
     /* An event of the core; attempt is NULL for those about the peer itself.  Not for APP_DATA. */
     void (*on_event)(struct agent *g, enum app_event event, const struct attempt *attempt);
     /* With ACCEPT_ASK: run what decides; its answer is an input APP_ANSWER.  Must not step the agent. */
@@ -68,7 +71,10 @@ void agent_close_path(struct agent *g, const struct attempt *a, enum app_op op);
 /* Set an operator's port mapping, or take it back (len 0). */
 void agent_override(struct agent *g, const struct addr *claimed);
 
-/* The application's end of an opened path, once; the caller owns it.  -1 when there is none (any more). */
+/*
+ * The application's end of an opened path, once; the caller owns it.  -1 when there is none (any more).
+ * In raw mode it is the UDP socket, whose keepalives are the application's business too.
+ */
 int agent_take_socket(struct agent *g, const struct attempt *a);
 
 void agent_close(struct agent *g); /* detaches */

@@ -71,6 +71,8 @@ void executor_enter(struct executor *x, struct attempt *a, enum attempt_state to
         a->give_up_us = NEVER;
         executor_birthday_end(x, a, out);
         a->upgrade_us = NEVER;
+        if (to == ATTEMPT_FAILED)
+            executor_hand_end(a, out);
         if (to == ATTEMPT_RELAYED) {
             a->direct_over = true;
             executor_upgrade_later(x, a);
@@ -90,6 +92,7 @@ void executor_enter(struct executor *x, struct attempt *a, enum attempt_state to
     case ATTEMPT_CLOSED:
         a->upgrade_us = NEVER;
         executor_birthday_end(x, a, out);
+        executor_hand_end(a, out);
         executor_app(x, a, APP_CLOSED, out);
         a->deadline_us = x->now_us + LINGER_CLOSED_US;
         memset(a->send_key, 0, sizeof a->send_key);
@@ -116,7 +119,7 @@ struct attempt *executor_new_attempt(struct executor *x)
             continue;
         memset(a, 0, sizeof *a);
         a->deadline_us = a->upgrade_us = a->give_up_us = a->result_us = a->relay.next_us =
-            a->birthday.next_us = NEVER;
+            a->birthday.next_us = a->hand.next_us = NEVER;
         for (size_t w = 0; w < WAYS; w++)
             a->way[w].next_punch_us = a->way[w].next_ping_us = NEVER;
         a->asked_us = x->now_us;
@@ -150,7 +153,7 @@ void executor_ask(struct executor *x, struct attempt *a, struct outputs *out)
 
 /* ---- settling ------------------------------------------------------------------------------------------ */
 
-static enum verdict direct_verdict(const struct attempt *a)
+enum verdict executor_direct_verdict(const struct attempt *a)
 {
     static const enum verdict by_technique[TECHNIQUE_COUNT] = {
         [TECHNIQUE_HOST] = VERDICT_direct_host,
@@ -164,7 +167,7 @@ static enum verdict direct_verdict(const struct attempt *a)
     return by_technique[a->technique];
 }
 
-static enum verdict relayed_verdict(const struct attempt *a)
+enum verdict executor_relayed_verdict(const struct attempt *a)
 {
     if (a->policy == POLICY_RELAY)
         return VERDICT_relay_policy;
@@ -208,6 +211,29 @@ static void fail_unconnected(struct executor *x, struct attempt *a, struct outpu
         executor_fail(x, a, "unreachable", VERDICT_peer_silent, out);
 }
 
+/* As below, but side 0 chooses for both, and what it offers is final. */
+static void settle_raw(struct executor *x, struct attempt *a, bool direct, bool relayed,
+                       struct outputs *out)
+{
+    bool late = x->now_us >= a->deadline_us;
+    bool relay_gone = a->relay.addr.len == 0 || a->relay.refused || a->policy == POLICY_DIRECT;
+
+    if (a->state != ATTEMPT_EXECUTING || (a->hand.phase != HAND_NONE && !late))
+        return;
+    if (a->side == 0 && a->hand.phase == HAND_NONE && direct)
+        executor_hand_offer(x, a, WAY_DIRECT, out);
+    else if (a->side == 0 && a->hand.phase == HAND_NONE && relayed && (a->direct_over || late))
+        executor_hand_offer(x, a, WAY_RELAY, out);
+    else if (late && executor_hand_late(x, a, out))
+        return;
+    else if (late || (a->direct_over && relay_gone && !direct)) {
+        bool offered = a->hand.phase == HAND_OFFERED;
+        fail_unconnected(x, a, out);
+        if (offered) /* and taken, perhaps: then it is told so */
+            executor_cancel(a, out);
+    }
+}
+
 /* Is there an outcome?  To be asked after whatever may have brought one. */
 void executor_settle(struct executor *x, struct attempt *a, struct outputs *out)
 {
@@ -219,11 +245,15 @@ void executor_settle(struct executor *x, struct attempt *a, struct outputs *out)
         a->direct_over = true, a->give_up_us = NEVER;
     bool over = a->direct_over;
 
+    if (a->mode == MODE_RAW) {
+        settle_raw(x, a, direct, relayed, out);
+        return;
+    }
     if (direct && (a->state == ATTEMPT_EXECUTING || a->state == ATTEMPT_RELAYED)) {
-        a->verdict = direct_verdict(a);
+        a->verdict = executor_direct_verdict(a);
         executor_enter(x, a, ATTEMPT_DIRECT, "both directions are proven", out);
     } else if (a->state == ATTEMPT_EXECUTING && relayed && (over || late)) {
-        a->verdict = relayed_verdict(a);
+        a->verdict = executor_relayed_verdict(a);
         executor_enter(x, a, ATTEMPT_RELAYED, verdict_name(a->verdict), out);
     } else if (a->state == ATTEMPT_EXECUTING &&
                (late || (over && (a->relay.addr.len == 0 || a->relay.refused ||
@@ -270,7 +300,10 @@ void executor_attempt_tick(struct executor *x, struct attempt *a, struct outputs
         executor_birthday_tick(x, a, out);
     if (a->relay.next_us <= x->now_us)
         executor_relay_tick(x, a, out);
-    executor_flow_tick(x, a, out);
+    if (a->hand.next_us <= x->now_us)
+        executor_hand_tick(x, a, out);
+    if (a->mode == MODE_MANAGED)
+        executor_flow_tick(x, a, out);
     if (a->give_up_us <= x->now_us)
         executor_settle(x, a, out);
     if (a->upgrade_us <= x->now_us && a->state == ATTEMPT_RELAYED)

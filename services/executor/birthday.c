@@ -145,7 +145,8 @@ static void try_some(struct executor *x, struct attempt *a, struct outputs *out)
         a->birthday.tried++;
         a->birthday.next_us += GUESS_EVERY_US;
         x->n.guesses++;
-        executor_send_punch(x, a, WAY_DIRECT, PACKET_PUNCH, 0, 0, &a->birthday.ip, out);
+        executor_send_punch(x, a, WAY_DIRECT, PACKET_PUNCH, 0, a->way[WAY_DIRECT].sock,
+                            &a->birthday.ip, out);
     }
     if (a->birthday.next_us <= x->now_us) /* late: what was missed is not made up for in a burst */
         a->birthday.next_us = x->now_us + GUESS_EVERY_US;
@@ -195,9 +196,13 @@ void executor_birthday_forget(struct executor *x, struct attempt *a, struct outp
 }
 
 /* Is this one of the sockets that the attempt's packets may come in by? */
-bool executor_expects(const struct executor *x, const struct attempt *a, uint16_t sock)
+bool executor_expects(const struct executor *x, const struct attempt *a, const struct input *in)
 {
+    uint16_t sock = in->dgram.sock;
+    bool relay = addr_eq(&in->dgram.src, &a->relay.addr);
     bool pool = sock >= POOL_FIRST && sock < KEPT_FIRST && x->pool_owner == executor_number(x, a);
 
-    return sock == 0 || sock == a->way[WAY_DIRECT].sock || pool;
+    if (a->mode == MODE_RAW && relay)
+        return sock == a->way[WAY_RELAY].sock;
+    return (sock == 0 && a->mode == MODE_MANAGED) || sock == a->way[WAY_DIRECT].sock || pool;
 }

@@ -46,7 +46,7 @@ static void send_attach(struct executor *x, struct outputs *out)
 
     msg_text(m->name, sizeof m->name, x->conf.name);
     m->accept = x->conf.accept;
-    m->modes = 1u << MODE_MANAGED;
+    m->modes = x->conf.modes;
     m->seq = x->attach_seq;
     m->instance = x->instance;
     x->next_attach_us = x->now_us + (x->attached ? ATTACH_EVERY_US : ATTACH_RETRY_US);
@@ -310,15 +310,20 @@ static void on_connect(struct executor *x, const struct input *in, struct output
         executor_ask(x, a, out);
 }
 
+void executor_cancel(const struct attempt *a, struct outputs *out)
+{
+    struct msg_punch_cancel *m = &emit(out, SERVICE_coordinator, MSG_punch_cancel)->punch_cancel;
+
+    m->session = a->session;
+    msg_text(m->kind, sizeof m->kind, "cancelled");
+}
+
 static void on_close(struct executor *x, struct attempt *a, enum app_op op, struct outputs *out)
 {
     if (a->state > ATTEMPT_REQUESTED && a->state < ATTEMPT_FAILED) {
-        if (a->opened)
+        if (a->opened) /* without keys, as after a raw hand-over, it is not sent */
             executor_send(x, a, DATA_CLOSE, a->flow, NULL, 0, out);
-        struct msg_punch_cancel *m =
-            &emit(out, SERVICE_coordinator, MSG_punch_cancel)->punch_cancel;
-        m->session = a->session;
-        msg_text(m->kind, sizeof m->kind, "cancelled");
+        executor_cancel(a, out);
     }
     if (a->state == ATTEMPT_REQUESTED || a->state == ATTEMPT_EXECUTING)
         executor_fail(x, a, "cancelled", VERDICT_cancelled, out);
@@ -418,7 +423,7 @@ int64_t executor_deadline(const struct executor *x)
             continue;
         next = min64(next, min64(a->relay.next_us, a->result_us));
         next = min64(next, min64(a->give_up_us, a->birthday.next_us));
-        next = min64(next, a->upgrade_us);
+        next = min64(next, min64(a->upgrade_us, a->hand.next_us));
         for (size_t w = 0; w < WAYS; w++)
             next = min64(next, min64(a->way[w].next_punch_us, a->way[w].next_ping_us));
     }

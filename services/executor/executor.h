@@ -10,8 +10,8 @@
  *   out:   enrol, attach, reflex_report, punch_request, punch_ack, punch_result, punch_cancel;
  *          probes, punches, pongs, relay control and data; APP_ events
  *
- * Socket 0 carries all sessions and is the one that probers vouch for; sockets 1.. are samples that
- * show how the NAT allocates ports.  It talks to its own coordinator only; that one may be lying, so
+ * Socket 0 carries all managed sessions and is the one that probers vouch for; sockets 1.. are samples that
+ * show how the NAT allocates ports; a raw session has sockets of its own (spare.c, hand.c).  It talks to its own coordinator only; that one may be lying, so
  * addresses count by the probers' signatures alone and everything else by the peer's seal.
  */
 #ifndef EXECUTOR_H
@@ -39,12 +39,21 @@ enum {
     POOL_FIRST = 16,  /* numbers of the sockets that a birthday attempt opens ... */
     POOL_SOCKETS = 256,
     KEPT_FIRST = POOL_FIRST + POOL_SOCKETS, /* ... and of the one it keeps, by attempt */
-    GUESSES_MAX = 3000,                     /* ports tried at one ip in GUESS_WINDOW_US */
+    RAW_RELAY_FIRST =
+        KEPT_FIRST + ATTEMPTS_MAX, /* raw: KEPT.. is the direct way's, this the relay's */
+    SOCKETS_MAX = RAW_RELAY_FIRST + ATTEMPTS_MAX,
+    SPARE_FIRST = SAMPLES_MAX + 1, /* kept for raw hand-over */
+    SPARES_MAX = 2,
+    SPARE_TARGETS = 2,  /* prober addresses that each is probed with */
+    GUESSES_MAX = 3000, /* ports tried at one ip in GUESS_WINDOW_US */
     GUESS_IPS_MAX = 16,
     KNOCKS_MAX =
         40, /* packets at once to what is called a prober or relay, until it answers as one */
     KNOCK_IPS_MAX = 16,
 };
+
+_Static_assert((int)SPARE_FIRST + (int)SPARES_MAX <= (int)POOL_FIRST, "numbers of sockets");
+enum { HAND_GOS = 3 }; /* copies of the last word before a raw hand-over */
 
 enum executor_times {
     PROBE_EVERY_US = 25 * 1000000,  /* under the 30 s mappings that exist, and the 50 s of tokens */
@@ -77,6 +86,9 @@ enum executor_times {
     UPGRADE_MIN_US = 4 * 1000000,  /* on the relay: until a direct path is tried again, doubling */
     UPGRADE_MAX_US = 64 * 1000000,
     UPGRADE_GATE_US = 2 * 1000000,  /* between two such tries, of whichever sessions */
+    HAND_TIME_US = 1000 * 1000,     /* to agree on a raw hand-over, of the time there is */
+    HAND_EVERY_US = 100 * 1000,     /* between two offers */
+    HAND_SILENT_US = 500 * 1000,    /* no more offers: the other side has handed over */
     LINGER_CLOSED_US = 2 * 1000000, /* answers stragglers of a closed session with nothing */
 };
 
@@ -87,6 +99,7 @@ struct executor_conf {
     uint8_t token[16]; /* enrolment */
     char name[NAME_MAX_BYTES + 1];
     uint16_t accept;      /* enum accept */
+    uint16_t modes;       /* a bit for each enum mode that calls may have */
     struct addr local;    /* of socket 0; a concrete address */
     struct addr override; /* an operator's port mapping to it; len 0: none */
     struct fence fence;   /* around the suite, whose addresses the join string tells */
@@ -231,6 +244,12 @@ struct attempt {
         uint16_t lo, hi;
         int64_t next_us;
     } birthday;
+    struct { /* raw: see hand.c */
+        enum { HAND_NONE, HAND_OFFERED, HAND_TAKEN, HAND_DONE } phase;
+        enum way way;
+        int64_t next_us;
+        int64_t reserve_us; /* kept back of the deadline, to agree in */
+    } hand;
     int64_t last_data_us; /* either way, for the relay's keepalive */
     uint64_t data_sent, data_received, data_dropped;
 };
@@ -246,6 +265,14 @@ struct probe_target {
     int64_t sent_us, next_us;
     uint16_t rtt_ms;
     struct addr seen, before; /* and in the round before; len 0 when nowhere */
+};
+
+/* A socket for raw hand-over: see spare.c. */
+struct spare {
+    uint32_t number;                        /* growing; 0: none */
+    bool is_new;                            /* not opened yet */
+    uint16_t port;                          /* it is bound to */
+    struct msg_token tokens[SPARE_TARGETS]; /* by prober address; len 0 until there is one */
 };
 
 /* What the NAT lets in: see filter.c. */
@@ -319,7 +346,7 @@ struct executor {
     int64_t next_enrol_us; /* NEVER, or when to knock again */
     struct prober_list probers;
     /* probing */
-    struct probe_target targets[TARGETS_MAX + SAMPLES_MAX];
+    struct probe_target targets[TARGETS_MAX + SAMPLES_MAX + SPARES_MAX * SPARE_TARGETS];
     uint8_t n_targets;
     uint32_t probe_serial;
     bool probing, profile_known, probed_once;
@@ -328,6 +355,8 @@ struct executor {
     bool drifted;    /* the NAT shows another address than before: measure it anew */
     int64_t probe_began_us, next_probe_us, profile_by_us;
     struct filter_test filter;
+    struct spare spares[SPARES_MAX];
+    uint32_t spare_number;              /* of the newest */
     struct msg_token_list tokens;       /* the newest good ones */
     int64_t token_time_ms, token_at_us; /* of the newest: a prober's clock, and ours then */
     struct profile profile;

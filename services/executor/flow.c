@@ -18,8 +18,8 @@ void executor_send(struct executor *x, struct attempt *a, enum data_kind kind, e
         a->data_dropped += kind == DATA_APP;
         return;
     }
-    struct output *o = executor_datagram(out, way == WAY_RELAY ? 0 : w->sock,
-                                         way == WAY_RELAY ? &a->relay.addr : &w->remote);
+    struct output *o =
+        executor_datagram(out, w->sock, way == WAY_RELAY ? &a->relay.addr : &w->remote);
     o->dgram.len = (uint16_t)data_seal(kind, payload, len, ++a->data_counter, &a->peer_path,
                                        a->send_key, o->dgram.data);
     if (kind == DATA_APP) {
@@ -145,7 +145,7 @@ void executor_on_data(struct executor *x, const struct input *in, struct outputs
 
     if (packet_head(in->dgram.data, in->dgram.len, &head))
         a = executor_find_path(x, &head.path);
-    if (!a || !a->has_keys || !executor_expects(x, a, in->dgram.sock)) {
+    if (!a || !a->has_keys || !executor_expects(x, a, in)) {
         x->n.refused_datagrams++;
         return;
     }
@@ -164,6 +164,8 @@ void executor_on_data(struct executor *x, const struct input *in, struct outputs
         return;
     }
     heard(x, a, way, in, out);
+    if (executor_hand_word(x, a, (enum data_kind)kind, way, &in->dgram.src, out))
+        return;
     switch (kind) {
     case DATA_APP:
         if (n > 0 && a->opened)

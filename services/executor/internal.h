@@ -15,6 +15,8 @@ void executor_ask(struct executor *x, struct attempt *a, struct outputs *out);
 void executor_settle(struct executor *x, struct attempt *a, struct outputs *out);
 void executor_report(struct executor *x, struct attempt *a, struct outputs *out);
 void executor_attempt_tick(struct executor *x, struct attempt *a, struct outputs *out);
+enum verdict executor_direct_verdict(const struct attempt *a);
+enum verdict executor_relayed_verdict(const struct attempt *a);
 
 /* order.c: a punch_coordinate becomes keys, candidates and deadlines. */
 void executor_on_order(struct executor *x, const struct msg_punch_coordinate *m,
@@ -49,6 +51,29 @@ void executor_probe_report(struct executor *x, struct outputs *out);
 struct msg_token_list executor_tokens(const struct executor *x); /* to tell others */
 void executor_ask_all(struct executor *x, struct outputs *out);
 bool executor_probe_answered(const struct executor *x, const struct addr *addr);
+
+/* Asked for in the round under way, from this socket. */
+void executor_probe_target(struct executor *x, const struct addr *addr, uint8_t sock);
+
+/* spare.c: probed sockets for raw hand-over. */
+void executor_spares_probe(struct executor *x);
+void executor_spares_open(struct executor *x, struct outputs *out);
+void executor_spare_token(struct executor *x, const struct probe_target *t,
+                          const struct msg_token *raw, uint16_t local_port);
+void executor_spares_report(const struct executor *x, struct msg_reflex_report *m);
+bool executor_spares_wanted(const struct executor *x);
+void executor_spares_forget(struct executor *x);
+bool executor_spare_take(struct executor *x, uint32_t number, uint16_t to, struct outputs *out);
+
+/* hand.c: raw hand-over. */
+void executor_hand_sockets(struct executor *x, struct attempt *a, uint32_t spare,
+                           struct outputs *out);
+void executor_hand_offer(struct executor *x, struct attempt *a, enum way way, struct outputs *out);
+void executor_hand_tick(struct executor *x, struct attempt *a, struct outputs *out);
+bool executor_hand_late(struct executor *x, struct attempt *a, struct outputs *out);
+bool executor_hand_word(struct executor *x, struct attempt *a, enum data_kind kind, enum way way,
+                        const struct addr *src, struct outputs *out);
+void executor_hand_end(struct attempt *a, struct outputs *out);
 
 /* filter.c: what the own NAT lets in. */
 const struct addr *executor_filter_server(const struct executor *x); /* its four, or NULL */
@@ -89,7 +114,7 @@ void executor_birthday_met(struct executor *x, struct attempt *a, uint16_t sock,
                            struct outputs *out);
 void executor_birthday_forget(struct executor *x, struct attempt *a, struct outputs *out);
 void executor_birthday_end(struct executor *x, struct attempt *a, struct outputs *out);
-bool executor_expects(const struct executor *x, const struct attempt *a, uint16_t sock);
+bool executor_expects(const struct executor *x, const struct attempt *a, const struct input *in);
 
 /* upgrade.c: from the relay to a direct path, later. */
 void executor_upgrade_later(struct executor *x, struct attempt *a);
@@ -115,7 +140,17 @@ void executor_choose_flow(struct executor *x, struct attempt *a, struct outputs 
 struct attempt *executor_find_path(struct executor *x, const struct path_id *own);
 void executor_app(struct executor *x, const struct attempt *a, enum app_event event,
                   struct outputs *out);
+void executor_cancel(const struct attempt *a, struct outputs *out); /* the coordinator tells */
 struct output *executor_datagram(struct outputs *out, uint16_t sock, const struct addr *dst);
+static inline void executor_socket(enum socket_op op, uint16_t sock, uint16_t to,
+                                   struct outputs *out)
+{
+    struct output *o = outputs_add(out, OUT_SOCKET);
+
+    o->socket.op = op;
+    o->socket.sock = sock;
+    o->socket.to = to;
+}
 static inline uint32_t executor_number(const struct executor *x, const struct attempt *a)
 {
     return (uint32_t)(a - x->attempts);

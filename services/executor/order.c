@@ -49,8 +49,8 @@ static bool set_keys(struct executor *x, struct attempt *a, const struct msg_pun
 
 static bool plausible(const struct executor *x, const struct msg_punch_coordinate *m)
 {
-    if (m->side > 1 || m->mode != MODE_MANAGED || m->policy >= POLICY_COUNT ||
-        peer_id_none(&m->peer) || peer_id_eq(&m->peer, &x->conf.id) ||
+    if (m->side > 1 || m->mode >= MODE_COUNT || !(x->conf.modes & 1u << m->mode) ||
+        m->policy >= POLICY_COUNT || peer_id_none(&m->peer) || peer_id_eq(&m->peer, &x->conf.id) ||
         m->fire_in_us > FIRE_IN_MAX_US || m->deadline_ms > ORDER_DEADLINE_MAX_MS)
         return false;
     for (size_t i = 0; i < m->plan.n; i++)
@@ -111,7 +111,8 @@ static struct attempt *attempt_for(struct executor *x, const struct msg_punch_co
     for (size_t i = 0; i < ATTEMPTS_MAX && m->side == 0 && m->nonce != 0; i++) {
         struct attempt *a = &x->attempts[i];
         if (a->state == ATTEMPT_REQUESTED && a->asked && a->nonce == m->nonce &&
-            a->policy == m->policy && (peer_id_none(&a->peer) || peer_id_eq(&a->peer, &m->peer)))
+            a->policy == m->policy && a->mode == m->mode &&
+            (peer_id_none(&a->peer) || peer_id_eq(&a->peer, &m->peer)))
             return a;
     }
     *why = "bad-request";
@@ -213,6 +214,8 @@ void executor_on_order(struct executor *x, const struct msg_punch_coordinate *m,
     a->attempts++;
     executor_enter(x, a, ATTEMPT_EXECUTING, "ordered", out);
     a->deadline_us = deadline_us;
+    if (a->mode == MODE_RAW)
+        executor_hand_sockets(x, a, m->spare, out);
     if (!set_keys(x, a, m)) {
         executor_fail(x, a, "bad-request", VERDICT_bad_request, out);
         return;

@@ -23,7 +23,7 @@ static struct addr seen_before(const struct probe_target *old, size_t n, const s
     return (struct addr){0};
 }
 
-static void add_target(struct executor *x, const struct addr *addr, uint8_t sock)
+void executor_probe_target(struct executor *x, const struct addr *addr, uint8_t sock)
 {
     struct probe_target *t = &x->targets[x->n_targets++];
 
@@ -61,7 +61,7 @@ void executor_probe_start(struct executor *x)
         for (size_t j = 0; j < x->probers.v[i].n_addrs && x->n_targets < TARGETS_MAX; j++)
             if (x->probers.v[i].addrs[j].len == x->conf.local.len &&
                 !is_target(x, &x->probers.v[i].addrs[j])) {
-                add_target(x, &x->probers.v[i].addrs[j], 0);
+                executor_probe_target(x, &x->probers.v[i].addrs[j], 0);
                 x->targets[x->n_targets - 1].before =
                     seen_before(old, n_old, &x->probers.v[i].addrs[j]);
             }
@@ -73,8 +73,10 @@ void executor_probe_start(struct executor *x)
         const struct addr *server = executor_filter_server(x);
         const struct addr to = server ? server[0] : x->targets[0].addr;
         for (uint8_t s = 0; s < x->conf.n_samples; s++)
-            add_target(x, &to, (uint8_t)(s + 1));
+            executor_probe_target(x, &to, (uint8_t)(s + 1));
     }
+    if (x->n_targets > 0)
+        executor_spares_probe(x);
     x->probing = x->n_targets > 0;
     x->probe_serial++;
     x->probe_began_us = x->now_us;
@@ -155,7 +157,7 @@ void executor_probe_report(struct executor *x, struct outputs *out)
     m->tokens = executor_tokens(x);
     for (size_t i = 0; i < x->n_targets && m->seen.n < OBSERVATIONS_MAX; i++) {
         const struct probe_target *t = &x->targets[i];
-        if (!t->answered)
+        if (!t->answered || t->sock >= SPARE_FIRST)
             continue;
         m->seen.v[m->seen.n++] = (struct observation){
             .sock = t->sock,
@@ -168,6 +170,7 @@ void executor_probe_report(struct executor *x, struct outputs *out)
     m->filter_asked = x->filter.state == FILTER_KNOWN;
     m->filter_other_ip = x->filter.heard[FILTER_OTHER_IP];
     m->filter_other_port = x->filter.heard[FILTER_OTHER_PORT];
+    executor_spares_report(x, m);
 }
 
 void executor_ask_all(struct executor *x, struct outputs *out)
@@ -220,6 +223,8 @@ static void finish(struct executor *x, struct outputs *out)
             x->profile_by_us = x->now_us + PROFILE_WAIT_US;
     }
     executor_ask_all(x, out);
+    if (executor_spares_wanted(x) && !x->udp_silent)
+        x->next_probe_us = x->now_us;
     /* Once: a NAT that forgets between rounds would have us measure without end. */
     if (!x->full_round && has_drifted(x)) {
         x->drifted = true;
@@ -242,6 +247,7 @@ void executor_probe_tick(struct executor *x, struct outputs *out)
     executor_override_tick(x, out);
     if (!x->probing)
         return;
+    executor_spares_open(x, out);
     if (x->now_us >= x->probe_began_us + PROBE_GIVE_UP_US) {
         finish(x, out);
         return;
@@ -262,7 +268,7 @@ static bool is_zero(const uint8_t *p, size_t n)
 
 /* An answer to the request with this target's transaction id, from the address that was asked. */
 static void on_answer(struct executor *x, struct probe_target *t, const struct stun *m,
-                      struct outputs *out)
+                      uint16_t local_port, struct outputs *out)
 {
     struct token token;
     int64_t rtt_ms = (x->now_us - t->sent_us + 500) / 1000;
@@ -271,7 +277,7 @@ static void on_answer(struct executor *x, struct probe_target *t, const struct s
     t->answered = true;
     t->seen = m->mapped;
     t->rtt_ms = (uint16_t)(rtt_ms < UINT16_MAX ? rtt_ms : UINT16_MAX);
-    if (t->sock != 0) {
+    if (t->sock != 0 && t->sock < SPARE_FIRST) {
         t->done = true;
         executor_filter_begin(x, t, m, out);
     } else if (m->token.len > 0) {
@@ -279,8 +285,10 @@ static void on_answer(struct executor *x, struct probe_target *t, const struct s
             token_verify(&m->token, &x->probers, &token) && peer_id_eq(&token.peer, &x->conf.id);
         if (t->done)
             executor_knock_answered(x, &t->addr);
-        if (t->done)
+        if (t->done && t->sock == 0)
             keep_token(x, &m->token, &token);
+        else if (t->done)
+            executor_spare_token(x, t, &m->token, local_port);
     } else if (m->has_cookie && !is_zero(m->cookie, sizeof m->cookie)) {
         executor_knock_answered(x, &t->addr); /* no other STUN server has such a thing */
         memcpy(t->cookie, m->cookie, sizeof t->cookie);
@@ -310,7 +318,7 @@ bool executor_probe_datagram(struct executor *x, const struct input *in, struct 
         struct probe_target *t = &x->targets[i];
         if (!found && !t->done && x->probing && t->sock == in->dgram.sock && t->tries > 0 &&
             memcmp(t->txid, m.txid, sizeof t->txid) == 0 && addr_eq(&t->addr, &in->dgram.src)) {
-            on_answer(x, t, &m, out);
+            on_answer(x, t, &m, in->dgram.local_port, out);
             found = true;
         }
         all = all && t->done;

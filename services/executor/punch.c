@@ -60,7 +60,7 @@ void executor_punch(struct executor *x, struct attempt *a, enum way way, struct 
     }
     schedule(w);
     if (way == WAY_RELAY) {
-        executor_send_punch(x, a, way, PACKET_PUNCH, 0, 0, &a->relay.addr, out);
+        executor_send_punch(x, a, way, PACKET_PUNCH, 0, w->sock, &a->relay.addr, out);
         return;
     }
     /* On one network the local address comes first; the way through the router is tried when it is slow. */
@@ -133,7 +133,7 @@ void executor_on_punch(struct executor *x, const struct input *in, struct output
 
     if (packet_head(in->dgram.data, in->dgram.len, &head))
         a = executor_find_path(x, &head.path);
-    if (!a || !executor_expects(x, a, in->dgram.sock)) { /* unknown session: silence */
+    if (!a || !executor_expects(x, a, in)) { /* unknown session: silence */
         x->n.refused_datagrams++;
         return;
     }
@@ -167,7 +167,7 @@ void executor_on_punch(struct executor *x, const struct input *in, struct output
     if (!w->heard)
         on_first(x, a, way, &in->dgram.src, out);
     /* Of the pool one socket is kept, under another number; what another one receives now is too late. */
-    uint16_t sock = way == WAY_RELAY ? 0 : w->sock;
+    uint16_t sock = w->sock;
     bool answers_ours = p.type == PACKET_PONG && p.echo == executor_challenge(a, &in->dgram.src);
     if (answers_ours || (way == WAY_RELAY && (p.flags & PUNCH_CONFIRMED))) {
         if (!w->confirmed) {

@@ -8,7 +8,7 @@ enum { RETRIES = sizeof retry_us / sizeof retry_us[0], READY_POLL_US = 200 * 100
 
 static void send_control(struct attempt *a, const struct relay_control *c, struct outputs *out)
 {
-    struct output *o = executor_datagram(out, 0, &a->relay.addr);
+    struct output *o = executor_datagram(out, a->way[WAY_RELAY].sock, &a->relay.addr);
 
     o->dgram.len = (uint16_t)relay_encode(c, o->dgram.data);
 }
@@ -117,7 +117,7 @@ void executor_on_relay(struct executor *x, const struct input *in, struct output
     struct relay_control c;
     struct attempt *a = NULL;
 
-    if (in->dgram.sock == 0 && relay_parse(in->dgram.data, in->dgram.len, &c))
+    if (relay_parse(in->dgram.data, in->dgram.len, &c))
         a = c.op == RELAY_KEPT || c.op == RELAY_UNKNOWN ? NULL : find_nonce(x, &c);
     else
         c.op = 0;
@@ -132,7 +132,8 @@ void executor_on_relay(struct executor *x, const struct input *in, struct output
                  memcmp(&t->peer_path, &c.path, sizeof c.path) == 0))
                 a = t;
         }
-    if (!a || !addr_eq(&in->dgram.src, &a->relay.addr)) {
+    if (!a || in->dgram.sock != a->way[WAY_RELAY].sock ||
+        !addr_eq(&in->dgram.src, &a->relay.addr)) {
         x->n.refused_datagrams++;
         return;
     }

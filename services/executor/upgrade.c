@@ -14,7 +14,7 @@ void executor_upgrade_later(struct executor *x, struct attempt *a)
     const struct way_state *direct = &a->way[WAY_DIRECT];
 
     a->upgrade_us = NEVER;
-    if (a->side != 0 || a->policy != POLICY_AUTO)
+    if (a->side != 0 || a->policy != POLICY_AUTO || a->mode != MODE_MANAGED)
         return;
     a->upgrade_gap_us = a->upgrade_gap_us == 0 ? UPGRADE_MIN_US : 2 * a->upgrade_gap_us;
     if (a->upgrade_gap_us > UPGRADE_MAX_US)
@@ -65,8 +65,8 @@ bool executor_upgrade_order(struct executor *x, struct attempt *a,
     bool relay =
         a->state == ATTEMPT_RELAYED || (a->state == ATTEMPT_DIRECT && a->way[WAY_RELAY].confirmed);
 
-    if (!relay || m->attempt <= a->renewals || m->side != a->side || m->mode != a->mode ||
-        m->policy != a->policy || !peer_id_eq(&m->peer, &a->peer) ||
+    if (!relay || a->mode != MODE_MANAGED || m->attempt <= a->renewals || m->side != a->side ||
+        m->mode != a->mode || m->policy != a->policy || !peer_id_eq(&m->peer, &a->peer) ||
         x->now_us < a->renewed_us + UPGRADE_GATE_US)
         return false;
     a->renewals = m->attempt;

@@ -14,9 +14,22 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+enum { UDP_PAYLOAD_MAX = 65507 };
+
 void bridge_init(struct bridge *b, struct service *s)
 {
     *b = (struct bridge){.svc = s, .path = -1, .udp = -1, .pidfd = -1};
+}
+
+void bridge_raw(struct bridge *b, uint32_t number)
+{
+    b->raw = true;
+    b->number = number;
+}
+
+static bool may_pass(const struct bridge *b, ssize_t n)
+{
+    return b->raw ? n >= 0 : n > 0 && n <= PAYLOAD_MAX;
 }
 
 static void drop_fd(struct bridge *b, int *fd)
@@ -104,7 +117,7 @@ static bool receive_udp(struct service *s, void *arg, struct input *in)
     struct bridge *b = arg;
     struct sockaddr_storage from = {0};
     socklen_t len = sizeof from;
-    uint8_t data[PAYLOAD_MAX];
+    uint8_t data[UDP_PAYLOAD_MAX];
     ssize_t n = recvfrom(b->udp, data, sizeof data, MSG_DONTWAIT | MSG_TRUNC,
                          (struct sockaddr *)&from, &len);
 
@@ -113,8 +126,7 @@ static bool receive_udp(struct service *s, void *arg, struct input *in)
         return false;
     if (b->bound)
         b->last = addr_from_sockaddr(&from);
-    if (n > 0 && n <= PAYLOAD_MAX &&
-        send(b->path, data, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL) == n)
+    if (may_pass(b, n) && send(b->path, data, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL) == n)
         b->sent++;
     else
         b->dropped++;
@@ -137,14 +149,15 @@ static ssize_t send_udp(const struct bridge *b, const uint8_t *data, size_t len)
 static bool receive_path(struct service *s, void *arg, struct input *in)
 {
     struct bridge *b = arg;
-    uint8_t data[PAYLOAD_MAX];
+    uint8_t data[UDP_PAYLOAD_MAX];
     ssize_t n = recv(b->path, data, sizeof data, MSG_DONTWAIT);
 
     (void)in;
-    if (n == 0) /* the session has ended; its event closes this */
+    if (n == 0 && !b->raw) /* the session has ended; its event closes this */
         service_unwatch_fd(s, b->path);
-    if (n <= 0)
+    if (!may_pass(b, n))
         return false;
+    b->heard_us = service_now_us();
     b->received++;
     if (send_udp(b, data, (size_t)n) != n)
         b->dropped++;
@@ -154,6 +167,7 @@ static bool receive_path(struct service *s, void *arg, struct input *in)
 void bridge_open(struct bridge *b, int path)
 {
     b->path = path;
+    b->heard_us = service_now_us();
     service_watch_fd(b->svc, b->path, ZMQ_POLLIN, receive_path, b);
     service_watch_fd(b->svc, b->udp, ZMQ_POLLIN, receive_udp, b);
 }
@@ -166,18 +180,27 @@ static void reaped(struct bridge *b)
     b->pid = 0;
 }
 
-/* The command has ended, and with it the session: shutting our copy down shuts all of them. */
+/* The command has ended, and with it the session: of a pair, shutting our copy down shuts all of them. */
 static bool receive_end(struct service *s, void *arg, struct input *in)
 {
     struct bridge *b = arg;
 
-    (void)s, (void)in;
+    (void)s;
     if (waitpid(b->pid, NULL, WNOHANG) != b->pid)
         return false;
     reaped(b);
-    if (b->path >= 0)
+    if (b->path < 0)
+        return false;
+    if (!b->raw) {
         shutdown(b->path, SHUT_RDWR);
-    return false;
+        return false;
+    }
+    in->kind = IN_APP;
+    in->app.op = APP_CLOSE;
+    in->app.path = b->number;
+    in->app.args = NULL;
+    in->app.len = 0;
+    return true;
 }
 
 /* The rest of the child's life; only async-signal-safe calls, since other threads were not copied. */
@@ -249,6 +272,7 @@ void bridge_close(struct bridge *b)
 {
     drop_fd(b, &b->udp);
     drop_fd(b, &b->path);
+    b->raw = false;
     if (b->pid > 0)
         kill(-b->pid, SIGTERM);
 }

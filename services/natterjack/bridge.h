@@ -3,7 +3,8 @@
  * address, or a command that has the path's socket as standard input and output.
  *
  * A datagram of 1 to PAYLOAD_MAX bytes is passed on as it is; others, and those that a full socket
- * can't take, are dropped and counted.  Nothing waits.
+ * can't take, are dropped and counted.  Nothing waits.  In raw mode, where the path is a UDP socket, any
+ * datagram is passed on, an empty one too, and the path has no end that could be read from it.
  */
 #ifndef BRIDGE_H
 #define BRIDGE_H
@@ -13,6 +14,9 @@
 struct bridge {
     struct service *svc;
     int path;         /* the application's end of the path, ours from bridge_open on; -1 for none */
+    bool raw;         /* it is a UDP socket: bridge_raw */
+    uint32_t number;  /* of the path, to close it by */
+    int64_t heard_us; /* when the peer was last heard on it */
     int udp;          /* -1 for none */
     bool bound;       /* udp answers its last sender; else it is connected */
     struct addr last; /* who that is; len 0 before the first */
@@ -36,6 +40,9 @@ bool bridge_bind(struct bridge *b, struct addr *local);
 
 /* A fresh socket that talks to one local service.  False with errno. */
 bool bridge_dial(struct bridge *b, const struct addr *service);
+
+/* First, for a path in raw mode: this is its number. */
+void bridge_raw(struct bridge *b, uint32_t number);
 
 /* The path is there: pass datagrams between it and the UDP socket, until bridge_close. */
 void bridge_open(struct bridge *b, int path);

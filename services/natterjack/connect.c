@@ -59,7 +59,7 @@ static bool receive_app(struct service *s, void *arg, struct input *in)
     ssize_t n = recv(self.fd, data, sizeof data, MSG_DONTWAIT);
 
     (void)arg, (void)in;
-    if (n == 0)
+    if (n == 0 && self.settled.mode == MODE_MANAGED)
         service_unwatch_fd(s, self.fd);
     if (n != PING_BYTES)
         return false;
@@ -207,6 +207,10 @@ static void on_opened(struct agent *g, const struct attempt *a)
         self.fd = fd;
         return;
     }
+    if (fd < 0)
+        return;
+    if (a->mode == MODE_RAW)
+        bridge_raw(&self.bridge, (uint32_t)(a - g->core.attempts));
     if (self.udp)
         bridge_open(&self.bridge, fd);
     else
@@ -366,7 +370,8 @@ int cmd_connect(int argc, char **argv)
         {"policy",   PARAM_TEXT,    &policy,     "auto|direct|relay  which paths are wanted",             false},
         {"admin",    PARAM_TEXT,    &self.admin, "PATH  answer `natterjack punches --socket PATH` there",
                   false                                                                                                 },
-        {"mode",     PARAM_TEXT,    &mode,       "managed  the hand-over",                                false},
+        {"mode",     PARAM_TEXT,    &mode,
+                  "managed|raw  the hand-over: watched over and sealed, or the bare UDP socket",                   false},
         {"timeout",  PARAM_SECONDS, &timeout_us, "S  settle within S seconds (default 15)",               false},
     };
 
@@ -384,9 +389,9 @@ int cmd_connect(int argc, char **argv)
     }
     if (!find_text(policy, policy_name, POLICY_COUNT, &args.policy))
         return usage_error("--policy takes auto, direct or relay, not \"%s\"", policy);
-    if (strcmp(mode, mode_name[MODE_MANAGED]) != 0)
-        return usage_error("--mode takes managed, not \"%s\"", mode);
-    int status = open_near_end(&agent);
+    int status = peer_mode(mode, &conf, &args.mode);
+    if (status == EXIT_OK)
+        status = open_near_end(&agent);
     if (status == EXIT_OK)
         status = reflex_conf(&reflex, &conf);
     if (status == EXIT_OK)

@@ -15,11 +15,15 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+enum { RAW_SILENT_US = 300 * 1000000, RAW_LOOK_US = 10 * 1000000 };
+
 static struct {
     bool json, echo, said, over;
     const char *udp, *exec, *admin;
     struct addr udp_at;
-    int app[ATTEMPTS_MAX]; /* the application's end of each path that has no bridge */
+    uint16_t mode;
+    int app[ATTEMPTS_MAX];          /* the application's end of each path that has no bridge */
+    int64_t heard_us[ATTEMPTS_MAX]; /* when something last came by it */
     struct bridge bridge[ATTEMPTS_MAX];
     int status;
 } self;
@@ -27,14 +31,17 @@ static struct {
 /* The application: send back what comes, or only read it. */
 static bool receive_app(struct service *s, void *arg, struct input *in)
 {
-    uint8_t data[PAYLOAD_MAX];
+    uint8_t data[DATAGRAM_MAX];
     int fd = self.app[(uintptr_t)arg];
     ssize_t n = recv(fd, data, sizeof data, MSG_DONTWAIT);
+    bool raw = self.mode == MODE_RAW;
 
     (void)in;
-    if (n > 0 && self.echo)
+    if (n >= 0)
+        self.heard_us[(uintptr_t)arg] = service_now_us();
+    if ((n > 0 || (n == 0 && raw)) && self.echo)
         send(fd, data, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL);
-    if (n == 0)
+    if (n == 0 && !raw)
         service_unwatch_fd(s, fd); /* closed by the session's end, told by its event */
     return false;
 }
@@ -98,6 +105,10 @@ static void open_bridge(struct agent *g, const struct attempt *a, size_t path)
     int fd = agent_take_socket(g, a);
 
     bridge_fini(b); /* a command of the path's earlier life that has not ended */
+    if (fd < 0)     /* its end comes next */
+        return;
+    if (a->mode == MODE_RAW)
+        bridge_raw(b, (uint32_t)path);
     if (self.exec) {
         bridge_exec(b, fd, self.exec, a);
     } else if (bridge_dial(b, &self.udp_at)) {
@@ -117,6 +128,7 @@ static void on_opened(struct agent *g, const struct attempt *a)
         return;
     }
     self.app[path] = agent_take_socket(g, a);
+    self.heard_us[path] = service_now_us();
     if (self.app[path] >= 0)
         service_watch_fd(&g->svc, self.app[path], ZMQ_POLLIN, receive_app, (void *)(uintptr_t)path);
 }
@@ -158,6 +170,22 @@ static void on_event(struct agent *g, enum app_event event, const struct attempt
         on_closed(g, a);
         break;
     default: break;
+    }
+}
+
+/*
+ * A raw path does not end by itself when the other side is gone; where we are its application, silence
+ * ends it.  (A command of --exec-udp sees to that itself.)
+ */
+static void close_silent(struct agent *g)
+{
+    int64_t since_us = service_now_us() - RAW_SILENT_US;
+
+    for (size_t i = 0; i < ATTEMPTS_MAX; i++) {
+        bool bridged = self.bridge[i].raw && self.bridge[i].udp >= 0;
+        if ((bridged && self.bridge[i].heard_us < since_us) ||
+            (self.mode == MODE_RAW && self.app[i] >= 0 && self.heard_us[i] < since_us))
+            agent_close_path(g, &g->core.attempts[i], APP_CLOSE);
     }
 }
 
@@ -206,7 +234,9 @@ int cmd_listen(int argc, char **argv)
                   "CMD  is run with a caller's peer id and name, and takes the call with status 0",             false},
         {"admin",    PARAM_TEXT, &self.admin, "PATH  answer `natterjack punches --socket PATH` there",
                   false                                                                                              },
-        {"mode",     PARAM_TEXT, &mode,       "managed  the hand-over",                                false},
+        {"mode",     PARAM_TEXT, &mode,
+                  "managed|raw  the hand-over of sessions: watched over and sealed, or the bare UDP socket",
+                  false                                                                                              },
     };
     int n = params_parse("natterjack listen --join J --name NAME --key FILE "
                          "[--echo | --udp HOST:PORT | --exec-udp CMD]",
@@ -218,8 +248,9 @@ int cmd_listen(int argc, char **argv)
     int status = parse_accept(accept, hook, &conf);
     if (status != EXIT_OK)
         return status;
-    if (strcmp(mode, mode_name[MODE_MANAGED]) != 0)
-        return usage_error("--mode takes managed, not \"%s\"", mode);
+    status = peer_mode(mode, &conf, &self.mode);
+    if (status != EXIT_OK)
+        return status;
     if (self.echo + (self.udp != NULL) + (self.exec != NULL) > 1)
         return usage_error("one of --echo, --udp and --exec-udp, not more");
     if (self.udp && (!bridge_address(self.udp, &self.udp_at) || self.udp_at.port == 0))
@@ -236,7 +267,11 @@ int cmd_listen(int argc, char **argv)
     agent_open(&agent, &conf);
     own_admin_open(&agent, self.admin);
     ask_hook_open(&agent.svc, hook);
-    agent_run(&agent, NEVER, is_over, NULL);
+    while (!self.over && !agent.svc.stop) {
+        agent_run(&agent, self.mode == MODE_RAW ? service_now_us() + RAW_LOOK_US : NEVER, is_over,
+                  NULL);
+        close_silent(&agent);
+    }
     int signal = agent.svc.stop_signal;
     for (size_t i = 0; i < ATTEMPTS_MAX; i++)
         bridge_fini(&self.bridge[i]);

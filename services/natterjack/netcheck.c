@@ -130,7 +130,8 @@ int cmd_netcheck(int argc, char **argv)
 {
     static struct agent agent;
     struct peer_flags f = {.o = "text"};
-    struct agent_conf conf = {.on_event = on_event, .accept = ACCEPT_NOBODY};
+    struct agent_conf conf = {
+        .modes = 1u << MODE_MANAGED, .on_event = on_event, .accept = ACCEPT_NOBODY};
     int64_t timeout_us = 15 * 1000000;
     const struct param params[] = {
         PEER_PARAMS(f),

@@ -27,18 +27,22 @@ static json_t *punches(const struct executor *x)
 static json_t *state(const struct agent *g)
 {
     json_t *by_state = json_object();
-    json_int_t n[ATTEMPT_STATES] = {0}, pairs = 0;
+    json_int_t n[ATTEMPT_STATES] = {0}, pairs = 0, raw = 0, spares = 0;
 
     for (size_t i = 0; i < ATTEMPTS_MAX; i++) {
         n[g->core.attempts[i].state]++;
         pairs += g->pair[i] >= 0;
+        raw += g->core.attempts[i].hand.phase == HAND_DONE &&
+               g->core.attempts[i].state < ATTEMPT_FAILED;
     }
+    for (size_t i = 0; i < SPARES_MAX; i++)
+        spares += g->core.spares[i].tokens[0].len > 0;
     for (size_t s = 0; s < ATTEMPT_STATES; s++)
         json_object_set_new(by_state, attempt_state_name[s], json_integer(n[s]));
-    return json_pack("{s:b, s:o, s:I, s:I, s:I, s:o}", "attached", g->core.attached, "attempts",
-                     by_state, "sockets", pairs, "dropped", (json_int_t)g->dropped,
-                     "upgrades_asked", (json_int_t)g->core.n.upgrades_asked, "shell",
-                     admin_counters(&g->svc));
+    return json_pack("{s:b, s:o, s:I, s:I, s:I, s:I, s:I, s:o}", "attached", g->core.attached,
+                     "attempts", by_state, "sockets", pairs, "raw", raw, "spares", spares,
+                     "dropped", (json_int_t)g->dropped, "upgrades_asked",
+                     (json_int_t)g->core.n.upgrades_asked, "shell", admin_counters(&g->svc));
 }
 
 static json_t *reflex(struct agent *g, const char *argument)

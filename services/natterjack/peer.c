@@ -83,6 +83,17 @@ json_t *json_reflex(const struct executor *x)
                      override_state_name[x->override.state], "why", x->override.why);
 }
 
+int peer_mode(const char *text, struct agent_conf *conf, uint16_t *mode)
+{
+    for (uint16_t i = 0; i < MODE_COUNT; i++)
+        if (strcmp(text, mode_name[i]) == 0) {
+            *mode = i;
+            conf->modes = (uint16_t)(1u << i);
+            return EXIT_OK;
+        }
+    return usage_error("--mode takes managed or raw, not \"%s\"", text);
+}
+
 void print_line(json_t *line)
 {
     json_dumpf(line, stdout, JSON_COMPACT | JSON_REAL_PRECISION(9));

@@ -47,6 +47,9 @@ json_t *json_reflex(const struct executor *x);
  */
 int peer_conf(const struct peer_flags *f, struct agent_conf *conf);
 
+/* What --mode says: of one session, and all that the peer takes. */
+int peer_mode(const char *text, struct agent_conf *conf, uint16_t *mode);
+
 /* Print one JSON line on stdout at once, and release it. */
 void print_line(json_t *line);
 

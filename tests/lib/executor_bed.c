@@ -202,7 +202,8 @@ void executor_bed_app(int64_t ms, enum app_op op, uint32_t path, const void *dat
 void executor_bed_open(void)
 {
     uint8_t seed[32] = {1}, authority[64], key[32] = {9};
-    struct executor_conf conf = {.accept = ACCEPT_ANYONE, .local = local, .name = "alice"};
+    struct executor_conf conf = {
+        .accept = ACCEPT_ANYONE, .modes = 1u << MODE_MANAGED, .local = local, .name = "alice"};
 
     conf.fence = fence_of(&executor_bed_prober, 1);
 

@@ -425,6 +425,7 @@ static void on_packet(struct world *w, const struct net_packet *p, size_t host)
         for (uint16_t s = 0; s < WORLD_SOCKETS && w->peers[i].host == host; s++)
             if (w->peers[i].up && p->dst.port == w->peers[i].sockets[s].port) {
                 in.dgram.sock = s;
+                in.dgram.local_port = p->dst.port;
                 step_peer(w, i, &in);
                 return;
             }
@@ -679,6 +680,7 @@ static void open_peer(struct world *w, size_t i, const uint8_t authority[static 
     snprintf(p->conf.name, sizeof p->conf.name, "peer%zu", i);
     p->conf.accept = ACCEPT_ANYONE;
     p->conf.fence = fence_of(&line.ips[0], 1); /* all are of one kind here */
+    p->conf.modes = 1u << MODE_MANAGED;
     p->conf.n_samples = SAMPLES_MAX;
     start_peer(w, i);
 }

@@ -22,7 +22,7 @@ enum {
     WORLD_EVENTS_MAX = 4096,
     WORLD_SLOTS = 2048, /* UDP packets under way */
     WORLD_RESULTS_MAX = 128,
-    WORLD_SOCKETS = KEPT_FIRST + ATTEMPTS_MAX,
+    WORLD_SOCKETS = SOCKETS_MAX,
 };
 
 /* One peer's host. */

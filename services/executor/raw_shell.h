@@ -1,0 +1,19 @@
+/*
+ * raw_shell.h - the UDP socket that an application gets in raw mode, and what is kept from it.
+ *
+ * The socket is connected to the peer, or to the relay, which forwards by its source alone and adds no
+ * byte.  A packet of natterjack's for this session that is still under way, doubled or late, never reaches
+ * the application: a filter in the kernel drops what begins as one does, down to the session's own ids,
+ * which are random; any other datagram passes, whatever its first byte.  Those that came before the filter
+ * was there are taken out, with what lies before them.
+ */
+#ifndef RAW_SHELL_H
+#define RAW_SHELL_H
+
+#include "lib/service.h"
+#include "services/executor/executor.h"
+
+/* The socket of an attempt that was just handed over, blocking; -1, after a line in the log, if it can't be. */
+int raw_socket(struct service *s, const struct attempt *a);
+
+#endif
