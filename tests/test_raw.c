@@ -28,8 +28,7 @@ static struct ground_run listen_raw(const char *host, const char *what)
 static void expect(const char *from, const char *to, const char *path, const char *verdict)
 {
     int status;
-    json_t *line =
-        ground_connect(&ground, from, to, ARGS("--mode", "raw", "--ping", "5"), &status);
+    json_t *line = ground_connect(&ground, from, to, ARGS("--mode", "raw", "--ping", "5"), &status);
 
     cr_assert_str_eq(ground_text(line, "path"), path, "%s to %s: %s", from, to,
                      ground_text(line, "verdict"));
