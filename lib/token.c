@@ -91,6 +91,34 @@ bool token_verify(const struct msg_token *raw, const struct prober_list *probers
     return false;
 }
 
+static bool same_prober(const struct token *a, const struct token *b)
+{
+    return memcmp(a->key_id, b->key_id, sizeof a->key_id) == 0;
+}
+
+size_t token_place(const struct token *kept, const int64_t *born, size_t n,
+                   const struct token *fresh)
+{
+    size_t place = 0, most = 0;
+
+    for (size_t i = 0; i < n; i++)
+        if (kept[i].mapped == fresh->mapped && same_prober(&kept[i], fresh) &&
+            addr_eq(&kept[i].addr, &fresh->addr))
+            return i;
+    if (n < TOKENS_MAX)
+        return n;
+    for (size_t i = 0; i < n; i++) {
+        size_t has = same_prober(&kept[i], fresh);
+        for (size_t j = 0; j < n; j++)
+            has += same_prober(&kept[i], &kept[j]);
+        if (kept[i].mapped)
+            continue; /* there is one of these, at most */
+        if (has > most || (has == most && born[i] < born[place]))
+            most = has, place = i;
+    }
+    return place;
+}
+
 static void cert_layout(char role, const uint8_t key[static 32], uint8_t b[static CERT_SIGNED])
 {
     memcpy(b, CERT_CONTEXT, sizeof CERT_CONTEXT - 1);

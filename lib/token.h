@@ -34,6 +34,14 @@ bool token_read(const struct msg_token *raw, struct token *out);
 bool token_verify(const struct msg_token *raw, const struct prober_list *probers,
                   struct token *out);
 
+/*
+ * Where a fresh token goes among the n kept ones, of at most TOKENS_MAX: in the place of what the same prober
+ * said of the same address, else behind the others; when there is no room, in the place of the oldest of
+ * the prober that has most, so that of two probers each keeps its say.  born is when each was signed.
+ */
+size_t token_place(const struct token *kept, const int64_t *born, size_t n,
+                   const struct token *fresh);
+
 void cert_sign(char role, const uint8_t key[static 32], const uint8_t authority_secret[static 64],
                uint8_t cert[static 64]);
 bool cert_verify(char role, const uint8_t key[static 32], const uint8_t authority[static 32],

@@ -339,6 +339,33 @@ Test(coordinator, keeps_a_bounded_list_of_probers_and_relays)
                  (2 * COORD_RELAYS_MAX - (PROBERS_MAX - 1)) + (COORD_RELAYS_MAX + 1));
 }
 
+Test(coordinator, takes_no_prober_relay_or_token_at_an_address_that_is_no_hosts_or_inside_a_network)
+{
+    struct addr relay = b->relay.addr, prober = b->prober.addrs[0];
+    uint64_t refused = b->core.n.hellos_refused;
+
+    b->relay.addr = addr_v4(224, 0, 0, 1, 3480);
+    coordinator_bed_relay_hello(b);
+    b->relay.addr = relay;
+    b->prober.addrs[0] = addr_v4(0, 0, 0, 0, 3478);
+    coordinator_bed_prober_hello(b);
+    b->prober.addrs[0] = prober;
+    cr_assert_eq(b->core.n.hellos_refused, refused + 2);
+
+    struct token t = {.addr = addr_v4(10, 0, 0, 1, 4000),
+                      .peer = coordinator_bed_peer(0),
+                      .time_ms = 1700000000000};
+    struct msg m = {.type = MSG_reflex_report};
+    coordinator_bed_attach(b, 0, "alice");
+    m.reflex_report.tokens.n = 1;
+    token_sign(&t, b->prober_secret, &m.reflex_report.tokens.v[0]);
+    m.reflex_report.local = addr_v4(0, 1, 2, 3, 4);
+    coordinator_bed_from_peer(b, 0, &m);
+    const struct peer_id alice = coordinator_bed_peer(0);
+    cr_assert_eq(coordinator_peer(&b->core, &alice)->n_tokens, 0);
+    cr_assert_eq(coordinator_peer(&b->core, &alice)->local.len, 0);
+}
+
 /* ---- requests --------------------------------------------------------------------------------------- */
 
 Test(coordinator, drives_a_warm_pair_to_a_direct_path)

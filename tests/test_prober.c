@@ -675,3 +675,33 @@ Test(prober, says_hello_every_second_to_both)
     }
     cr_assert_eq(prober_deadline(&core), in.now_us + HELLO_EVERY_US);
 }
+
+Test(prober, signs_nothing_for_an_address_inside_somebodys_network)
+{
+    static const char *const inside[] = {"10.0.0.5:4000", "127.0.0.1:4000", "192.168.1.1:53",
+                                         "100.64.0.1:4000", "169.254.1.1:4000"};
+    struct stun m = token_request();
+
+    for (size_t i = 0; i < sizeof inside / sizeof *inside; i++) {
+        cr_assert(addr_parse(inside[i], &client));
+        ask(0, &m);
+        cr_assert_null(strstr(said, "cookie"), "%s", inside[i]);
+        cr_assert_not_null(strstr(said, "mapped="), "%s", inside[i]);
+    }
+    cr_assert_eq(core.n.fenced, 5);
+    cr_assert_eq(core.n.cookies + core.n.tokens, 0);
+}
+
+Test(prober, is_silent_to_a_source_that_is_no_hosts)
+{
+    static const char *const nobodys[] = {"224.0.0.1:4000", "0.0.0.0:4000", "255.255.255.255:4000",
+                                          "[2002:a00::1]:4000", "203.0.113.5:0"};
+    struct stun m = request();
+
+    for (size_t i = 0; i < sizeof nobodys / sizeof *nobodys; i++) {
+        cr_assert(addr_parse(nobodys[i], &client));
+        ask(0, &m);
+        expect("");
+    }
+    cr_assert_eq(core.n.malformed, 5);
+}

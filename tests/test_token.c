@@ -165,3 +165,55 @@ Test(cert, signs_the_documented_bytes, .init = setup)
     memcpy(signed_bytes + 18, key, 32);
     cr_assert_eq(crypto_sign_verify_detached(cert, signed_bytes, 50, probers.v[1].key), 0);
 }
+
+/* ---- which are kept ------------------------------------------------------------------------------------ */
+
+static struct token seen(uint8_t prober, uint16_t port)
+{
+    struct token t = sample;
+
+    t.addr.port = port;
+    t.key_id[0] = prober;
+    return t;
+}
+
+Test(token, a_prober_renews_its_own_word_and_no_others)
+{
+    struct token kept[2] = {seen(1, 7), seen(2, 7)}, fresh = seen(2, 7);
+    int64_t born[2] = {5, 6};
+
+    cr_assert_eq(token_place(kept, born, 2, &fresh), 1);
+    cr_assert_eq(token_place(kept, born, 1, &fresh), 1, "behind the others");
+    fresh.mapped = true;
+    cr_assert_eq(token_place(kept, born, 2, &fresh), 2, "of another kind");
+}
+
+Test(token, when_full_the_oldest_of_the_prober_with_most_gives_way)
+{
+    struct token kept[TOKENS_MAX] = {seen(2, 1), seen(1, 2), seen(1, 3), seen(1, 4)};
+    int64_t born[TOKENS_MAX] = {1, 9, 5, 7};
+    struct token fresh = seen(2, 9);
+
+    cr_assert_eq(token_place(kept, born, TOKENS_MAX, &fresh), 2, "not the other prober's only one");
+    kept[2].mapped = true;
+    cr_assert_eq(token_place(kept, born, TOKENS_MAX, &fresh), 3);
+}
+
+Test(token, a_flood_of_one_prober_leaves_the_other_its_say)
+{
+    struct token kept[TOKENS_MAX] = {seen(1, 1)};
+    int64_t born[TOKENS_MAX] = {0};
+    size_t n = 1, of_first = 0;
+
+    for (uint16_t i = 0; i < 1000; i++) {
+        struct token fresh = seen(2, (uint16_t)(100 + i));
+        size_t at = token_place(kept, born, n, &fresh);
+        cr_assert_lt(at, TOKENS_MAX);
+        kept[at] = fresh;
+        born[at] = i + 1;
+        n += at == n;
+    }
+    for (size_t i = 0; i < n; i++)
+        of_first += kept[i].key_id[0] == 1;
+    cr_assert_eq(of_first, 1);
+}

@@ -30,6 +30,7 @@
 
 #include "lib/core.h"
 #include "lib/deadlines.h"
+#include "lib/fence.h"
 #include "lib/rng.h"
 #include "lib/strategy.h"
 #include "lib/table.h"

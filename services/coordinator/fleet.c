@@ -22,11 +22,19 @@ static unsigned prober_slot(const struct coordinator *c, const uint8_t key[stati
     return PROBERS_MAX;
 }
 
+static bool all_reachable(const struct prober_info *info)
+{
+    for (unsigned i = 0; i < info->n_addrs; i++)
+        if (addr_kind(&info->addrs[i]) == ADDR_REFUSED)
+            return false;
+    return true;
+}
+
 static void hear_prober(struct coordinator *c, const struct prober_info *info)
 {
     unsigned i = prober_slot(c, info->key);
 
-    if (i == PROBERS_MAX) {
+    if (i == PROBERS_MAX || !all_reachable(info)) {
         c->n.hellos_refused++;
         return;
     }
@@ -80,7 +88,8 @@ bool coordinator_token_ok(struct coordinator *c, const struct msg_token *raw,
         return false;
     while (i < c->probers.n && memcmp(c->probers.v[i].key, t.key_id, sizeof t.key_id) != 0)
         i++;
-    if (i == c->probers.n)
+    if (i == c->probers.n ||
+        !fence_admits(fence_of(c->probers.v[i].addrs, c->probers.v[i].n_addrs), &t.addr))
         return false;
     int64_t offset_us = t.time_ms * 1000 - c->now_us;
     if (!c->prober_has_offset[i] || offset_us > c->prober_offset_us[i])
@@ -123,7 +132,7 @@ void coordinator_on_relay_hello(struct coordinator *c, const struct msg_relay_he
     struct coordinator_relay *r = relay_slot(c, &m->key);
     bool same = r && r->used && peer_id_eq(&r->key, &m->key);
 
-    if (!r || m->addr.len == 0 || m->addr.port == 0 ||
+    if (!r || addr_kind(&m->addr) == ADDR_REFUSED ||
         (!same &&
          (m->cert.len != 64 || !cert_verify('r', m->key.b, c->conf.authority, m->cert.b)))) {
         c->n.hellos_refused++;

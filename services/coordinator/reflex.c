@@ -1,25 +1,31 @@
 /* reflex.c - what is known of each peer's NAT: verified tokens, reports, profiles. */
 #include "services/coordinator/parts.h"
 
-/* Keep the newest token of each seen address, of too many addresses the newest; and the newest of kind 2. */
+/* Keep what each prober says of each address, and one of kind 2. */
 static void keep_token(struct coordinator_peer *p, const struct coordinator_token *t)
 {
-    struct coordinator_token *oldest = NULL;
+    struct token kept[TOKENS_MAX], fresh;
+    int64_t born_us[TOKENS_MAX];
 
     for (unsigned i = 0; i < p->n_tokens; i++) {
-        struct coordinator_token *have = &p->tokens[i];
-        if (have->mapped == t->mapped && (t->mapped || addr_eq(&have->addr, &t->addr))) {
-            if (t->born_us >= have->born_us)
-                *have = *t;
+        if (!token_read(&p->tokens[i].raw, &kept[i])) /* they were verified */
+            return;
+        born_us[i] = p->tokens[i].born_us;
+    }
+    for (unsigned i = 0; i < p->n_tokens && t->mapped; i++)
+        if (kept[i].mapped) {
+            if (t->born_us >= born_us[i])
+                p->tokens[i] = *t;
             return;
         }
-        if (!have->mapped && (!oldest || have->born_us < oldest->born_us))
-            oldest = have;
-    }
-    if (p->n_tokens < TOKENS_MAX)
-        p->tokens[p->n_tokens++] = *t;
-    else if (t->mapped || t->born_us > oldest->born_us)
-        *oldest = *t;
+    if (!token_read(&t->raw, &fresh))
+        return;
+    size_t at = token_place(kept, born_us, p->n_tokens, &fresh);
+    if (at == p->n_tokens)
+        p->n_tokens++;
+    else if (!t->mapped && t->born_us < born_us[at])
+        return;
+    p->tokens[at] = *t;
 }
 
 /* The operator may have taken it back: each report has the one that there is. */
@@ -100,8 +106,12 @@ void coordinator_on_reflex_report(struct coordinator *c, struct coordinator_peer
         p->rtt_us = rtt_ms * 1000;
     forget_mapped(p);
     coordinator_take_tokens(c, p, &m->tokens);
+<<<<<<< HEAD
     coordinator_take_spares(c, p, m);
     p->local = m->local;
+=======
+    p->local = addr_kind(&m->local) == ADDR_REFUSED ? (struct addr){0} : m->local;
+>>>>>>> 7006e60 (prober, coordinator, relay: judge addresses by the one fence)
     struct msg_reflex_report *copy =
         &emit(out, SERVICE_classifier, MSG_reflex_report)->reflex_report;
     *copy = *m;

@@ -102,21 +102,16 @@ static void send_probe(struct executor *x, struct probe_target *t, struct output
 static void keep_token(struct executor *x, const struct msg_token *raw, const struct token *t)
 {
     struct msg_token_list *l = &x->tokens;
-    struct token old;
-    size_t i, oldest = 0;
-    int64_t oldest_ms = INT64_MAX;
+    struct token kept[TOKENS_MAX];
+    int64_t born_ms[TOKENS_MAX];
+    size_t n = 0;
 
-    for (i = 0; i < l->n; i++) {
-        if (!token_read(&l->v[i], &old) || addr_eq(&old.addr, &t->addr))
-            break; /* the same address again: newer */
-        if (old.time_ms < oldest_ms)
-            oldest_ms = old.time_ms, oldest = i;
-    }
-    if (i == TOKENS_MAX)
-        i = oldest;
-    else if (i == l->n)
-        l->n++;
-    l->v[i] = *raw;
+    for (size_t i = 0; i < l->n; i++)
+        if (token_read(&l->v[i], &kept[n]))
+            born_ms[n] = kept[n].time_ms, l->v[n++] = l->v[i];
+    size_t at = token_place(kept, born_ms, n, t);
+    l->n = (uint8_t)(at == n ? n + 1 : n);
+    l->v[at] = *raw;
     if (t->time_ms > x->token_time_ms) {
         x->token_time_ms = t->time_ms;
         x->token_at_us = x->now_us;

@@ -1,19 +1,15 @@
 /* gateway.c - see gateway.h. */
 #include "services/prober/gateway.h"
 
-#include <string.h>
+#include "lib/fence.h"
 
-/* RFC 1918, RFC 4193, and the link-local and loopback ones. */
 static bool is_private(const struct addr *a)
 {
-    const uint8_t *ip = a->ip;
-    static const uint8_t loopback[16] = {[15] = 1};
+    struct addr at = *a;
 
-    if (a->len == 16)
-        return (ip[0] & 0xfe) == 0xfc || (ip[0] == 0xfe && (ip[1] & 0xc0) == 0x80) ||
-               memcmp(ip, loopback, sizeof loopback) == 0;
-    return ip[0] == 10 || ip[0] == 127 || (ip[0] == 172 && (ip[1] & 0xf0) == 16) ||
-           (ip[0] == 192 && ip[1] == 168) || (ip[0] == 169 && ip[1] == 254);
+    at.port = 1; /* only the ip counts */
+    enum addr_kind k = addr_kind(&at);
+    return k == ADDR_PRIVATE || k == ADDR_LINK_LOCAL || k == ADDR_LOOPBACK;
 }
 
 void gateway_init(struct gateway *g, const struct addr *known_as)

@@ -264,6 +264,15 @@ static void on_claim(struct prober *p, struct request *r, struct answer *out)
     }
 }
 
+/* A token for an address inside somebody's network would be worth nothing: who asks sees the address alone. */
+static void on_fenced(struct prober *p, const struct request *r, struct answer *out)
+{
+    struct stun a = response(r);
+
+    p->n.fenced++;
+    send_within(p, r, r->sock, &a, PLAIN_TENTHS, out);
+}
+
 /* ---- step ---------------------------------------------------------------------------------------- */
 
 static void on_request(struct prober *p, struct request *r, struct answer *out)
@@ -271,6 +280,8 @@ static void on_request(struct prober *p, struct request *r, struct answer *out)
     gateway_note(&p->gateway, &r->src);
     if (r->m.unknown != 0)
         on_unknown(p, r, out);
+    else if (r->m.has_peer && !fence_admits(p->fence, &r->src))
+        on_fenced(p, r, out);
     else if (is_claim(r))
         on_claim(p, r, out);
     else if (refuse_costly(p, r, out))
@@ -291,7 +302,7 @@ static void on_datagram(struct prober *p, const struct input *in, struct answer 
     assert(r.sock < p->conf.info.n_addrs);
     if (!stun_is(in->dgram.data, in->dgram.len) && !stun_is_classic(in->dgram.data, in->dgram.len))
         p->n.not_stun++;
-    else if (!stun_parse(in->dgram.data, in->dgram.len, &r.m) || r.src.len == 0 || r.src.port == 0)
+    else if (!stun_parse(in->dgram.data, in->dgram.len, &r.m) || addr_kind(&r.src) == ADDR_REFUSED)
         p->n.malformed++;
     else if (r.m.type != STUN_BINDING_REQUEST)
         p->n.not_request++;
@@ -336,6 +347,7 @@ void prober_init(struct prober *p, const struct prober_conf *conf, const uint8_t
     budget_init(&p->discovery, DISCOVERY_BUDGET, BUDGET_WINDOW_US, secret);
     budget_init(&p->challenge, CHALLENGE_BUDGET, BUDGET_WINDOW_US, secret);
     budget_init(&p->signing, SIGNING_BUDGET, BUDGET_WINDOW_US, secret);
+    p->fence = fence_of(conf->info.addrs, conf->info.n_addrs);
     gateway_init(&p->gateway, &conf->info.addrs[0]);
     sodium_memzero(secret, sizeof secret);
 }

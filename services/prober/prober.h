@@ -38,6 +38,7 @@
 #define PROBER_H
 
 #include "lib/core.h"
+#include "lib/fence.h"
 #include "lib/rng.h"
 #include "lib/stun.h"
 #include "services/prober/budget.h"
@@ -71,7 +72,7 @@ struct prober_conf {
     X(plain)       X(discovery)  X(changed)   X(cookies)    X(tokens)  X(errors)    \
     X(challenges)                                                                   \
     X(not_stun)    X(malformed)  X(not_request)                                     \
-    X(over_budget) X(over_bound) X(bad_cookie)                                      \
+    X(over_budget) X(over_bound) X(bad_cookie) X(fenced)                            \
     X(borrowed)    X(lent)       X(links_refused)
 /* clang-format on */
 
@@ -90,6 +91,7 @@ struct prober {
     uint64_t epoch; /* of the newest secret; secrets[epoch & 1] */
     uint8_t secrets[2][32];
     struct budget discovery, signing, challenge;
+    struct fence fence;     /* around the own public addresses */
     struct gateway gateway; /* for the shell, who warns */
     struct prober_counters {
 #define X(name) uint64_t name;

@@ -290,7 +290,7 @@ static void on_datagram(struct relay *r, const struct input *in, struct outputs 
     }
     case RELAY_STEP: break;
     }
-    if (src->len == 0 || src->port == 0) /* nobody to answer */
+    if (addr_kind(src) == ADDR_REFUSED) /* nobody to answer */
         r->n.malformed++;
     else if (packet_head(in->dgram.data, in->dgram.len, &head))
         on_stranger(r, src, &head, out);

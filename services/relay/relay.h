@@ -18,6 +18,7 @@
 
 #include "lib/core.h"
 #include "lib/deadlines.h"
+#include "lib/fence.h"
 #include "lib/relaywire.h"
 #include "lib/rng.h"
 #include "lib/strategy.h"
