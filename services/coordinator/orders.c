@@ -123,9 +123,10 @@ static void make_plan(struct coordinator *c, struct coordinator_session *s)
     bool shared = share_address(s), both = s->side[0].has_token && s->side[1].has_token;
 
     for (unsigned i = 0; i < 2; i++)
-        s->side[i].told_local = !shared               ? (struct addr){0}
-                                : s->mode == MODE_RAW ? s->side[i].spare_local
-                                                      : c->peers[s->side[i].peer].local;
+        s->side[i].told_local =
+            s->mode == MODE_RAW ? s->side[i].spare_local : c->peers[s->side[i].peer].local;
+    for (unsigned i = 0; i < 2 && !shared; i++)
+        s->side[i].told_local = (struct addr){0};
     s->plan =
         shared
             ? strategy_plan_host((enum policy)s->policy, rtt_us, &s->reason)

@@ -106,12 +106,10 @@ void coordinator_on_reflex_report(struct coordinator *c, struct coordinator_peer
         p->rtt_us = rtt_ms * 1000;
     forget_mapped(p);
     coordinator_take_tokens(c, p, &m->tokens);
-<<<<<<< HEAD
     coordinator_take_spares(c, p, m);
     p->local = m->local;
-=======
-    p->local = addr_kind(&m->local) == ADDR_REFUSED ? (struct addr){0} : m->local;
->>>>>>> 7006e60 (prober, coordinator, relay: judge addresses by the one fence)
+    if (addr_kind(&p->local) == ADDR_REFUSED)
+        p->local = (struct addr){0};
     struct msg_reflex_report *copy =
         &emit(out, SERVICE_classifier, MSG_reflex_report)->reflex_report;
     *copy = *m;

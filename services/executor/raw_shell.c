@@ -21,7 +21,7 @@ struct marks {
 
 static struct marks marks_of(const struct attempt *a)
 {
-    struct marks m;
+    struct marks m = {0};
 
     memcpy(m.id[0], a->own_path.b, 8);
     memcpy(m.id[1], a->peer_path.b, 8); /* UNKNOWN: as it stood in our packet */

@@ -267,10 +267,10 @@ static void on_claim(struct prober *p, struct request *r, struct answer *out)
 /* A token for an address inside somebody's network would be worth nothing: who asks sees the address alone. */
 static void on_fenced(struct prober *p, const struct request *r, struct answer *out)
 {
-    struct stun a = response(r);
+    struct stun a = prober_response(r);
 
     p->n.fenced++;
-    send_within(p, r, r->sock, &a, PLAIN_TENTHS, out);
+    prober_send_within(p, r, r->sock, &a, PLAIN_TENTHS, out);
 }
 
 /* ---- step ---------------------------------------------------------------------------------------- */
