@@ -13,10 +13,8 @@ static const struct {
 };
 
 const char *const kind_name[KIND_COUNT] = {
-    "reflex-timeout", "peer-not-reachable", "transport", "rendezvous-no-relay", "rendezvous-rejected",
-    "punch-failed", "port-map-unavailable", "unsupported", "timeout", "unreachable",
-    "all-ports-failed", "cancelled", "not-found", "rate-limited", "not-authorized", "bad-request",
-    "overloaded",
+#define KIND(name, when) name,
+#include "schemas/kinds.def"
 };
 /* clang-format on */
 

@@ -214,6 +214,7 @@ Test(executor, without_a_coordinator_says_so)
     executor_bed_connect(0, "bob", POLICY_AUTO, 3000);
     executor_bed_run_to(3000);
     cr_assert_eq(ATTEMPT.verdict, VERDICT_coordinator_unreachable);
+    cr_assert_str_eq(ATTEMPT.kind, "transport");
 }
 
 Test(executor, is_refused_with_the_coordinators_kind_and_verdict)

@@ -21,6 +21,10 @@ static void verdicts(void)
          "outcome is what it is.\n\n| verdict | cause | remedy |\n| --- | --- | --- |");
 #define VERDICT(id, name, cause, remedy) puts("| `" name "` | " cause " | " remedy " |");
 #include "schemas/verdicts.def"
+    puts("\n# Kinds\n\nGenerated from schemas/kinds.def.  A failure's `kind` says what sort of thing went "
+         "wrong; `natterjack stats` counts\nfailed sessions by it.\n\n| kind | when |\n| --- | --- |");
+#define KIND(name, when) puts("| `" name "` | " when " |");
+#include "schemas/kinds.def"
 }
 /* clang-format on */
 

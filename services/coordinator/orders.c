@@ -174,7 +174,9 @@ void coordinator_order(struct coordinator *c, struct coordinator_session *s, str
         drop_relayed_step(&s->plan);
     }
     if (s->plan.n == 0 && s->policy == POLICY_DIRECT) {
-        coordinator_refuse(c, s, "punch-failed", s->reason, "nothing direct can work", out);
+        bool unseen = s->reason == VERDICT_no_token || s->reason == VERDICT_profile_unknown;
+        coordinator_refuse(c, s, unseen ? "reflex-timeout" : "punch-failed", s->reason,
+                           "nothing direct can work", out);
         return;
     }
     if (s->plan.n == 0) {

@@ -167,12 +167,17 @@ enum verdict executor_direct_verdict(const struct attempt *a)
     return by_technique[a->technique];
 }
 
+static bool planned_direct(const struct attempt *a)
+{
+    return a->plan.n > 0 && a->plan.v[0].technique != TECHNIQUE_RELAYED;
+}
+
 enum verdict executor_relayed_verdict(const struct attempt *a)
 {
     if (a->policy == POLICY_RELAY)
         return VERDICT_relay_policy;
     if (a->technique == TECHNIQUE_NONE)
-        return a->reason;
+        return planned_direct(a) ? VERDICT_unsupported : a->reason;
     if (!a->direct_over)
         return VERDICT_timed_out;
     if (a->way[WAY_DIRECT].heard)
@@ -195,14 +200,26 @@ static bool udp_blocked(const struct executor *x, const struct attempt *a)
                : a->relay.tries >= BLOCKED_BINDS && a->relay.next_us <= x->now_us;
 }
 
+/* Nothing but a direct path was asked for, and there is none. */
+static void fail_direct(struct executor *x, struct attempt *a, struct outputs *out)
+{
+    if (a->technique == TECHNIQUE_NONE && planned_direct(a))
+        executor_fail(x, a, "unsupported", VERDICT_unsupported, out);
+    else if (a->technique == TECHNIQUE_NONE)
+        executor_fail(x, a, "punch-failed", a->reason, out);
+    else if (a->technique == TECHNIQUE_BIRTHDAY)
+        executor_fail(x, a, "all-ports-failed", VERDICT_birthday_missed, out);
+    else
+        executor_fail(x, a, "punch-failed", VERDICT_direct_only, out);
+}
+
 /* Why there is not even a relayed path. */
 static void fail_unconnected(struct executor *x, struct attempt *a, struct outputs *out)
 {
     if (x->udp_silent && !a->relay.bound && !a->way[WAY_DIRECT].heard)
         executor_fail(x, a, "unreachable", VERDICT_udp_blocked, out);
     else if (a->policy == POLICY_DIRECT)
-        executor_fail(x, a, "punch-failed",
-                      a->technique == TECHNIQUE_NONE ? a->reason : VERDICT_direct_only, out);
+        fail_direct(x, a, out);
     else if (a->relay.addr.len == 0)
         executor_fail(x, a, "rendezvous-no-relay", VERDICT_no_relay, out);
     else if (!a->relay.bound)
@@ -272,7 +289,7 @@ static void expire(struct executor *x, struct attempt *a, struct outputs *out)
         if (x->next_enrol_us != NEVER)
             executor_fail(x, a, "rate-limited", VERDICT_rate_limited, out);
         else
-            executor_fail(x, a, "timeout",
+            executor_fail(x, a, x->attached ? "timeout" : "transport",
                           x->attached ? VERDICT_timed_out : VERDICT_coordinator_unreachable, out);
         break;
     case ATTEMPT_FAILED: executor_enter(x, a, ATTEMPT_CLOSED, "failed", out); break;
