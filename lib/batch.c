@@ -9,6 +9,23 @@
 
 /* ---- in ------------------------------------------------------------------------------------- */
 
+/* A socket of the wildcard is to be told which of the host's addresses a message came to. */
+static bool ask_for_local(int fd)
+{
+    static const uint8_t any[16];
+    struct sockaddr_storage sa = {0};
+    socklen_t len = sizeof sa;
+    int on = 1;
+
+    if (getsockname(fd, (struct sockaddr *)&sa, &len) != 0)
+        return false;
+    struct addr a = addr_from_sockaddr(&sa);
+    if (a.len == 0 || memcmp(a.ip, any, a.len) != 0)
+        return false;
+    return (a.len == 4 ? setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &on, sizeof on)
+                       : setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof on)) == 0;
+}
+
 void batch_in_init(struct batch_in *b, int fd, size_t room, void *memory)
 {
     int on = 1;
@@ -18,6 +35,7 @@ void batch_in_init(struct batch_in *b, int fd, size_t room, void *memory)
     b->room = room;
     if (room == BATCH_MERGED) /* an older kernel doesn't know it: every message is one datagram */
         setsockopt(fd, IPPROTO_UDP, UDP_GRO, &on, sizeof on);
+    b->told = ask_for_local(fd) || room == BATCH_MERGED;
     for (size_t i = 0; i < BATCH; i++) {
         struct msghdr *m = &b->msg[i].msg_hdr;
         b->iov[i] = (struct iovec){(uint8_t *)memory + i * BATCH_STRIDE(room), room};
@@ -42,11 +60,31 @@ static size_t segment_of(struct mmsghdr *m)
     return m->msg_len;
 }
 
+static struct addr local_of(struct mmsghdr *m)
+{
+    struct addr a = {0};
+    struct in_pktinfo v4;
+    struct in6_pktinfo v6;
+
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(&m->msg_hdr); c; c = CMSG_NXTHDR(&m->msg_hdr, c)) {
+        if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
+            memcpy(&v4, CMSG_DATA(c), sizeof v4);
+            a.len = 4;
+            memcpy(a.ip, &v4.ipi_spec_dst, 4);
+        } else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
+            memcpy(&v6, CMSG_DATA(c), sizeof v6);
+            a.len = 16;
+            memcpy(a.ip, &v6.ipi6_addr, 16);
+        }
+    }
+    return a;
+}
+
 unsigned batch_read(struct batch_in *b)
 {
     for (size_t i = 0; i < BATCH; i++) {
         b->msg[i].msg_hdr.msg_namelen = sizeof b->from[i];
-        b->msg[i].msg_hdr.msg_controllen = b->room == BATCH_MERGED ? sizeof b->control[i] : 0;
+        b->msg[i].msg_hdr.msg_controllen = b->told ? sizeof b->control[i] : 0;
     }
     int n = recvmmsg(b->fd, b->msg, BATCH, MSG_DONTWAIT, NULL);
     b->n = n > 0 ? (unsigned)n : 0; /* nothing, or an ICMP error of something sent earlier */
@@ -65,6 +103,7 @@ const uint8_t *batch_next(struct batch_in *b, size_t *len)
         b->size = m->msg_len;
         b->segment = segment_of(m);
         b->src = addr_from_sockaddr(&b->from[b->next]);
+        b->local = b->told ? local_of(m) : (struct addr){0};
         b->offset = 0;
         b->next++;
     }
@@ -101,7 +140,8 @@ static bool joins_last(struct batch_out *b, const struct addr *dst, size_t len)
         return false;
     unsigned i = b->n - 1;
     return len <= b->segment[i] && b->count[i] < BATCH_TRAIN &&
-           bytes_of(last(b)) + len <= BATCH_TRAIN_BYTES && addr_eq(&b->dst[i], dst);
+           bytes_of(last(b)) + len <= BATCH_TRAIN_BYTES && addr_eq(&b->dst[i], dst) &&
+           addr_eq(&b->src[i], &b->from);
 }
 
 static void begin_message(struct batch_out *b, const struct addr *dst, size_t len)
@@ -110,6 +150,7 @@ static void begin_message(struct batch_out *b, const struct addr *dst, size_t le
     struct msghdr *m = last(b);
 
     b->dst[i] = *dst;
+    b->src[i] = b->from;
     b->segment[i] = (uint16_t)len;
     b->count[i] = 0;
     b->complete = false;
@@ -140,32 +181,59 @@ void batch_add(struct batch_out *b, const struct addr *dst, const uint8_t *data,
     m->msg_iovlen++;
 }
 
-/* Tell the kernel where to split a train. */
-static void ask_to_split(struct batch_out *b, unsigned i)
+static void tell(struct msghdr *m, uint8_t *control, int level, int type, const void *value,
+                 size_t len)
+{
+    struct cmsghdr *c = (struct cmsghdr *)(void *)(control + m->msg_controllen);
+
+    m->msg_control = control;
+    m->msg_controllen += CMSG_SPACE(len);
+    assert(m->msg_controllen <= BATCH_CONTROL);
+    c->cmsg_level = level;
+    c->cmsg_type = type;
+    c->cmsg_len = CMSG_LEN(len);
+    memcpy(CMSG_DATA(c), value, len);
+}
+
+/* Tell the kernel which address a message leaves from. */
+static void tell_source(struct batch_out *b, unsigned i)
 {
     struct msghdr *m = &b->msg[i].msg_hdr;
+    struct in_pktinfo v4 = {0};
+    struct in6_pktinfo v6 = {0};
 
-    m->msg_control = b->control[i];
-    m->msg_controllen = CMSG_SPACE(sizeof b->segment[i]);
-    struct cmsghdr *c = CMSG_FIRSTHDR(m);
-    c->cmsg_level = IPPROTO_UDP;
-    c->cmsg_type = UDP_SEGMENT;
-    c->cmsg_len = CMSG_LEN(sizeof b->segment[i]);
-    memcpy(CMSG_DATA(c), &b->segment[i], sizeof b->segment[i]);
+    if (b->src[i].len == 4) {
+        memcpy(&v4.ipi_spec_dst, b->src[i].ip, 4);
+        tell(m, b->control[i], IPPROTO_IP, IP_PKTINFO, &v4, sizeof v4);
+    } else if (b->src[i].len == 16) {
+        memcpy(&v6.ipi6_addr, b->src[i].ip, 16);
+        tell(m, b->control[i], IPPROTO_IPV6, IPV6_PKTINFO, &v6, sizeof v6);
+    }
+}
+
+/* Tell the kernel where to split a train; after tell_source, so that this can be taken back. */
+static void ask_to_split(struct batch_out *b, unsigned i)
+{
+    tell(&b->msg[i].msg_hdr, b->control[i], IPPROTO_UDP, UDP_SEGMENT, &b->segment[i],
+         sizeof b->segment[i]);
 }
 
 /* What the kernel would not take as a train: a way out that can't split, or a smaller MTU. */
 static void send_singly(struct batch_out *b, unsigned i)
 {
-    const struct msghdr *m = &b->msg[i].msg_hdr;
+    struct msghdr m = b->msg[i].msg_hdr;
+    struct iovec one;
 
-    for (size_t part = 0; part < m->msg_iovlen; part++) {
-        const uint8_t *data = m->msg_iov[part].iov_base;
-        size_t left = m->msg_iov[part].iov_len, len;
+    m.msg_controllen -= CMSG_SPACE(sizeof b->segment[i]);
+    for (size_t part = 0; part < b->msg[i].msg_hdr.msg_iovlen; part++) {
+        uint8_t *data = b->msg[i].msg_hdr.msg_iov[part].iov_base;
+        size_t left = b->msg[i].msg_hdr.msg_iov[part].iov_len, len;
         for (; left > 0; data += len, left -= len) {
             len = left < b->segment[i] ? left : b->segment[i];
-            if (sendto(b->fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL, m->msg_name, m->msg_namelen) <
-                0)
+            one = (struct iovec){data, len};
+            m.msg_iov = &one;
+            m.msg_iovlen = 1;
+            if (sendmsg(b->fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
                 b->dropped++;
             else
                 b->sent++;
@@ -175,9 +243,11 @@ static void send_singly(struct batch_out *b, unsigned i)
 
 void batch_flush(struct batch_out *b)
 {
-    for (unsigned i = 0; i < b->n; i++)
+    for (unsigned i = 0; i < b->n; i++) {
+        tell_source(b, i);
         if (b->count[i] > 1)
             ask_to_split(b, i);
+    }
     for (unsigned at = 0; at < b->n;) {
         int n = sendmmsg(b->fd, b->msg + at, b->n - at, MSG_DONTWAIT | MSG_NOSIGNAL);
         for (int i = 0; i < n; i++)

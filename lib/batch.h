@@ -7,6 +7,9 @@
  * Out: datagrams gather until batch_flush().  Those that follow each other to one address, again of one
  * size and the last perhaps shorter, leave as one message that the kernel or the card splits
  * (UDP_SEGMENT).  Where a way out can't do that they are sent one by one.  Order is kept.
+ *
+ * A socket of the wildcard address tells which of the host's addresses a datagram came to, and can send
+ * from that one: else the system chooses, and a client would not know the answer (IP_PKTINFO).
  */
 #ifndef BATCH_H
 #define BATCH_H
@@ -25,6 +28,9 @@ enum {
     BATCH_TRAIN_BYTES = 65000, /* and with its headers a message still is an IP packet */
 };
 
+/* Room for what the kernel tells of a message, or is told: a size, and an address of the host. */
+enum { BATCH_CONTROL = CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(struct in6_pktinfo)) };
+
 struct batch_in {
     int fd;
     unsigned n, next; /* messages, and those that batch_next has begun */
@@ -32,11 +38,13 @@ struct batch_in {
     size_t offset, size; /* in the message that it is in, and of that message */
     size_t segment;      /* size of the datagrams in it */
     struct addr src;     /* where it came from */
+    struct addr local;   /* of a wildcard socket: the ip that it came to; else len 0 */
     struct mmsghdr msg[BATCH];
     struct iovec iov[BATCH];
     struct sockaddr_storage from[BATCH];
-    _Alignas(struct cmsghdr) uint8_t control[BATCH][CMSG_SPACE(sizeof(int))];
+    _Alignas(struct cmsghdr) uint8_t control[BATCH][BATCH_CONTROL];
     size_t room; /* for each message */
+    bool told;   /* something by the kernel */
 };
 
 /* Bytes of memory that batch_in_init needs.  Buffers a whole number of pages apart would share a few
@@ -55,14 +63,17 @@ const uint8_t *batch_next(struct batch_in *b, size_t *len);
 
 struct batch_out {
     int fd;
+    struct addr
+        from; /* the caller's: the ip that what is added leaves from; len 0: the socket's, or the
+                         system's choice */
     unsigned n, n_parts;
     struct mmsghdr msg[BATCH];
     struct iovec part[BATCH_PARTS];
     struct sockaddr_storage to[BATCH];
-    struct addr dst[BATCH];
+    struct addr dst[BATCH], src[BATCH];
     uint16_t segment[BATCH]; /* size of all datagrams of a message but the last */
     uint16_t count[BATCH];   /* datagrams in a message */
-    _Alignas(struct cmsghdr) uint8_t control[BATCH][CMSG_SPACE(sizeof(uint16_t))];
+    _Alignas(struct cmsghdr) uint8_t control[BATCH][BATCH_CONTROL];
     bool complete;          /* the last message takes no more: its last datagram is shorter */
     uint64_t sent, dropped; /* datagrams */
 };

@@ -220,3 +220,85 @@ Test(batch, cuts_what_is_longer_than_its_room)
     cr_assert(batch_next(&in, &len));
     cr_assert_eq(len, BATCH_SINGLE);
 }
+
+/* ---- the wildcard --------------------------------------------------------------------------------- */
+
+static int bound(const char *at, struct addr *is)
+{
+    struct sockaddr_storage sa;
+    struct addr a;
+
+    cr_assert(addr_parse(at, &a));
+    socklen_t len = addr_to_sockaddr(&a, &sa);
+    int fd = socket(sa.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    cr_assert_eq(bind(fd, (struct sockaddr *)&sa, len), 0);
+    cr_assert_eq(getsockname(fd, (struct sockaddr *)&sa, &len), 0);
+    *is = addr_from_sockaddr(&sa);
+    return fd;
+}
+
+static void expect_from(int fd, const struct addr *from)
+{
+    struct sockaddr_storage sa;
+    socklen_t len = sizeof sa;
+    uint8_t byte[8];
+
+    cr_assert_gt(recvfrom(fd, byte, sizeof byte, MSG_DONTWAIT, (struct sockaddr *)&sa, &len), 0);
+    struct addr src = addr_from_sockaddr(&sa);
+    char a[ADDR_TEXT_MAX], b[ADDR_TEXT_MAX];
+    cr_assert(addr_eq(&src, from), "%s, not %s", addr_format(&src, a, sizeof a),
+              addr_format(from, b, sizeof b));
+}
+
+/* One of the host's addresses is asked; the answer, and a train of them, come from there. */
+static void check_wildcard(const char *any, const char *client_at, const char *asked)
+{
+    static const uint8_t data[6] = "abcdef";
+    struct sockaddr_storage sa;
+    struct addr is, client, to;
+    int fd = bound(any, &is), by = bound(client_at, &client);
+    size_t len;
+
+    cr_assert(addr_parse_ip(asked, is.port, &to));
+    batch_in_init(&in, fd, BATCH_MERGED, memory);
+    batch_out_init(&out, fd);
+    socklen_t sa_len = addr_to_sockaddr(&to, &sa);
+    cr_assert_eq(sendto(by, "?", 1, 0, (struct sockaddr *)&sa, sa_len), 1);
+    cr_assert_eq(batch_read(&in), 1);
+    cr_assert(batch_next(&in, &len));
+    cr_assert(addr_ip_eq(&in.local, &to));
+    out.from = in.local;
+    batch_add(&out, &client, data, 2);
+    batch_add(&out, &client, data + 2, 2); /* the second and third follow as a train */
+    batch_add(&out, &client, data + 4, 2);
+    cr_assert_eq(out.n, 1);
+    out.from = (struct addr){0};
+    batch_add(&out, &client, data, 1);
+    cr_assert_eq(out.n, 2, "what leaves from elsewhere does not join them");
+    batch_flush(&out);
+    cr_assert_eq(out.sent, 4);
+    for (int i = 0; i < 3; i++)
+        expect_from(by, &to);
+    close(fd);
+    close(by);
+}
+
+Test(batch, a_wildcard_socket_tells_the_address_that_was_asked_and_sends_from_there)
+{
+    check_wildcard("0.0.0.0:0", "127.0.0.1:0", "127.0.0.2");
+    check_wildcard("0.0.0.0:0", "127.0.0.3:0", "127.0.0.4");
+    check_wildcard("[::]:0", "[::1]:0", "::1");
+}
+
+Test(batch, a_socket_of_one_address_is_told_nothing)
+{
+    struct sockaddr_storage sa;
+    size_t len;
+
+    batch_in_init(&in, peer[0], BATCH_SINGLE, memory);
+    socklen_t sa_len = addr_to_sockaddr(&peer_addr[0], &sa);
+    cr_assert_eq(sendto(sender, "?", 1, 0, (struct sockaddr *)&sa, sa_len), 1);
+    cr_assert_eq(batch_read(&in), 1);
+    cr_assert(batch_next(&in, &len));
+    cr_assert_eq(in.local.len, 0);
+}

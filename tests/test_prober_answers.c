@@ -162,3 +162,32 @@ Test(prober_answers, allocates_nothing_for_a_request)
             expect(i, 0);
     }
 }
+
+Test(prober_answers, of_the_wildcard_come_from_the_address_that_was_asked)
+{
+    struct addr any = {.len = 4}, client_addr;
+    struct sockaddr_storage sa;
+    socklen_t len = sizeof sa;
+
+    service_close(&svc);
+    service_open(&svc, SERVICE_prober, NULL);
+    for (uint8_t i = 0; i < 2; i++) {
+        cr_assert_eq(service_udp(&svc, &any), i);
+        conf.info.addrs[i] = addr_v4(127, 0, 0, 7, service_udp_local(&svc, i).port);
+    }
+    conf.info.n_addrs = 2;
+    prober_init(&core, &conf, (const uint8_t[32]){7});
+    core.hello_us = core.rotate_us = NEVER;
+    answers_open(&answers, &svc, &core);
+    cr_assert_eq(getsockname(client, (struct sockaddr *)&sa, &len), 0);
+    client_addr = addr_from_sockaddr(&sa);
+    cr_assert_eq(client_addr.ip[3], 1, "which is what the system would choose");
+    for (uint8_t i = 0; i < 20; i++)
+        ask(i % 2, i, 0);
+    run();
+    for (uint8_t i = 0; i < 20; i += 2) /* those of one socket, then those of the other one */
+        expect(i, 0);
+    for (uint8_t i = 1; i < 20; i += 2)
+        expect(i, 1);
+    expect_nothing();
+}

@@ -31,8 +31,11 @@ static void answer_all(struct answers *a, struct answers_socket *by, struct serv
         prober_answer(a->core, in, &answer);
         if (answer.link != 0)
             pass_on(s, &answer);
-        if (answer.len > 0)
-            batch_add(&a->socket[answer.sock].out, &answer.dst, answer.buf, answer.len);
+        if (answer.len == 0)
+            continue;
+        struct batch_out *out = &a->socket[answer.sock].out;
+        out->from = by->in.local; /* which a client of a wildcard socket asked (RFC 5780) */
+        batch_add(out, &answer.dst, answer.buf, answer.len);
     }
 }
 
