@@ -191,6 +191,33 @@ Test(sim, a_path_that_dies_goes_on_over_the_relay_and_is_direct_again_later)
     }
 }
 
+Test(sim, a_peer_that_moves_measures_its_nat_anew_and_its_session_moves_with_it)
+{
+    static const char *const movers[] = {"ei/random/apd", "open", "ei/preserve/ad"};
+
+    for (size_t i = 0; i < sizeof movers / sizeof *movers; i++)
+        for (size_t who = 0; who < 2; who++) {
+            struct world_conf c = two(who ? "ei/random/apd" : movers[i],
+                                      who ? movers[i] : "ei/random/apd", 70 + 2 * i + who);
+            const struct world_result *r = pair(&c, POLICY_AUTO);
+            struct sid session = r->at.session;
+            cr_assert_eq(r->at.state, ATTEMPT_DIRECT);
+            struct addr was = w.peers[who].core.reflexive;
+            world_move_peer(&w, who);
+            cr_assert_not(w.peers[who].core.profile_known, "what was known was of another NAT");
+            world_run(&w, w.now_us + 15 * SECOND);
+            check_flow(&session); /* over the relay, or where the other side now hears it */
+            cr_assert(w.peers[who].core.profile_known);
+            cr_assert(addr_ip_eq(&w.peers[who].core.reflexive, &w.peers[who].outside[0]));
+            cr_assert_not(addr_ip_eq(&w.peers[who].core.reflexive, &was));
+            until_both(&session, ATTEMPT_DIRECT, 90);
+            check_flow(&session);
+            cr_assert(addr_ip_eq(&attempt_of(!who, &session)->way[WAY_DIRECT].remote,
+                                 &w.peers[who].outside[0]));
+            world_close(&w);
+        }
+}
+
 Test(sim, a_session_that_began_on_the_relay_is_upgraded_when_it_can_be)
 {
     struct world_conf c = two("ei/preserve/apd", "ei/random/apd", 62);

@@ -322,20 +322,26 @@ static void start_relay(struct world *w)
     w->relay_up = true;
 }
 
-static void start_peer(struct world *w, size_t i)
+/* New ones, of the system's choice. */
+static void bind_sockets(struct world *w, struct world_peer *p)
 {
-    struct world_peer *p = &w->peers[i];
-    uint8_t key[32];
-
-    /* A new process: new ports, so a new mapping. */
     for (size_t s = 0; s < WORLD_SOCKETS; s++)
-        p->sockets[s].port = 0;
+        p->sockets[s] = p->inside[0];
     for (size_t s = 0; s <= SAMPLES_MAX; s++) {
         p->sockets[s].port = (uint16_t)(PEER_PORT + rng_below(&w->rng, 20000));
         if (s > 0)
             p->conf.sample_ports[s - 1] = p->sockets[s].port;
     }
     p->conf.local = p->sockets[0];
+}
+
+static void start_peer(struct world *w, size_t i)
+{
+    struct world_peer *p = &w->peers[i];
+    uint8_t key[32];
+
+    /* A new process: new ports, so a new mapping. */
+    bind_sockets(w, p);
     rng_bytes(&w->rng, key, sizeof key);
     executor_init(&p->core, &p->conf, key);
     p->up = true;
@@ -568,6 +574,35 @@ void world_crash_peer(struct world *w, size_t peer, int64_t down_us)
     restart_later(w, SERVICE_executor, peer, down_us);
 }
 
+static void swap_addrs(struct addr a[static 2])
+{
+    struct addr first = a[0];
+
+    a[0] = a[1];
+    a[1] = first;
+}
+
+void world_move_peer(struct world *w, size_t peer)
+{
+    struct world_peer *p = &w->peers[peer];
+    struct executor_sockets sockets;
+    struct input in = input_now(w, IN_NETWORK);
+
+    assert(p->up);
+    swap_addrs(p->inside);
+    swap_addrs(p->outside);
+    if (w->nats[peer]) {
+        nat_flush(w->nats[peer]);
+        w->nats[peer]->conf.external[0] = p->outside[0];
+    }
+    bind_sockets(w, p);
+    sockets.local = p->conf.local;
+    memcpy(sockets.sample_ports, p->conf.sample_ports, sizeof sockets.sample_ports);
+    in.network.sockets = &sockets;
+    step_peer(w, peer, &in);
+    link_down(w, peer, 0); /* as its shell does, whose connection was of the old address */
+}
+
 const struct attempt *world_other_side(const struct world *w, const struct world_result *r)
 {
     for (size_t i = 0; i < ATTEMPTS_MAX; i++) {
@@ -657,10 +692,13 @@ static void open_peer(struct world *w, size_t i, const uint8_t authority[static 
 {
     struct world_peer *p = &w->peers[i];
     const struct world_peer_conf *c = &w->conf.peers[i];
-    struct net_line line = {.up = half_line(&w->conf), .down = half_line(&w->conf), .n_ips = 1};
-    struct addr inside = addr_v4(10, 0, (uint8_t)i, 2, 0);
+    struct net_line line = {.up = half_line(&w->conf), .down = half_line(&w->conf), .n_ips = 2};
+    bool public = !c->has_nat || c->nat.mapping == NAT_NONE;
 
-    line.ips[0] = addr_v4(198, 51, 100, (uint8_t)(1 + i), 0);
+    for (uint8_t k = 0; k < 2; k++) {
+        p->outside[k] = line.ips[k] = addr_v4(198, 51, (uint8_t)(100 + k), (uint8_t)(1 + i), 0);
+        p->inside[k] = public ? line.ips[k] : addr_v4(10, k, (uint8_t)i, 2, 0);
+    }
     if (c->has_nat) {
         struct nat_conf nat = c->nat;
         nat.external[0] = line.ips[0];
@@ -668,11 +706,7 @@ static void open_peer(struct world *w, size_t i, const uint8_t authority[static 
         nat_init(w->nats[i], &nat, rng_u64(&w->rng));
         line.nat = w->nats[i];
     }
-    if (!c->has_nat || c->nat.mapping == NAT_NONE)
-        inside = line.ips[0];
-    p->host = net_add_host(w->net, net_add_line(w->net, &line), &inside, 1);
-    for (size_t s = 0; s < WORLD_SOCKETS; s++)
-        p->sockets[s] = inside;
+    p->host = net_add_host(w->net, net_add_line(w->net, &line), p->inside, 2);
     rng_bytes(&w->rng, p->conf.secret, sizeof p->conf.secret);
     crypto_scalarmult_base(p->conf.id.b, p->conf.secret);
     memcpy(p->conf.authority, authority, sizeof p->conf.authority);

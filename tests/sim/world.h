@@ -77,6 +77,8 @@ struct world_peer {
     bool linked;
     int64_t to_coord_us, to_peer_us; /* when the last message each way arrives: order is kept */
     size_t host;
+    struct addr inside[2],
+        outside[2]; /* its own ip, and its line's or NAT's: now, and after a move */
     struct addr sockets[WORLD_SOCKETS]; /* port 0: not open */
     uint64_t received, next_nonce;      /* application datagrams; attempts */
     uint64_t echo_left;
@@ -134,6 +136,9 @@ void world_end(struct world *w, size_t peer, uint32_t path, enum app_op op);
 void world_crash_coordinator(struct world *w, int64_t down_us);
 void world_crash_relay(struct world *w, int64_t down_us);
 void world_crash_peer(struct world *w, size_t peer, int64_t down_us);
+
+/* It is in another network from now on, behind a NAT of the same kind: other addresses, other sockets. */
+void world_move_peer(struct world *w, size_t peer);
 
 /* The other side's attempt of this session, or NULL. */
 const struct attempt *world_other_side(const struct world *w, const struct world_result *r);
