@@ -1,0 +1,327 @@
+/*
+ * test_executor_probe.c - when an executor asks probers, in virtual time: the rounds, what the NAT lets in,
+ * and what it tells of both; the test plays a prober of two addresses and the coordinator.
+ */
+#include "lib/stun.h"
+#include "lib/token.h"
+#include "services/executor/executor.h"
+
+#include <criterion/criterion.h>
+#include <sodium.h>
+#include <stdio.h>
+
+enum { SOCKETS = 1 + SAMPLES_MAX, RTT_MS = 40, SENT_MAX = 256 };
+
+static struct executor core;
+static struct outputs out;
+static struct prober_info prober;
+static uint8_t prober_secret[64];
+static int64_t now_ms;
+static struct addr seen; /* of socket 0; the samples' ports follow */
+static uint16_t deaf;    /* bit i: what is sent to the prober's address i gets no answer */
+static bool lets_in_port, lets_in_ip;
+static uint32_t rtt_ms;
+
+static size_t n_reports;
+static struct msg_reflex_report report; /* the last one */
+static int64_t report_ms;
+
+/* What was sent: when, by which socket, to which of the prober's addresses, what it asked for. */
+static struct sent {
+    int64_t ms;
+    uint16_t sock;
+    unsigned to;
+    uint32_t change;
+    struct stun m;
+    bool answered;
+} sent[SENT_MAX];
+static size_t n_sent;
+
+static void setup(void)
+{
+    uint8_t seed[32] = {1}, authority[64], key[32] = {9};
+    struct executor_conf conf = {.local = addr_v4(10, 0, 0, 2, 5000), .n_samples = SAMPLES_MAX};
+
+    cr_assert_geq(sodium_init(), 0);
+    crypto_sign_seed_keypair(conf.authority, authority, seed);
+    seed[0] = 2;
+    crypto_sign_seed_keypair(prober.key, prober_secret, seed);
+    cert_sign('p', prober.key, authority, prober.cert);
+    prober.n_addrs = 4;
+    for (uint8_t i = 0; i < 4; i++)
+        prober.addrs[i] = addr_v4(203, 0, 113, (uint8_t)(10 + i / 2), (uint16_t)(3478 + i % 2));
+    conf.fence = fence_of(&prober.addrs[0], 1);
+    memset(conf.secret, 3, sizeof conf.secret);
+    crypto_scalarmult_base(conf.id.b, conf.secret);
+    for (uint16_t s = 0; s < SAMPLES_MAX; s++)
+        conf.sample_ports[s] = (uint16_t)(5001 + s);
+    seen = addr_v4(198, 51, 100, 1, 5000);
+    executor_init(&core, &conf, key);
+    now_ms = 0;
+    n_sent = n_reports = 0;
+    deaf = 0;
+    lets_in_port = lets_in_ip = false;
+    rtt_ms = RTT_MS;
+}
+
+TestSuite(executor_probe, .init = setup, .timeout = 20);
+
+/* ---- the world ------------------------------------------------------------------------------------ */
+
+static void note(const struct output *o)
+{
+    if (o->kind == OUT_MSG && o->msg.type == MSG_reflex_report) {
+        report = o->msg.reflex_report;
+        report_ms = now_ms;
+        n_reports++;
+    }
+    if (o->kind != OUT_DATAGRAM)
+        return;
+    struct sent *s = &sent[n_sent++];
+    cr_assert_leq(n_sent, SENT_MAX);
+    *s = (struct sent){.ms = now_ms, .sock = o->dgram.sock};
+    while (!addr_eq(&prober.addrs[s->to], &o->dgram.dst))
+        cr_assert_lt(++s->to, 4);
+    cr_assert(stun_parse(o->dgram.data, o->dgram.len, &s->m));
+    s->change = s->m.change;
+}
+
+static void step(struct input *in)
+{
+    in->now_us = now_ms * 1000;
+    in->wall_ms = 1700000000000 + now_ms;
+    executor_step(&core, in, &out);
+    for (size_t i = 0; i < out.n; i++)
+        note(&out.v[i]);
+}
+
+static void answer(struct sent *s)
+{
+    struct stun a = {.type = STUN_BINDING_RESPONSE, .mapped = seen};
+    struct token t = {.addr = seen, .peer = core.conf.id, .time_ms = 1700000000000 + now_ms};
+    struct input in = {.kind = IN_DATAGRAM};
+    unsigned from = s->to;
+    uint8_t buf[STUN_MAX];
+
+    s->answered = true;
+    if (s->change == STUN_CHANGE_PORT)
+        from ^= 1;
+    else if (s->change != 0)
+        from ^= 3;
+    if ((deaf & 1u << from) || (s->change == STUN_CHANGE_PORT && !lets_in_port) ||
+        (s->change > STUN_CHANGE_PORT && !lets_in_ip))
+        return;
+    memcpy(a.txid, s->m.txid, sizeof a.txid);
+    a.mapped.port = (uint16_t)(seen.port + s->sock);
+    if (s->m.has_peer && sodium_is_zero(s->m.cookie, sizeof s->m.cookie)) {
+        a.has_cookie = true;
+        memset(a.cookie, 5, sizeof a.cookie);
+    } else if (s->m.has_peer) {
+        t.addr = a.mapped;
+        token_sign(&t, prober_secret, &a.token);
+    }
+    in.dgram.data = buf;
+    in.dgram.len = stun_encode(&a, buf);
+    in.dgram.src = prober.addrs[from];
+    in.dgram.sock = s->sock;
+    step(&in);
+}
+
+/* Everything until then, in order: ticks, and answers a round trip after what they answer. */
+static void run_to(int64_t ms)
+{
+    for (;;) {
+        struct sent *next = NULL;
+        for (size_t i = 0; i < n_sent && !next; i++)
+            if (!sent[i].answered)
+                next = &sent[i];
+        int64_t tick_ms = (executor_deadline(&core) + 999) / 1000;
+        if (executor_deadline(&core) == NEVER)
+            tick_ms = INT64_MAX;
+        if (next && next->ms + rtt_ms <= ms && next->ms + rtt_ms <= tick_ms) {
+            now_ms = next->ms + rtt_ms > now_ms ? next->ms + rtt_ms : now_ms;
+            answer(next);
+        } else if (tick_ms <= ms) {
+            now_ms = tick_ms > now_ms ? tick_ms : now_ms;
+            step(&(struct input){.kind = IN_TICK});
+        } else {
+            break;
+        }
+    }
+    now_ms = ms;
+}
+
+static void attach(void)
+{
+    struct msg m = {.type = MSG_attached};
+    struct input in = {
+        .kind = IN_LINK, .link = {true, false}
+    };
+
+    step(&in);
+    m.attached = (struct msg_attached){
+        .refresh_s = 20, .probers = {1, {prober}}
+    };
+    in = (struct input){.kind = IN_MSG};
+    in.msg = &m;
+    in.from = (struct sender){.service = SERVICE_coordinator};
+    step(&in);
+}
+
+static void classified(void)
+{
+    struct msg m = {.type = MSG_nat_profile};
+    struct input in = {.kind = IN_MSG};
+
+    m.nat_profile = (struct msg_nat_profile){
+        .serial = core.probe_serial, .reflexive = seen, .profile = {.mapping = NAT_EI}};
+    in.msg = &m;
+    in.from = (struct sender){.service = SERVICE_coordinator};
+    step(&in);
+}
+
+static const char *times(uint16_t sock, unsigned to, uint32_t change)
+{
+    static char text[512];
+    size_t n = 0;
+
+    text[0] = '\0';
+    for (size_t i = 0; i < n_sent; i++)
+        if (sent[i].sock == sock && sent[i].to == to && sent[i].change == change)
+            n += (size_t)snprintf(text + n, sizeof text - n, "%ld ", (long)sent[i].ms);
+    return text;
+}
+
+enum { PLAIN = 0, BOTH = STUN_CHANGE_IP | STUN_CHANGE_PORT };
+
+/* ---- rounds --------------------------------------------------------------------------------------- */
+
+Test(executor_probe, an_address_that_does_not_answer_is_asked_at_0_100_250_500_and_1000_ms)
+{
+    deaf = 1u << 3;
+    attach();
+    run_to(5000);
+    cr_assert_str_eq(times(0, 3, PLAIN), "0 100 250 500 1000 ");
+    cr_assert_str_eq(times(0, 0, PLAIN), "0 40 ", "a cookie, then a token");
+}
+
+Test(executor_probe, the_mapping_is_told_at_once_and_the_filtering_after_a_second_of_silence)
+{
+    attach();
+    run_to(200);
+    cr_assert_eq(n_reports, 1);
+    cr_assert_eq(report_ms, 2 * RTT_MS, "as soon as every answer is there");
+    cr_assert_not(report.filter_asked);
+    cr_assert_eq(report.seen.n, 4 + SAMPLES_MAX);
+    run_to(5000);
+    cr_assert_str_eq(times(1, 0, BOTH), "40 140 290 540 ");
+    cr_assert_str_eq(times(2, 0, STUN_CHANGE_PORT), "40 140 290 540 ");
+    cr_assert_eq(n_reports, 2);
+    cr_assert_eq(report_ms, 540 + FILTER_SILENCE_US / 1000);
+    cr_assert(report.filter_asked && !report.filter_other_ip && !report.filter_other_port);
+}
+
+Test(executor_probe, on_a_slow_line_silence_takes_three_round_trips)
+{
+    rtt_ms = 450;
+    attach();
+    run_to(8000);
+    cr_assert(report.filter_asked);
+    cr_assert_eq(report_ms, 450 + 500 + 3 * 450);
+}
+
+Test(executor_probe,
+     an_answer_from_another_ip_tells_at_once_and_one_from_another_port_waits_for_that)
+{
+    lets_in_port = lets_in_ip = true;
+    attach();
+    run_to(200);
+    cr_assert_eq(report_ms, 2 * RTT_MS);
+    cr_assert(report.filter_asked && report.filter_other_ip);
+    setup();
+    lets_in_port = true;
+    attach();
+    run_to(5000);
+    cr_assert_str_eq(times(1, 0, STUN_CHANGE_PORT), "40 ", "which needs no other try");
+    cr_assert_eq(report_ms, 540 + FILTER_SILENCE_US / 1000);
+    cr_assert(report.filter_asked && !report.filter_other_ip && report.filter_other_port);
+}
+
+Test(executor_probe, silence_of_an_address_that_answers_nobody_says_nothing)
+{
+    deaf = 1u << 3; /* borrowed from a host that has died */
+    attach();
+    run_to(10000);
+    cr_assert_not(report.filter_asked);
+    cr_assert_not(executor_filter_pending(&core));
+}
+
+Test(executor_probe, an_address_that_two_probers_tell_of_is_asked_once)
+{
+    struct msg m = {.type = MSG_attached};
+    struct input in = {
+        .kind = IN_LINK, .link = {true, false}
+    };
+    struct prober_info other = prober;
+
+    for (int i = 0; i < 4; i++)
+        other.addrs[i] = prober.addrs[i ^ 2];
+    step(&in);
+    m.attached = (struct msg_attached){
+        .refresh_s = 20, .probers = {2, {prober, other}}
+    };
+    in = (struct input){.kind = IN_MSG};
+    in.msg = &m;
+    in.from = (struct sender){.service = SERVICE_coordinator};
+    step(&in);
+    for (unsigned i = 0; i < 4; i++)
+        cr_assert_str_eq(times(0, i, PLAIN), "0 ");
+}
+
+/* ---- one at a time, and again --------------------------------------------------------------------- */
+
+Test(executor_probe, no_second_round_begins_while_one_is_under_way)
+{
+    deaf = 0xf;
+    attach();
+    uint32_t serial = core.probe_serial;
+    for (int64_t ms = 20; ms < PROBE_GIVE_UP_US / 1000; ms += 100) {
+        run_to(ms);
+        step(&(struct input){.kind = IN_NETWORK}); /* the network changes all the time */
+        attach();                                  /* and so does the connection */
+        cr_assert(core.probing);
+        cr_assert_eq(core.probe_serial, serial);
+    }
+}
+
+Test(executor_probe, a_round_without_answers_leaves_the_earlier_profile)
+{
+    attach();
+    run_to(200);
+    classified();
+    run_to(5000);
+    deaf = 0xf;
+    run_to(PROBE_EVERY_US / 1000 + 2500);
+    cr_assert(core.profile_known);
+    cr_assert_eq(core.profile.mapping, NAT_EI);
+    cr_assert(addr_eq(&core.reflexive, &seen));
+    cr_assert_eq(report.seen.n, 0, "what it tells is that nothing was seen");
+}
+
+Test(executor_probe, an_address_that_drifts_has_all_measured_again_at_once)
+{
+    attach();
+    run_to(200);
+    classified();
+    run_to(5000);
+    classified();
+    size_t before = n_sent;
+    run_to(20000);
+    cr_assert_eq(n_sent, before);
+    seen.port += 100;
+    run_to(PROBE_EVERY_US / 1000 + 3000);
+    cr_assert(core.full_round, "with samples");
+    cr_assert_eq(n_reports, 5, "two, the refresh, and two more");
+    cr_assert_eq(report.seen.v[0].seen.port, seen.port);
+    cr_assert(report.filter_asked);
+}
