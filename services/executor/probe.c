@@ -95,7 +95,7 @@ static void send_probe(struct executor *x, struct probe_target *t, struct output
         o->dgram.len = (uint16_t)stun_encode(&m, o->dgram.data);
     }
     if (t->tries ==
-        0) /* which of the tries was answered can't be told: too long a time does no harm */
+        0) /* which try was answered can't be told: too long a time is on the safe side */
         t->sent_us = x->now_us;
     t->next_us = t->tries < PROBE_TRIES ? x->now_us + executor_probe_retry_us[t->tries] : NEVER;
     t->tries++;
