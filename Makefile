@@ -41,7 +41,7 @@ TESTS    := $(patsubst tests/%.c,%,$(wildcard tests/test_*.c))
 # The command has no core of its own: it is the executor's shell and a client of admin sockets.
 CORES    := $(filter-out %/main.c %_shell.c services/natterjack/%,$(wildcard services/*/*.c)) \
             $(wildcard tests/natlab/nat*.c) $(filter-out %/netns.c,$(wildcard tests/natlab/net*.c))
-PURE_LIB := addr deadlines fence id noise packet profile relaywire rng strategy stun table ticket token verdict
+PURE_LIB := addr deadlines effort fence id noise packet profile relaywire rng strategy stun table ticket token verdict
 SOURCES  := $(wildcard lib/*.c services/*/*.c tests/*.c tests/*/*.c tools/*.c)
 HEADERS  := $(wildcard lib/*.h services/*/*.h tests/*.h tests/*/*.h)
 LIB_SRC  := $(wildcard lib/*.c) $(filter-out %/main.c,$(wildcard services/*/*.c))
@@ -99,11 +99,13 @@ $(B)/schemadoc: $(B)/tools/schemadoc.o
 docs: $(B)/schemadoc all
 	$(B)/schemadoc messages > docs/messages.md
 	$(B)/schemadoc verdicts > docs/verdicts.md
+	$(B)/schemadoc techniques > docs/techniques.md
 	$(B)/bin/natterjack up --print-config > deploy/natterjack.yml
 docs-check: $(B)/schemadoc all
 	$(Q)$(B)/bin/natterjack up --print-config | diff - deploy/natterjack.yml
 	$(Q)$(B)/schemadoc messages | diff - docs/messages.md
 	$(Q)$(B)/schemadoc verdicts | diff - docs/verdicts.md
+	$(Q)$(B)/schemadoc techniques | diff - docs/techniques.md
 
 format:
 	clang-format -i $(SOURCES) $(HEADERS)

@@ -1,5 +1,5 @@
 /* strategy.c - the table of techniques; see strategy.h. */
-#include "lib/strategy.h"
+#include "lib/effort.h"
 
 /* clang-format off */
 const char *const technique_name[TECHNIQUE_COUNT] = {
@@ -51,9 +51,6 @@ static const uint8_t outcome[PORT_COUNT][PORT_COUNT] = {
 };
 /* clang-format on */
 
-/* Six round trips, so that a lost packet and a clashing mapping both have time to mend. */
-enum { SPAN_MIN_US = 3000000, SPAN_MAX_US = 10000000, SPAN_ROUND_TRIPS = 6 };
-
 static enum port port_of(const struct profile *p)
 {
     switch (p->mapping) {
@@ -104,17 +101,10 @@ static uint8_t first_sender(const struct profile *const side[2])
     return 2;
 }
 
-static uint32_t span(uint32_t rtt_us)
-{
-    if (rtt_us <= SPAN_MIN_US / SPAN_ROUND_TRIPS)
-        return SPAN_MIN_US;
-    return rtt_us < SPAN_MAX_US / SPAN_ROUND_TRIPS ? SPAN_ROUND_TRIPS * rtt_us : SPAN_MAX_US;
-}
-
 /* Sides that can be dialled, by what proves it: who dials is the other one, or both do. */
-static struct step dial(enum technique technique, const bool open[2], uint32_t span_us)
+static struct step dial(enum technique technique, const bool open[2])
 {
-    struct step s = {.technique = (uint8_t)technique, .role = 2, .span_us = span_us};
+    struct step s = {.technique = (uint8_t)technique, .role = 2};
 
     if (open[0] != open[1])
         s.role = open[0];
@@ -126,9 +116,9 @@ static struct step dial(enum technique technique, const bool open[2], uint32_t s
  * mapped path or a reversal send as well, so that a synchronous try after it would repeat the same packets.
  */
 static struct step direct(const struct profile *const side[2], const bool has_token[2],
-                          uint32_t span_us, enum verdict *reason)
+                          enum verdict *reason)
 {
-    struct step s = {.technique = TECHNIQUE_NONE, .role = 2, .span_us = span_us};
+    struct step s = {.technique = TECHNIQUE_NONE, .role = 2};
     bool open[2] = {reachable(side[0]), reachable(side[1])};
     /* Only an address that a token proves is dialled. */
     bool mapped[2] = {side[0]->mapped && has_token[0], side[1]->mapped && has_token[1]};
@@ -136,11 +126,11 @@ static struct step direct(const struct profile *const side[2], const bool has_to
 
     if (mapped[0] || mapped[1]) {
         *reason = VERDICT_direct_mapped;
-        return dial(TECHNIQUE_MAPPED, mapped, span_us);
+        return dial(TECHNIQUE_MAPPED, mapped);
     }
     if (dialled[0] || dialled[1]) {
         *reason = VERDICT_direct_reversal;
-        return dial(TECHNIQUE_REVERSAL, dialled, span_us);
+        return dial(TECHNIQUE_REVERSAL, dialled);
     }
     bool both_tokens = has_token[0] && has_token[1];
     uint8_t first = first_sender(side);
@@ -180,7 +170,8 @@ struct plan strategy_plan(const struct profile *a, const struct profile *b, cons
 
     *reason = VERDICT_relay_policy;
     if (policy != POLICY_RELAY) {
-        struct step s = direct((const struct profile *[2]){a, b}, has_token, span(rtt_us), reason);
+        struct step s = direct((const struct profile *[2]){a, b}, has_token, reason);
+        s.span_us = effort_span_us((enum technique)s.technique, rtt_us);
         if (s.technique != TECHNIQUE_NONE)
             plan.v[plan.n++] = s;
     }
@@ -194,8 +185,9 @@ struct plan strategy_plan_host(enum policy policy, uint32_t rtt_us, enum verdict
     *reason = VERDICT_relay_policy;
     if (policy != POLICY_RELAY) {
         *reason = VERDICT_direct_host;
-        plan.v[plan.n++] =
-            (struct step){.technique = TECHNIQUE_HOST, .role = 2, .span_us = span(rtt_us)};
+        plan.v[plan.n++] = (struct step){.technique = TECHNIQUE_HOST,
+                                         .role = 2,
+                                         .span_us = effort_span_us(TECHNIQUE_HOST, rtt_us)};
     }
     return with_relay(plan, policy);
 }

@@ -1,4 +1,4 @@
-/* schemadoc.c - print a schema as Markdown; `make docs` keeps docs/messages.md and docs/verdicts.md current. */
+/* schemadoc.c - print a schema as Markdown; `make docs` keeps docs/messages.md, docs/verdicts.md and docs/techniques.md current. */
 #include <stdio.h>
 #include <string.h>
 
@@ -26,6 +26,18 @@ static void verdicts(void)
 #define KIND(name, when) puts("| `" name "` | " when " |");
 #include "schemas/kinds.def"
 }
+
+static void techniques(void)
+{
+    puts("# Techniques\n\nGenerated from schemas/efforts.def by `make docs`: what each way of opening a direct path may take.  "
+         "The NATs of a pair choose it (`lib/strategy.c`).\n\nIt is tried for so many round trips, within the bounds given; one side opens so "
+         "many sockets; the other one tries so many ports of its ip in ten minutes, at 500 a second.  A session that is on the relay tries again after the pause, "
+         "which doubles up to the bound.\n\n| technique | when | round trips | within ms | sockets | ports | again after ms | up to |\n"
+         "| --- | --- | --- | --- | --- | --- | --- | --- |");
+#define EFFORT(id, when, round_trips, span_min_ms, span_max_ms, sockets, ports, again_ms, again_max_ms) \
+    puts("| `" #id "` | " when " | " #round_trips " | " #span_min_ms " to " #span_max_ms " | " #sockets " | " #ports " | " #again_ms " | " #again_max_ms " |");
+#include "schemas/efforts.def"
+}
 /* clang-format on */
 
 int main(int argc, char **argv)
@@ -34,6 +46,8 @@ int main(int argc, char **argv)
         messages();
     else if (argc == 2 && strcmp(argv[1], "verdicts") == 0)
         verdicts();
+    else if (argc == 2 && strcmp(argv[1], "techniques") == 0)
+        techniques();
     else
         return 2;
     return 0;

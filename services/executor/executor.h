@@ -18,6 +18,7 @@
 #define EXECUTOR_H
 
 #include "lib/core.h"
+#include "lib/effort.h"
 #include "lib/fence.h"
 #include "lib/noise.h"
 #include "lib/packet.h"
@@ -37,15 +38,15 @@ enum {
     CONSENT_BYTES = 8,
     PACKETS_MAX = 40, /* punches and pongs to one address in one attempt, from one socket */
     POOL_FIRST = 16,  /* numbers of the sockets that a birthday attempt opens ... */
-    POOL_SOCKETS = 256,
+    POOL_SOCKETS = EFFORT_SOCKETS_birthday,
     KEPT_FIRST = POOL_FIRST + POOL_SOCKETS, /* ... and of the one it keeps, by attempt */
     RAW_RELAY_FIRST =
         KEPT_FIRST + ATTEMPTS_MAX, /* raw: KEPT.. is the direct way's, this the relay's */
     SOCKETS_MAX = RAW_RELAY_FIRST + ATTEMPTS_MAX,
     SPARE_FIRST = SAMPLES_MAX + 1, /* kept for raw hand-over */
     SPARES_MAX = 2,
-    SPARE_TARGETS = 2,  /* prober addresses that each is probed with */
-    GUESSES_MAX = 3000, /* ports tried at one ip in GUESS_WINDOW_US */
+    SPARE_TARGETS = 2,                   /* prober addresses that each is probed with */
+    GUESSES_MAX = EFFORT_PORTS_birthday, /* ports tried at one ip in GUESS_WINDOW_US */
     GUESS_IPS_MAX = 16,
     KNOCKS_MAX =
         40, /* packets at once to what is called a prober or relay, until it answers as one */
@@ -80,16 +81,15 @@ enum executor_times {
     RESULT_EVERY_US = 60 * 1000000, /* tells the coordinator that the session still lives */
     GUESS_EVERY_US = 2000,          /* 500 a second */
     GUESS_WINDOW_US = 600 * 1000000,
-    KNOCK_EVERY_US = 5 * 1000000,  /* one more of KNOCKS_MAX in this time */
-    KNOCK_GOOD_US = 600 * 1000000, /* for so long an answer counts */
-    POOL_EVERY_US = 1000,          /* between POOL_BATCH openings */
-    UPGRADE_MIN_US = 4 * 1000000,  /* on the relay: until a direct path is tried again, doubling */
-    UPGRADE_MAX_US = 64 * 1000000,
-    UPGRADE_GATE_US = 2 * 1000000,  /* between two such tries, of whichever sessions */
-    HAND_TIME_US = 1000 * 1000,     /* to agree on a raw hand-over, of the time there is */
-    HAND_EVERY_US = 100 * 1000,     /* between two offers */
-    HAND_SILENT_US = 500 * 1000,    /* no more offers: the other side has handed over */
-    LINGER_CLOSED_US = 2 * 1000000, /* answers stragglers of a closed session with nothing */
+    KNOCK_EVERY_US = 5 * 1000000,     /* one more of KNOCKS_MAX in this time */
+    KNOCK_GOOD_US = 600 * 1000000,    /* for so long an answer counts */
+    POOL_EVERY_US = 1000,             /* between POOL_BATCH openings */
+    UPGRADE_LASTED_US = 64 * 1000000, /* a direct path that held so long is tried again soon */
+    UPGRADE_GATE_US = 2 * 1000000,    /* between two such tries, of whichever sessions */
+    HAND_TIME_US = 1000 * 1000,       /* to agree on a raw hand-over, of the time there is */
+    HAND_EVERY_US = 100 * 1000,       /* between two offers */
+    HAND_SILENT_US = 500 * 1000,      /* no more offers: the other side has handed over */
+    LINGER_CLOSED_US = 2 * 1000000,   /* answers stragglers of a closed session with nothing */
 };
 
 struct executor_conf {

@@ -16,12 +16,11 @@ void executor_upgrade_later(struct executor *x, struct attempt *a)
     a->upgrade_us = NEVER;
     if (a->side != 0 || a->policy != POLICY_AUTO || a->mode != MODE_MANAGED)
         return;
-    a->upgrade_gap_us = a->upgrade_gap_us == 0 ? UPGRADE_MIN_US : 2 * a->upgrade_gap_us;
-    if (a->upgrade_gap_us > UPGRADE_MAX_US)
-        a->upgrade_gap_us = UPGRADE_MAX_US;
+    enum technique last = (enum technique)a->technique;
     /* A path that has lasted is worth another quick try. */
-    if (a->path == PATH_DIRECT && x->now_us - direct->confirmed_us >= UPGRADE_MAX_US)
-        a->upgrade_gap_us = UPGRADE_MIN_US;
+    if (a->path == PATH_DIRECT && x->now_us - direct->confirmed_us >= UPGRADE_LASTED_US)
+        a->upgrade_gap_us = 0;
+    a->upgrade_gap_us = effort_again_us(last, a->upgrade_gap_us);
     a->upgrade_us = x->now_us + a->upgrade_gap_us * 3 / 4 +
                     (int64_t)rng_below(&x->rng, (uint64_t)a->upgrade_gap_us / 2);
 }
