@@ -12,6 +12,7 @@
 #ifndef CORE_H
 #define CORE_H
 
+#include "lib/history.h"
 #include "lib/msg.h"
 
 #include <assert.h>
@@ -45,7 +46,9 @@ enum store_op {
     STORE_GET_NAME,
     STORE_PUT_ENROLLED,
     STORE_PUT_CONTACT, /* record.peer and other have a session */
-    STORE_GET_CONTACT  /* have they had one? */
+    STORE_GET_CONTACT, /* have they had one? */
+    STORE_PUT_OUTCOME, /* of a technique between two peers: outcome */
+    STORE_GET_HISTORY  /* of all such, by outcome.key */
 };
 enum store_status { STORE_OK, STORE_NOT_FOUND, STORE_STALE, STORE_NAME_TAKEN, STORE_AWAY };
 
@@ -57,6 +60,13 @@ struct dir_record {
     bool attached;
     struct profile profile;
     int64_t expires_ms; /* wall clock; the record is gone after it, the name stays */
+};
+
+/* What came of a technique once. */
+struct outcome {
+    struct history_key key;
+    uint8_t technique;
+    bool hit;
 };
 
 /* What the application (the command) asks of an executor, and what it is told. */
@@ -96,6 +106,7 @@ struct input {
             enum store_status status;
             uint64_t tag; /* of the OUT_STORE that asked */
             struct dir_record record;
+            struct history history; /* of STORE_GET_HISTORY */
         } store;
         struct {
             bool up;
@@ -147,6 +158,7 @@ struct output {
             uint64_t tag;
             struct dir_record record;
             struct peer_id other; /* of a contact */
+            struct outcome outcome;
         } store;
         struct {
             enum socket_op op;

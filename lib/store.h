@@ -12,7 +12,8 @@
 
 enum {
     STORE_ERROR_MAX = 256,
-    STORE_CONTACTS_MAX = 1000, /* kept per peer; the one met longest ago makes room */
+    STORE_HISTORIES_MAX = 1 << 17, /* kept: a later key may take the place of an earlier one */
+    STORE_CONTACTS_MAX = 1000,     /* kept per peer; the one met longest ago makes room */
 };
 
 struct store;
@@ -49,6 +50,14 @@ enum store_status store_put_contact(struct store *s, const struct peer_id *a,
 enum store_status
 store_is_contact(struct store *s, const struct peer_id *a,
                  const struct peer_id *b); /* STORE_NOT_FOUND when they have not */
+
+/*
+ * What came of a technique is added to the history of its key, which is forgotten HISTORY_TTL_MS after the
+ * last; and of any key when there is no room.  STORE_NOT_FOUND when nothing is known.
+ */
+enum store_status store_put_outcome(struct store *s, const struct outcome *o, int64_t wall_ms);
+enum store_status store_get_history(struct store *s, const struct history_key *key, int64_t wall_ms,
+                                    struct history *out);
 
 enum store_status store_put_enrolled(struct store *s, const struct peer_id *peer);
 enum store_status store_is_enrolled(struct store *s, const struct peer_id *peer);

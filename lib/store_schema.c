@@ -16,6 +16,8 @@ static const char *const step[STORE_SCHEMA] = {
 
     "CREATE TABLE contacts (peer BLOB NOT NULL, other BLOB NOT NULL, met_ms INTEGER NOT NULL,"
     " PRIMARY KEY (peer, other)) WITHOUT ROWID;",
+
+    "CREATE TABLE outcomes (slot INTEGER PRIMARY KEY, key BLOB NOT NULL, past BLOB NOT NULL);",
 };
 
 static bool run(sqlite3 *db, const char *text)

@@ -10,7 +10,7 @@
 #include <sqlite3.h>
 #include <stdbool.h>
 
-enum { STORE_SCHEMA = 2 };
+enum { STORE_SCHEMA = 3 };
 
 int store_schema_version(sqlite3 *db); /* 0 of an empty file, -1 when it can't be read */
 

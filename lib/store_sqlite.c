@@ -1,5 +1,5 @@
 /* store_sqlite.c - the directory in SQLite: one connection, WAL, prepared statements; see store.h. */
-#include "lib/store.h"
+#include "lib/store_sqlite.h"
 
 #include "lib/store_schema.h"
 
@@ -8,11 +8,6 @@
 #include <stdlib.h>
 
 /* clang-format off */
-enum statement {
-    SQL_BEGIN, SQL_COMMIT, SQL_ROLLBACK, SQL_FENCE, SQL_PUT, SQL_OWNER, SQL_CLAIM, SQL_GET, SQL_NAME_OF,
-    SQL_ENROL, SQL_ENROLLED, SQL_LIST, SQL_SWEEP, SQL_RELEASE, SQL_UNNAME,
-    SQL_MEET, SQL_TRIM, SQL_MET, SQL_COUNT
-};
 static const char *const sql[SQL_COUNT] = {
     [SQL_BEGIN] = "BEGIN IMMEDIATE",
     [SQL_COMMIT] = "COMMIT",
@@ -36,14 +31,10 @@ static const char *const sql[SQL_COUNT] = {
     [SQL_TRIM] = "DELETE FROM contacts WHERE peer = ?1 AND other IN (SELECT other FROM contacts"
                  " WHERE peer = ?1 ORDER BY met_ms DESC LIMIT -1 OFFSET ?2)",
     [SQL_MET] = "SELECT 1 FROM contacts WHERE peer = ?1 AND other = ?2",
+    [SQL_PAST] = "SELECT past FROM outcomes WHERE slot = ?1 AND key = ?2",
+    [SQL_PUT_PAST] = "INSERT OR REPLACE INTO outcomes (slot, key, past) VALUES (?1, ?2, ?3)",
 };
 /* clang-format on */
-
-struct store {
-    sqlite3 *db;
-    sqlite3_stmt *stmt[SQL_COUNT];
-    bool in_batch;
-};
 
 /* ---- opening ------------------------------------------------------------------------------------ */
 
@@ -123,19 +114,19 @@ void store_close(struct store *s)
 
 /* ---- statements --------------------------------------------------------------------------------- */
 
-static sqlite3_stmt *fresh(struct store *s, enum statement which)
+sqlite3_stmt *store_sql_fresh(struct store *s, enum statement which)
 {
     sqlite3_reset(s->stmt[which]);
     sqlite3_clear_bindings(s->stmt[which]);
     return s->stmt[which];
 }
 
-static void bind_peer(sqlite3_stmt *q, int at, const struct peer_id *peer)
+void store_sql_bind_peer(sqlite3_stmt *q, int at, const struct peer_id *peer)
 {
     sqlite3_bind_blob(q, at, peer->b, sizeof peer->b, SQLITE_STATIC);
 }
 
-static bool read_peer(sqlite3_stmt *q, int column, struct peer_id *out)
+bool store_sql_read_peer(sqlite3_stmt *q, int column, struct peer_id *out)
 {
     const void *b = sqlite3_column_blob(q, column);
 
@@ -146,7 +137,7 @@ static bool read_peer(sqlite3_stmt *q, int column, struct peer_id *out)
 }
 
 /* Step once and let the statement go: what it read must have been copied by then. */
-static int once(sqlite3_stmt *q)
+static int store_sql_once(sqlite3_stmt *q)
 {
     int rc = sqlite3_step(q);
 
@@ -154,15 +145,15 @@ static int once(sqlite3_stmt *q)
     return rc;
 }
 
-static enum store_status done(struct store *s, enum statement which)
+enum store_status store_sql_done(struct store *s, enum statement which)
 {
-    return once(s->stmt[which]) == SQLITE_DONE ? STORE_OK : STORE_AWAY;
+    return store_sql_once(s->stmt[which]) == SQLITE_DONE ? STORE_OK : STORE_AWAY;
 }
 
 /* Is there a row? */
-static enum store_status found(struct store *s, enum statement which)
+enum store_status store_sql_found(struct store *s, enum statement which)
 {
-    switch (once(s->stmt[which])) {
+    switch (store_sql_once(s->stmt[which])) {
     case SQLITE_ROW: return STORE_OK;
     case SQLITE_DONE: return STORE_NOT_FOUND;
     default: return STORE_AWAY;
@@ -173,7 +164,7 @@ enum store_status store_begin(struct store *s)
 {
     if (s->in_batch)
         return STORE_OK;
-    if (done(s, SQL_BEGIN) != STORE_OK)
+    if (store_sql_done(s, SQL_BEGIN) != STORE_OK)
         return STORE_AWAY;
     s->in_batch = true;
     return STORE_OK;
@@ -184,9 +175,9 @@ enum store_status store_commit(struct store *s)
     if (!s->in_batch)
         return STORE_OK;
     s->in_batch = false;
-    if (done(s, SQL_COMMIT) == STORE_OK)
+    if (store_sql_done(s, SQL_COMMIT) == STORE_OK)
         return STORE_OK;
-    done(s, SQL_ROLLBACK);
+    store_sql_done(s, SQL_ROLLBACK);
     return STORE_AWAY;
 }
 
@@ -195,10 +186,10 @@ enum store_status store_commit(struct store *s)
 /* The row of a fence is read and written in one transaction, so that nothing comes between. */
 static enum store_status check_fence(struct store *s, const struct dir_record *r)
 {
-    sqlite3_stmt *q = fresh(s, SQL_FENCE);
+    sqlite3_stmt *q = store_sql_fresh(s, SQL_FENCE);
     enum store_status status = STORE_AWAY;
 
-    bind_peer(q, 1, &r->peer);
+    store_sql_bind_peer(q, 1, &r->peer);
     int rc = sqlite3_step(q);
     if (rc == SQLITE_DONE) {
         status = STORE_OK;
@@ -214,23 +205,23 @@ static enum store_status check_fence(struct store *s, const struct dir_record *r
 
 static enum store_status claim(struct store *s, const struct dir_record *r)
 {
-    sqlite3_stmt *q = fresh(s, SQL_OWNER);
+    sqlite3_stmt *q = store_sql_fresh(s, SQL_OWNER);
     struct peer_id owner;
 
     if (r->name[0] == '\0')
         return STORE_OK;
     sqlite3_bind_text(q, 1, r->name, -1, SQLITE_STATIC);
     int rc = sqlite3_step(q);
-    bool known = rc == SQLITE_ROW && read_peer(q, 0, &owner);
+    bool known = rc == SQLITE_ROW && store_sql_read_peer(q, 0, &owner);
     sqlite3_reset(q);
     if (known)
         return peer_id_eq(&owner, &r->peer) ? STORE_OK : STORE_NAME_TAKEN;
     if (rc != SQLITE_DONE)
         return STORE_AWAY;
-    q = fresh(s, SQL_CLAIM);
+    q = store_sql_fresh(s, SQL_CLAIM);
     sqlite3_bind_text(q, 1, r->name, -1, SQLITE_STATIC);
-    bind_peer(q, 2, &r->peer);
-    return done(s, SQL_CLAIM);
+    store_sql_bind_peer(q, 2, &r->peer);
+    return store_sql_done(s, SQL_CLAIM);
 }
 
 static enum store_status put(struct store *s, const struct dir_record *r)
@@ -241,21 +232,21 @@ static enum store_status put(struct store *s, const struct dir_record *r)
         status = claim(s, r);
     if (status != STORE_OK)
         return status;
-    sqlite3_stmt *q = fresh(s, SQL_PUT);
-    bind_peer(q, 1, &r->peer);
+    sqlite3_stmt *q = store_sql_fresh(s, SQL_PUT);
+    store_sql_bind_peer(q, 1, &r->peer);
     sqlite3_bind_text(q, 2, r->name, -1, SQLITE_STATIC);
     sqlite3_bind_int64(q, 3, (sqlite3_int64)r->epoch);
     sqlite3_bind_int64(q, 4, (sqlite3_int64)r->seq);
     sqlite3_bind_int(q, 5, r->attached);
     sqlite3_bind_blob(q, 6, &r->profile, sizeof r->profile, SQLITE_STATIC);
     sqlite3_bind_int64(q, 7, r->expires_ms);
-    return done(s, SQL_PUT);
+    return store_sql_done(s, SQL_PUT);
 }
 
 /* Run a write in the batch that is open, or in one of its own. */
-static enum store_status in_batch(struct store *s,
-                                  enum store_status (*write)(struct store *, const void *),
-                                  const void *what)
+enum store_status store_sql_in_batch(struct store *s,
+                                     enum store_status (*write)(struct store *, const void *),
+                                     const void *what)
 {
     bool own = !s->in_batch;
 
@@ -271,7 +262,7 @@ static enum store_status write_record(struct store *s, const void *what) { retur
 
 enum store_status store_put(struct store *s, const struct dir_record *r)
 {
-    return in_batch(s, write_record, r);
+    return store_sql_in_batch(s, write_record, r);
 }
 
 static void read_name(sqlite3_stmt *q, int column, char name[static NAME_MAX_BYTES + 1])
@@ -285,9 +276,9 @@ static void read_name(sqlite3_stmt *q, int column, char name[static NAME_MAX_BYT
 /* The record is gone; the peer is still known by its name or as an enrolled key. */
 static enum store_status get_expired(struct store *s, struct dir_record *out)
 {
-    sqlite3_stmt *q = fresh(s, SQL_NAME_OF);
+    sqlite3_stmt *q = store_sql_fresh(s, SQL_NAME_OF);
 
-    bind_peer(q, 1, &out->peer);
+    store_sql_bind_peer(q, 1, &out->peer);
     int rc = sqlite3_step(q);
     if (rc == SQLITE_ROW)
         read_name(q, 0, out->name);
@@ -300,11 +291,11 @@ static enum store_status get_expired(struct store *s, struct dir_record *out)
 enum store_status store_get(struct store *s, const struct peer_id *peer, int64_t wall_ms,
                             struct dir_record *out)
 {
-    sqlite3_stmt *q = fresh(s, SQL_GET);
+    sqlite3_stmt *q = store_sql_fresh(s, SQL_GET);
 
     memset(out, 0, sizeof *out);
     out->peer = *peer;
-    bind_peer(q, 1, peer);
+    store_sql_bind_peer(q, 1, peer);
     sqlite3_bind_int64(q, 2, wall_ms);
     int rc = sqlite3_step(q);
     if (rc == SQLITE_ROW) {
@@ -326,12 +317,12 @@ enum store_status store_get(struct store *s, const struct peer_id *peer, int64_t
 enum store_status store_get_name(struct store *s, const char *name, int64_t wall_ms,
                                  struct dir_record *out)
 {
-    sqlite3_stmt *q = fresh(s, SQL_OWNER);
+    sqlite3_stmt *q = store_sql_fresh(s, SQL_OWNER);
     struct peer_id owner;
 
     sqlite3_bind_text(q, 1, name, -1, SQLITE_STATIC);
     int rc = sqlite3_step(q);
-    bool known = rc == SQLITE_ROW && read_peer(q, 0, &owner);
+    bool known = rc == SQLITE_ROW && store_sql_read_peer(q, 0, &owner);
     sqlite3_reset(q);
     if (!known)
         return rc == SQLITE_DONE ? STORE_NOT_FOUND : STORE_AWAY;
@@ -343,107 +334,25 @@ enum store_status store_get_name(struct store *s, const char *name, int64_t wall
 
 static enum store_status release(struct store *s, const void *name)
 {
-    sqlite3_bind_text(fresh(s, SQL_RELEASE), 1, name, -1, SQLITE_STATIC);
-    if (done(s, SQL_RELEASE) != STORE_OK)
+    sqlite3_bind_text(store_sql_fresh(s, SQL_RELEASE), 1, name, -1, SQLITE_STATIC);
+    if (store_sql_done(s, SQL_RELEASE) != STORE_OK)
         return STORE_AWAY;
     if (sqlite3_changes(s->db) == 0)
         return STORE_NOT_FOUND;
-    sqlite3_bind_text(fresh(s, SQL_UNNAME), 1, name, -1, SQLITE_STATIC);
-    return done(s, SQL_UNNAME);
+    sqlite3_bind_text(store_sql_fresh(s, SQL_UNNAME), 1, name, -1, SQLITE_STATIC);
+    return store_sql_done(s, SQL_UNNAME);
 }
 
 enum store_status store_release_name(struct store *s, const char *name)
 {
-    return in_batch(s, release, name);
-}
-
-/* ---- who knows whom ----------------------------------------------------------------------------- */
-
-struct meeting {
-    const struct peer_id *side[2];
-    int64_t wall_ms;
-};
-
-static enum store_status write_meeting(struct store *s, const void *what)
-{
-    const struct meeting *m = what;
-
-    for (unsigned i = 0; i < 2; i++) {
-        sqlite3_stmt *q = fresh(s, SQL_MEET);
-        bind_peer(q, 1, m->side[i]);
-        bind_peer(q, 2, m->side[!i]);
-        sqlite3_bind_int64(q, 3, m->wall_ms);
-        if (done(s, SQL_MEET) != STORE_OK)
-            return STORE_AWAY;
-        q = fresh(s, SQL_TRIM);
-        bind_peer(q, 1, m->side[i]);
-        sqlite3_bind_int(q, 2, STORE_CONTACTS_MAX);
-        if (done(s, SQL_TRIM) != STORE_OK)
-            return STORE_AWAY;
-    }
-    return STORE_OK;
-}
-
-enum store_status store_put_contact(struct store *s, const struct peer_id *a,
-                                    const struct peer_id *b, int64_t wall_ms)
-{
-    struct meeting m = {
-        {a, b},
-        wall_ms
-    };
-
-    return in_batch(s, write_meeting, &m);
-}
-
-enum store_status store_is_contact(struct store *s, const struct peer_id *a,
-                                   const struct peer_id *b)
-{
-    sqlite3_stmt *q = fresh(s, SQL_MET);
-
-    bind_peer(q, 1, a);
-    bind_peer(q, 2, b);
-    return found(s, SQL_MET);
-}
-
-/* ---- enrolled keys ------------------------------------------------------------------------------ */
-
-static enum store_status write_enrolled(struct store *s, const void *what)
-{
-    bind_peer(fresh(s, SQL_ENROL), 1, what);
-    return done(s, SQL_ENROL);
-}
-
-enum store_status store_put_enrolled(struct store *s, const struct peer_id *peer)
-{
-    return in_batch(s, write_enrolled, peer);
-}
-
-enum store_status store_is_enrolled(struct store *s, const struct peer_id *peer)
-{
-    bind_peer(fresh(s, SQL_ENROLLED), 1, peer);
-    return found(s, SQL_ENROLLED);
-}
-
-enum store_status
-store_list_enrolled(struct store *s, bool (*each)(void *arg, const struct peer_id *peer), void *arg)
-{
-    sqlite3_stmt *q = fresh(s, SQL_LIST);
-    struct peer_id peer;
-    bool more = true;
-    int rc = SQLITE_DONE;
-
-    while (more && (rc = sqlite3_step(q)) == SQLITE_ROW)
-        if (read_peer(q, 0, &peer))
-            more = each(arg, &peer);
-    sqlite3_reset(q);
-    return rc == SQLITE_ROW || rc == SQLITE_DONE ? STORE_OK : STORE_AWAY;
+    return store_sql_in_batch(s, release, name);
 }
 
 int store_sweep(struct store *s, int64_t wall_ms, int limit)
 {
-    sqlite3_stmt *q = fresh(s, SQL_SWEEP);
+    sqlite3_stmt *q = store_sql_fresh(s, SQL_SWEEP);
 
     sqlite3_bind_int64(q, 1, wall_ms);
     sqlite3_bind_int(q, 2, limit);
-    return done(s, SQL_SWEEP) == STORE_OK ? sqlite3_changes(s->db) : -1;
+    return store_sql_done(s, SQL_SWEEP) == STORE_OK ? sqlite3_changes(s->db) : -1;
 }

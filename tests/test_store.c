@@ -253,9 +253,31 @@ Test(store, brings_a_file_of_version_1_to_this_one_with_all_that_is_in_it)
         cr_assert_eq(store_is_enrolled(s, &enrolled), STORE_OK);
         cr_assert_eq(store_is_contact(s, &alice, &enrolled), i == 0 ? STORE_NOT_FOUND : STORE_OK);
         cr_assert_eq(store_put_contact(s, &enrolled, &alice, 1), STORE_OK);
+        struct outcome o = {.technique = TECHNIQUE_HOST, .hit = true};
+        struct history h;
+        cr_assert_eq(store_get_history(s, &o.key, 1, &h), i == 0 ? STORE_NOT_FOUND : STORE_OK);
+        cr_assert_eq(store_put_outcome(s, &o, 1), STORE_OK);
         store_close(s);
         s = NULL;
     }
+}
+
+/* Keys are hashes: whoever makes many fills all places, and no more. */
+Test(store, keeps_so_many_histories_and_a_later_one_takes_the_place_of_an_earlier)
+{
+    struct outcome o = {.technique = TECHNIQUE_HOST, .hit = true};
+    struct history h;
+    uint64_t slot[2] = {5, 5 + 7ull * STORE_HISTORIES_MAX};
+
+    s = opened();
+    for (int i = 0; i < 2; i++) {
+        memcpy(o.key.b, &slot[i], sizeof slot[i]);
+        cr_assert_eq(store_put_outcome(s, &o, 1), STORE_OK);
+    }
+    cr_assert_eq(store_get_history(s, &o.key, 1, &h), STORE_OK);
+    cr_assert_eq(h.by[TECHNIQUE_HOST].hits, 1, "nothing of the other's");
+    memcpy(o.key.b, &slot[0], sizeof slot[0]);
+    cr_assert_eq(store_get_history(s, &o.key, 1, &h), STORE_NOT_FOUND);
 }
 
 Test(store, leaves_a_file_as_it_was_when_it_cannot_be_migrated)

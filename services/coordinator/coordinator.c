@@ -144,7 +144,9 @@ static void on_store(struct coordinator *c, const struct input *in, struct outpu
     case STORE_PUT: coordinator_on_row_written(c, in, out); break;
     case STORE_GET_PEER:
     case STORE_GET_NAME: coordinator_on_looked_up(c, in, out); break;
-    case STORE_PUT_CONTACT: break;
+    case STORE_PUT_CONTACT:
+    case STORE_PUT_OUTCOME: break;
+    case STORE_GET_HISTORY: coordinator_on_recalled(c, in, out); break;
     case STORE_GET_CONTACT: coordinator_on_contact_looked_up(c, in, out); break;
     case STORE_PUT_ENROLLED: coordinator_on_enrolment_written(c, in, out); break;
     }

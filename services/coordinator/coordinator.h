@@ -6,7 +6,7 @@
  *          from the suite:  nat_profile (classifier), prober_hello, relay_hello, relay_usage; and
  *                       punch_request and punch_cancel from SERVICE_coordinator, which is the operator
  *          from the store:  the answers to STORE_PUT, STORE_GET_PEER, STORE_GET_NAME,
- *                       STORE_GET_CONTACT and STORE_PUT_ENROLLED, whose tag is the connection to answer
+ *                       STORE_GET_CONTACT, STORE_GET_HISTORY and STORE_PUT_ENROLLED, whose tag is the connection to answer
  *   state: peers that are attached, or that a session waits for; sessions:
  *
  *     requested -> inviting -> coordinating -> executing -> direct | half | relayed | failed -> closed
@@ -214,8 +214,12 @@ struct coordinator_session {
     const char *kind;     /* static: of its failure, "" of none */
     struct addr relay;    /* len 0: none */
     struct peer_id relay_key;
-    uint32_t order_ms; /* deadline_ms of the order */
-    uint32_t renewals; /* new tries at a direct path, after it had settled */
+    bool recalled; /* the store was asked for the history */
+    bool has_history_key;
+    struct history_key history_key;
+    struct history history; /* of earlier contacts of the two */
+    uint32_t order_ms;      /* deadline_ms of the order */
+    uint32_t renewals;      /* new tries at a direct path, after it had settled */
     uint64_t relay_packets, relay_bytes;
     bool fell_back;     /* counted in relay_fallbacks */
     uint32_t n_changes; /* all that happened; the ring keeps the last */

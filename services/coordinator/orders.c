@@ -170,6 +170,7 @@ void coordinator_order(struct coordinator *c, struct coordinator_session *s, str
     if (relay) {
         s->relay = relay->addr;
         s->relay_key = relay->key;
+        history_apply(&s->history, c->wall_ms, &s->plan, &s->reason);
     } else {
         drop_relayed_step(&s->plan);
     }

@@ -10,6 +10,7 @@
  *   consent.c      accept policies: does the target (and under an operator's request the initiator) take the call?
  *   sessions.c     the state table, enter(), refusals, deadlines
  *   orders.c       plans, and the orders that carry them
+ *   learned.c      what worked before between the two
  *   results.c      what executors and relays say of a session, and how it settles
  *   fleet.c        probers and relays
  *   operate.c      what an operator changes while it runs
@@ -124,6 +125,14 @@ void coordinator_renew(struct coordinator *c, const struct coordinator_peer *p,
                        const struct sid *id, struct outputs *out);
 void coordinator_send_order(struct coordinator *c, struct coordinator_session *s, unsigned side,
                             struct outputs *out);
+
+/* learned.c */
+/* Ask for the history of the two; false when there is nothing to ask for, or it was asked. */
+bool coordinator_recall(struct coordinator *c, struct coordinator_session *s, struct outputs *out);
+void coordinator_on_recalled(struct coordinator *c, const struct input *in, struct outputs *out);
+/* The session has come to this state: does that say something of its technique? */
+void coordinator_learn(struct coordinator *c, struct coordinator_session *s,
+                       enum coordinator_state to, struct outputs *out);
 
 /* results.c */
 /* Is this a session that the asker takes part in?  What it is told of it the shell puts in. */

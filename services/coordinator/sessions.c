@@ -224,6 +224,8 @@ void coordinator_enter(struct coordinator *c, struct coordinator_session *s,
 
     if (to == COORD_COORDINATING)
         coordinator_send_orders(c, s, out);
+    if (BIT(to) & SETTLED)
+        coordinator_learn(c, s, to, out);
     if (BIT(to) & SETTLED || (to == COORD_CLOSED && !s->counted))
         count_outcome(c, s, to);
     if (to == COORD_CLOSED) {
@@ -358,7 +360,8 @@ void coordinator_advance(struct coordinator *c, struct coordinator_session *s, s
                 coordinator_peer_present(&c->peers[s->side[1].peer]);
     bool known = s->policy == POLICY_RELAY || (measured(c, s, 0) && measured(c, s, 1));
     bool relay = s->policy == POLICY_DIRECT || !coordinator_relay_expected(c);
-    if (!here || (known && relay))
+    bool asked = s->store_tag != 0 || (here && known && relay && coordinator_recall(c, s, out));
+    if (!asked && (!here || (known && relay)))
         coordinator_order(c, s, out);
 }
 

@@ -61,19 +61,24 @@ static void sweep(int64_t wall_ms)
 
 static bool writes(enum store_op op)
 {
-    return op == STORE_PUT || op == STORE_PUT_ENROLLED || op == STORE_PUT_CONTACT;
+    return op == STORE_PUT || op == STORE_PUT_ENROLLED || op == STORE_PUT_CONTACT ||
+           op == STORE_PUT_OUTCOME;
 }
 
-static enum store_status carry_out(const struct output *o, struct dir_record *answer)
+static enum store_status carry_out(const struct output *o, struct input *in)
 {
     const struct dir_record *r = &o->store.record;
+    struct dir_record *answer = &in->store.record;
     int64_t wall_ms = service_wall_ms();
 
     switch (o->store.op) {
     case STORE_GET_PEER: return store_get(shell.store, &r->peer, wall_ms, answer);
     case STORE_GET_NAME: return store_get_name(shell.store, r->name, wall_ms, answer);
     case STORE_GET_CONTACT: return store_is_contact(shell.store, &r->peer, &o->store.other);
+    case STORE_GET_HISTORY:
+        return store_get_history(shell.store, &o->store.outcome.key, wall_ms, &in->store.history);
     case STORE_PUT:
+    case STORE_PUT_OUTCOME:
     case STORE_PUT_CONTACT:
     case STORE_PUT_ENROLLED: break;
     }
@@ -81,6 +86,8 @@ static enum store_status carry_out(const struct output *o, struct dir_record *an
         return STORE_OK; /* also while nothing can be written */
     if (store_begin(shell.store) != STORE_OK)
         return STORE_AWAY;
+    if (o->store.op == STORE_PUT_OUTCOME)
+        return store_put_outcome(shell.store, &o->store.outcome, wall_ms);
     if (o->store.op == STORE_PUT_CONTACT)
         return store_put_contact(shell.store, &r->peer, &o->store.other, wall_ms);
     return o->store.op == STORE_PUT ? store_put(shell.store, r)
@@ -100,7 +107,7 @@ static void store(struct service *s, const struct output *o)
     in->store.op = o->store.op;
     in->store.tag = o->store.tag;
     in->store.record = o->store.record;
-    in->store.status = carry_out(o, &in->store.record);
+    in->store.status = carry_out(o, in);
     shell.in_batch++;
     if (in->store.status == STORE_AWAY)
         log_limited("event=store_away op=%d", (int)o->store.op);

@@ -76,8 +76,8 @@ static void say_msg(struct bed *b, const struct output *o)
 
 static void record(struct bed *b, const struct output *o)
 {
-    static const char *const ops[] = {"put",          "get_peer",    "get_name",
-                                      "put_enrolled", "put_contact", "get_contact"};
+    static const char *const ops[] = {"put",         "get_peer",    "get_name",    "put_enrolled",
+                                      "put_contact", "get_contact", "put_outcome", "get_history"};
 
     if (b->watch)
         b->watch(b->watch_arg, o);
@@ -94,8 +94,14 @@ static void record(struct bed *b, const struct output *o)
         say(b, "%s -> %s: %s\n", o->note.from, o->note.to, o->note.why);
         break;
     case OUT_STORE:
-        if (o->store.op == STORE_PUT_CONTACT) /* with every pair of orders */
+        if (o->store.op == STORE_PUT_CONTACT || o->store.op == STORE_GET_HISTORY)
+            break; /* with every pair of orders */
+        if (o->store.op == STORE_PUT_OUTCOME) {
+            if (b->store.learns)
+                say(b, "store: %s %s\n", technique_name[o->store.outcome.technique],
+                    o->store.outcome.hit ? "works" : "fails");
             break;
+        }
         say(b, "store: %s %s%s\n", ops[o->store.op], o->store.record.name,
             o->store.op == STORE_PUT && !o->store.record.attached ? " away" : "");
         break;
@@ -166,7 +172,12 @@ static struct input answer(struct bed *b, const struct output *o)
                 if (peer_id_eq(&b->store.contacts[i][k], &o->store.record.peer) &&
                     peer_id_eq(&b->store.contacts[i][!k], &o->store.other))
                     in.store.status = STORE_OK;
-    } else if (o->store.op != STORE_PUT_ENROLLED) {
+    } else if (o->store.op == STORE_GET_HISTORY) {
+        in.store.history = b->store.history;
+    } else if (o->store.op == STORE_PUT_OUTCOME && b->store.learns) {
+        history_add(&b->store.history, o->store.outcome.technique, o->store.outcome.hit,
+                    WALL_START_MS + b->now_us / 1000);
+    } else if (o->store.op != STORE_PUT_ENROLLED && o->store.op != STORE_PUT_OUTCOME) {
         bool by_name = o->store.op == STORE_GET_NAME;
         found = by_name ? row(b, NULL, o->store.record.name) : row(b, &o->store.record.peer, NULL);
         in.store.status = found ? STORE_OK : STORE_NOT_FOUND;

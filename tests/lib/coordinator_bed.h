@@ -24,6 +24,8 @@ struct bed {
         struct dir_record v[BED_PEERS];
         size_t n_contacts;
         struct peer_id contacts[BED_CONTACTS][2];
+        bool learns;            /* else contacts leave no trace in the next line, and transcripts */
+        struct history history; /* of any two */
         unsigned puts;
     } store;
     void (*watch)(void *arg, const struct output *o); /* sees every output, when set */

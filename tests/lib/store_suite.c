@@ -186,6 +186,38 @@ static void remembers_who_has_had_a_session_with_whom_and_the_latest_so_many(voi
     cr_assert_eq(store_is_contact(s, &b, &a), STORE_OK); /* b has few */
 }
 
+static enum store_status outcome(uint8_t key, uint8_t technique, bool hit, int64_t wall_ms)
+{
+    struct outcome o = {.key = {{key}}, .technique = technique, .hit = hit};
+
+    return store_put_outcome(s, &o, wall_ms);
+}
+
+static void adds_up_what_came_of_techniques_for_seven_days(void)
+{
+    struct history_key one = {{1}}, two = {{2}};
+    struct history h;
+
+    cr_assert_eq(store_get_history(s, &one, 0, &h), STORE_NOT_FOUND);
+    cr_assert_eq(outcome(1, TECHNIQUE_HOST, false, 1000), STORE_OK);
+    cr_assert_eq(store_begin(s), STORE_OK);
+    cr_assert_eq(outcome(1, TECHNIQUE_HOST, false, 2000),
+                 STORE_OK); /* each sees the one before it */
+    cr_assert_eq(outcome(1, TECHNIQUE_SYNCHRONOUS, true, 3000), STORE_OK);
+    cr_assert_eq(store_commit(s), STORE_OK);
+    for (int i = 0; i < 2; i++) {
+        cr_assert_eq(store_get_history(s, &one, 4000, &h), STORE_OK);
+        cr_assert(h.by[TECHNIQUE_HOST].misses == 2 && h.by[TECHNIQUE_HOST].hits == 0);
+        cr_assert(h.by[TECHNIQUE_SYNCHRONOUS].hits == 1 &&
+                  h.by[TECHNIQUE_SYNCHRONOUS].last_ms == 3000);
+        reopen();
+    }
+    cr_assert_eq(store_get_history(s, &two, 4000, &h), STORE_NOT_FOUND);
+    cr_assert_eq(store_get_history(s, &one, 2000 + HISTORY_TTL_MS, &h), STORE_OK);
+    cr_assert(h.by[TECHNIQUE_HOST].misses == 0 && h.by[TECHNIQUE_SYNCHRONOUS].hits == 1);
+    cr_assert_eq(store_get_history(s, &one, 3000 + HISTORY_TTL_MS, &h), STORE_NOT_FOUND);
+}
+
 void store_suite_run(const char *name, struct store *(*open)(void))
 {
     static const struct {

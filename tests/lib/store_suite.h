@@ -17,7 +17,8 @@
     X(remembers_enrolled_keys) \
     X(writes_a_group_together) \
     X(frees_a_name_that_is_released) \
-    X(remembers_who_has_had_a_session_with_whom_and_the_latest_so_many)
+    X(remembers_who_has_had_a_session_with_whom_and_the_latest_so_many) \
+    X(adds_up_what_came_of_techniques_for_seven_days)
 /* clang-format on */
 
 /* open opens the same data each time, empty at first. */

@@ -165,7 +165,8 @@ static void send_dgram(struct world *w, size_t host, const struct addr *src, con
                            .data = o->dgram.data,
                            .len = o->dgram.len};
 
-    if (w->wall && host != w->suite && o->dgram.dst.ip[0] != 203) /* the suite's net */
+    bool walled = w->wall || (host < WORLD_PEERS_MAX && w->walled[host]);
+    if (walled && host != w->suite && o->dgram.dst.ip[0] != 203) /* the suite's net */
         return;
     net_send(w->net, w->now_us, host, &p);
 }
@@ -190,6 +191,14 @@ static void answer_store(struct world *w, const struct output *o)
         break;
     case STORE_GET_CONTACT:
         in.store.status = store_is_contact(w->store, &r.peer, &o->store.other);
+        break;
+    case STORE_PUT_OUTCOME:
+        in.store.status = store_put_outcome(w->store, &o->store.outcome, in.wall_ms);
+        break;
+    case STORE_GET_HISTORY:
+        in.store.status = w->forgets ? STORE_NOT_FOUND
+                                     : store_get_history(w->store, &o->store.outcome.key,
+                                                         in.wall_ms, &in.store.history);
         break;
     case STORE_PUT_ENROLLED: in.store.status = store_put_enrolled(w->store, &r.peer); break;
     }

@@ -100,8 +100,11 @@ struct world {
     struct relay_conf relay_conf;
     void *coordinator_memory, *relay_memory, *classifier_memory;
     bool coordinator_up, relay_up;
-    bool wall;        /* drops all packets from peer to peer */
-    bool prober_deaf; /* it says hello, and hears nothing */
+    bool wall; /* drops all packets from peer to peer */
+    bool walled
+        [WORLD_PEERS_MAX]; /* by host: a firewall that drops all that this peer sends to others */
+    bool forgets;          /* the store knows of no earlier contact */
+    bool prober_deaf;      /* it says hello, and hears nothing */
     uint32_t next_conn;
     size_t suite; /* host of prober and relay */
     struct world_peer peers[WORLD_PEERS_MAX];

@@ -1,0 +1,76 @@
+/* history.c - see history.h. */
+#include "lib/history.h"
+
+static void count(uint8_t *n)
+{
+    if (*n < UINT8_MAX)
+        ++*n;
+}
+
+void history_add(struct history *h, uint8_t technique, bool hit, int64_t wall_ms)
+{
+    struct past *p = &h->by[technique];
+
+    p->last_ms = wall_ms;
+    if (hit) {
+        count(&p->hits);
+        p->misses = 0;
+    } else {
+        count(&p->misses);
+    }
+}
+
+bool history_expire(struct history *h, int64_t wall_ms)
+{
+    bool any = false;
+
+    for (unsigned t = 0; t < TECHNIQUE_COUNT; t++) {
+        if (wall_ms - h->by[t].last_ms >= HISTORY_TTL_MS)
+            h->by[t] = (struct past){0};
+        any = any || h->by[t].hits > 0 || h->by[t].misses > 0;
+    }
+    return any;
+}
+
+static bool worth_a_try(const struct past *p, int64_t wall_ms)
+{
+    unsigned max = p->hits > 0 ? HISTORY_MISSES_PROVEN_MAX : HISTORY_MISSES_MAX;
+
+    return p->misses < max || wall_ms < p->last_ms || wall_ms - p->last_ms >= HISTORY_AGAIN_MS;
+}
+
+static bool works(const struct past *p) { return p->hits > 0 && p->misses == 0; }
+
+/* Let what is at `from` go to `to`, which is before it, and the others make room: each begins when the one
+ * before it is over. */
+static void move_up(struct plan *plan, unsigned from, unsigned to)
+{
+    struct step moved = plan->v[from];
+    uint32_t start_us = plan->v[to].start_us;
+
+    for (unsigned i = from; i > to; i--)
+        plan->v[i] = plan->v[i - 1];
+    plan->v[to] = moved;
+    for (unsigned i = to; i <= from; i++) {
+        plan->v[i].start_us = start_us;
+        start_us += plan->v[i].span_us;
+    }
+}
+
+void history_apply(const struct history *h, int64_t wall_ms, struct plan *plan,
+                   enum verdict *reason)
+{
+    unsigned kept = 0, first = 0, n = plan->n;
+
+    for (unsigned i = 0; i < n; i++) {
+        uint8_t technique = plan->v[i].technique;
+        if (technique == TECHNIQUE_RELAYED || worth_a_try(&h->by[technique], wall_ms))
+            plan->v[kept++] = plan->v[i];
+    }
+    plan->n = (uint8_t)kept;
+    if (kept < n && kept > 0 && plan->v[0].technique == TECHNIQUE_RELAYED)
+        *reason = VERDICT_learned;
+    for (unsigned i = 0; i < kept; i++)
+        if (plan->v[i].technique != TECHNIQUE_RELAYED && works(&h->by[plan->v[i].technique]))
+            move_up(plan, i, first++);
+}

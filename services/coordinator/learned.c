@@ -1,0 +1,82 @@
+/*
+ * learned.c - what worked before between two peers at their addresses, and what has come of it now.
+ *
+ * It goes by the pair of keys, so that nobody can spoil it for others by what it reports, and by their public
+ * addresses, so that another network begins anew.
+ */
+#include "services/coordinator/parts.h"
+
+#include <sodium.h>
+
+/* The key of the two, from the tokens that orders would carry; false when a side has none. */
+static bool key_of(const struct coordinator *c, const struct coordinator_session *s,
+                   struct history_key *key)
+{
+    const struct coordinator_peer *p[2] = {&c->peers[s->side[0].peer], &c->peers[s->side[1].peer]};
+    bool swap = memcmp(p[0]->id.b, p[1]->id.b, sizeof p[0]->id.b) > 0;
+    crypto_generichash_blake2b_state st;
+
+    crypto_generichash_blake2b_init(&st, NULL, 0, sizeof key->b);
+    for (unsigned i = 0; i < 2; i++) {
+        const struct coordinator_peer *one = p[i ^ (unsigned)swap];
+        struct msg_token_list tokens = coordinator_fresh_tokens(c, one);
+        struct token t;
+        if (tokens.n == 0 || !token_read(&tokens.v[0], &t))
+            return false;
+        crypto_generichash_blake2b_update(&st, one->id.b, sizeof one->id.b);
+        crypto_generichash_blake2b_update(&st, &t.addr.len, sizeof t.addr.len);
+        crypto_generichash_blake2b_update(&st, t.addr.ip, t.addr.len);
+    }
+    crypto_generichash_blake2b_final(&st, key->b, sizeof key->b);
+    return true;
+}
+
+bool coordinator_recall(struct coordinator *c, struct coordinator_session *s, struct outputs *out)
+{
+    if (s->recalled || s->policy != POLICY_AUTO)
+        return false;
+    s->recalled = true;
+    s->has_history_key = key_of(c, s, &s->history_key);
+    if (!s->has_history_key)
+        return false;
+    coordinator_ask_store(c, s, STORE_GET_HISTORY, out)->store.outcome =
+        (struct outcome){.key = s->history_key};
+    return true;
+}
+
+void coordinator_on_recalled(struct coordinator *c, const struct input *in, struct outputs *out)
+{
+    uint32_t slot = coordinator_tag_slot(in->store.tag);
+
+    if (in->store.tag == 0 || !table_used(&c->sessions_by_id, slot) ||
+        c->sessions[slot].store_tag != in->store.tag)
+        return;
+    struct coordinator_session *s = &c->sessions[slot];
+    s->store_tag = 0;
+    if (in->store.status == STORE_OK)
+        s->history = in->store.history;
+    coordinator_advance(c, s, out);
+}
+
+/* Did the technique itself fail, and not something around it? */
+static bool missed(enum verdict v)
+{
+    return v == VERDICT_punch_unanswered || v == VERDICT_birthday_missed ||
+           v == VERDICT_no_hairpin || v == VERDICT_one_way || v == VERDICT_direct_only;
+}
+
+void coordinator_learn(struct coordinator *c, struct coordinator_session *s,
+                       enum coordinator_state to, struct outputs *out)
+{
+    bool hit = to == COORD_DIRECT, both = s->side[0].reported && s->side[1].reported;
+    uint8_t technique = s->plan.n > 0 ? s->plan.v[0].technique : TECHNIQUE_NONE;
+
+    (void)c;
+    if (!s->has_history_key || technique == TECHNIQUE_NONE || technique == TECHNIQUE_RELAYED ||
+        (!hit && (s->counted || !both || !missed(s->verdict))))
+        return;
+    struct output *o = outputs_add(out, OUT_STORE);
+    memset(&o->store, 0, sizeof o->store);
+    o->store.op = STORE_PUT_OUTCOME;
+    o->store.outcome = (struct outcome){.key = s->history_key, .technique = technique, .hit = hit};
+}
