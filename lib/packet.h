@@ -19,7 +19,7 @@
  *                echo is, in a punch, a challenge made for the address that it goes to, and a pong returns
  *                that of the punch that it answers; seen (port 2 | ip 16, IPv4 as
  *                ::ffff:a.b.c.d) is where that punch came from, zero in a punch
- *   data         body: kind 1 | payload, under the Noise transport key
+ *   data         body: kind 1 | payload, under the Noise transport key, or a later one (lib/rekey.h)
  *
  * A punch and a pong have the same length, so that nobody is amplified.  Pure.
  */

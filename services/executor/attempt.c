@@ -1,6 +1,7 @@
 /* attempt.c - an attempt's state machine: the states as data, what entering one does, how one settles. */
 #include "services/executor/internal.h"
 
+#include <sodium.h>
 #include <string.h>
 
 #define BIT(state) (1u << (state))
@@ -54,6 +55,19 @@ void executor_report(struct executor *x, struct attempt *a, struct outputs *out)
     a->result_us = x->now_us + RESULT_EVERY_US;
 }
 
+/* All that could open or seal anything of this session. */
+void executor_wipe(struct attempt *a)
+{
+    a->has_keys = a->has_noise_out = false;
+    sodium_memzero(&a->send, sizeof a->send);
+    sodium_memzero(&a->receive, sizeof a->receive);
+    sodium_memzero(&a->noise, sizeof a->noise);
+    sodium_memzero(a->noise_out, sizeof a->noise_out);
+    sodium_memzero(a->punch_key, sizeof a->punch_key);
+    sodium_memzero(a->challenge_key, sizeof a->challenge_key);
+    sodium_memzero(a->relay.ticket, sizeof a->relay.ticket);
+}
+
 /* The only place an attempt changes state; what a state does on entry is done here. */
 void executor_enter(struct executor *x, struct attempt *a, enum attempt_state to, const char *why,
                     struct outputs *out)
@@ -95,9 +109,7 @@ void executor_enter(struct executor *x, struct attempt *a, enum attempt_state to
         executor_hand_end(a, out);
         executor_app(x, a, APP_CLOSED, out);
         a->deadline_us = x->now_us + LINGER_CLOSED_US;
-        memset(a->send_key, 0, sizeof a->send_key);
-        memset(a->recv_key, 0, sizeof a->recv_key);
-        memset(a->punch_key, 0, sizeof a->punch_key);
+        executor_wipe(a);
         break;
     default: break;
     }

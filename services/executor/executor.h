@@ -22,6 +22,7 @@
 #include "lib/fence.h"
 #include "lib/noise.h"
 #include "lib/packet.h"
+#include "lib/rekey.h"
 #include "lib/relaywire.h"
 #include "lib/rng.h"
 #include "lib/strategy.h"
@@ -218,12 +219,13 @@ struct attempt {
     /* seals */
     uint8_t punch_key[2][32];  /* by side */
     uint8_t challenge_key[16]; /* of what a punch asks to be returned */
-    uint64_t punch_counter, data_counter;
-    struct replay punch_replay, data_replay;
+    uint64_t punch_counter;
+    struct replay punch_replay;
     struct noise noise;
     bool has_noise_out, has_keys;
     uint8_t noise_out[NOISE_MSG];
-    uint8_t send_key[32], recv_key[32];
+    struct rekey_send send; /* once there are data keys */
+    struct rekey_receive receive;
     /* ways */
     struct way_state way[WAYS];
     enum way flow; /* where data goes; meaningful when opened */

@@ -20,8 +20,8 @@ void executor_send(struct executor *x, struct attempt *a, enum data_kind kind, e
     }
     struct output *o =
         executor_datagram(out, w->sock, way == WAY_RELAY ? &a->relay.addr : &w->remote);
-    o->dgram.len = (uint16_t)data_seal(kind, payload, len, ++a->data_counter, &a->peer_path,
-                                       a->send_key, o->dgram.data);
+    o->dgram.len =
+        (uint16_t)rekey_seal(&a->send, x->now_us, kind, payload, len, &a->peer_path, o->dgram.data);
     if (kind == DATA_APP) {
         a->data_sent++;
         a->last_data_us = x->now_us;
@@ -154,13 +154,10 @@ void executor_on_data(struct executor *x, const struct input *in, struct outputs
         x->n.refused_datagrams++;
         return;
     }
-    int n = data_open(in->dgram.data, in->dgram.len, a->recv_key, &kind, payload);
+    int n = rekey_open(&a->receive, in->dgram.data, in->dgram.len, &kind, payload);
     if (n < 0) {
-        x->n.forged++;
-        return;
-    }
-    if (!replay_accept(&a->data_replay, head.counter)) {
-        x->n.replays++;
+        x->n.forged += n == REKEY_FORGED;
+        x->n.replays += n == REKEY_REPLAYED;
         return;
     }
     heard(x, a, way, in, out);

@@ -15,6 +15,7 @@
  */
 #include "services/executor/internal.h"
 
+#include <sodium.h>
 #include <string.h>
 
 /* Where the direct way will punch from: the spare that the order names, whose address the peer was told. */
@@ -60,8 +61,8 @@ static void hand_over(struct executor *x, struct attempt *a, struct outputs *out
     executor_birthday_end(x, a, out);
     executor_socket(SOCKET_CLOSE, a->way[!way].sock, a->way[!way].sock, out);
     a->has_keys = false;
-    memset(a->send_key, 0, sizeof a->send_key);
-    memset(a->recv_key, 0, sizeof a->recv_key);
+    sodium_memzero(&a->send, sizeof a->send);
+    sodium_memzero(&a->receive, sizeof a->receive);
     a->flow = way;
     a->opened = true;
     executor_app(x, a, APP_OPENED, out); /* the shell takes the socket: nothing leaves by it now */

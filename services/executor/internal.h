@@ -14,6 +14,7 @@ struct attempt *executor_new_attempt(struct executor *x);
 void executor_ask(struct executor *x, struct attempt *a, struct outputs *out);
 void executor_settle(struct executor *x, struct attempt *a, struct outputs *out);
 void executor_report(struct executor *x, struct attempt *a, struct outputs *out);
+void executor_wipe(struct attempt *a);
 void executor_attempt_tick(struct executor *x, struct attempt *a, struct outputs *out);
 enum verdict executor_direct_verdict(const struct attempt *a);
 enum verdict executor_relayed_verdict(const struct attempt *a);

@@ -8,6 +8,7 @@
  */
 #include "services/executor/internal.h"
 
+#include <sodium.h>
 #include <string.h>
 
 enum { HAIRPIN_AFTER = 2 }; /* punches of the schedule: at 40 ms */
@@ -84,9 +85,9 @@ static void on_noise(struct attempt *a, const uint8_t in[static NOISE_MSG])
         a->has_noise_out = true;
     }
     noise_split(&a->noise, &keys);
-    memcpy(a->send_key, a->side == 0 ? keys.i2r : keys.r2i, sizeof a->send_key);
-    memcpy(a->recv_key, a->side == 0 ? keys.r2i : keys.i2r, sizeof a->recv_key);
-    memset(&keys, 0, sizeof keys);
+    rekey_start(&a->send, &a->receive, a->side == 0 ? keys.i2r : keys.r2i,
+                a->side == 0 ? keys.r2i : keys.i2r);
+    sodium_memzero(&keys, sizeof keys);
     a->has_keys = true;
 }
 
