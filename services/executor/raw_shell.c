@@ -118,10 +118,10 @@ static bool prepare(int fd, const struct attempt *a)
     if (connect(fd, (struct sockaddr *)&sa, len) != 0 || !filter(fd, &m) ||
         fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK) != 0)
         return false;
+    /* The error of a punch that met a closed port would be taken for an empty queue. */
+    getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &error_len);
     for (size_t n = count_ours(fd, &m, remote); n > 0; n--)
         (void)!recv(fd, &byte, sizeof byte, MSG_DONTWAIT);
-    getsockopt(fd, SOL_SOCKET, SO_ERROR, &error,
-               &error_len); /* of a punch that met a closed port */
     return true;
 }
 
