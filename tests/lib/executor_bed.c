@@ -11,6 +11,7 @@ struct executor executor_bed;
 struct outputs executor_bed_out;
 struct peer_id executor_bed_peer;
 uint8_t executor_bed_peer_secret[32];
+uint16_t executor_bed_sock;
 const struct addr executor_bed_prober = {
     4, {203, 0, 113, 10},
      3478
@@ -147,6 +148,7 @@ void executor_bed_datagram(int64_t ms, const struct addr *from, const void *data
     in.dgram.data = data;
     in.dgram.len = n;
     in.dgram.src = *from;
+    in.dgram.sock = executor_bed_sock;
     step(ms, &in);
 }
 
@@ -220,6 +222,7 @@ void executor_bed_open(void)
     crypto_scalarmult_base(executor_bed_peer.b, executor_bed_peer_secret);
     executor_init(&executor_bed, &conf, key);
     now_ms = 0;
+    executor_bed_sock = 0;
     executor_bed_forget();
 }
 

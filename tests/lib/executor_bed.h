@@ -15,6 +15,9 @@ extern struct peer_id executor_bed_peer; /* "bob" */
 extern uint8_t executor_bed_peer_secret[32];
 extern const struct addr executor_bed_prober, executor_bed_relay, executor_bed_peer_addr;
 
+/* By which of its sockets datagrams come in: 0 unless a test says so. */
+extern uint16_t executor_bed_sock;
+
 /* Fresh executor at time 0, nothing connected yet; the transcript is empty. */
 void executor_bed_open(void);
 
