@@ -510,8 +510,9 @@ size_t world_connect(struct world *w, size_t from, size_t to, enum policy policy
                      int64_t timeout_us)
 {
     struct world_peer *p = &w->peers[from];
-    struct connect_args args = {
-        .policy = (uint16_t)policy, .mode = MODE_MANAGED, .deadline_us = w->now_us + timeout_us};
+    struct connect_args args = {.policy = (uint16_t)policy,
+                                .mode = w->conf.raw ? MODE_RAW : MODE_MANAGED,
+                                .deadline_us = w->now_us + timeout_us};
     struct input in = input_now(w, IN_APP);
     size_t r = w->n_results++;
 
@@ -723,7 +724,7 @@ static void open_peer(struct world *w, size_t i, const uint8_t authority[static 
     snprintf(p->conf.name, sizeof p->conf.name, "peer%zu", i);
     p->conf.accept = ACCEPT_ANYONE;
     p->conf.fence = fence_of(&line.ips[0], 1); /* all are of one kind here */
-    p->conf.modes = 1u << MODE_MANAGED;
+    p->conf.modes = 1u << (w->conf.raw ? MODE_RAW : MODE_MANAGED);
     p->conf.n_samples = SAMPLES_MAX;
     start_peer(w, i);
 }

@@ -37,6 +37,7 @@ struct world_conf {
     int64_t jitter_us;
     uint32_t loss_ppm, dup_ppm; /* of each direction of each line */
     bool one_address;           /* of the prober */
+    bool raw;                   /* all sessions are */
     size_t n_peers;
     struct world_peer_conf peers[WORLD_PEERS_MAX];
 };
