@@ -154,7 +154,7 @@ Test(executor_raw, side_zero_offers_the_proven_way_until_it_is_taken)
     prove(260, WAY_DIRECT);
     cr_assert_eq(sent(), 1);
     executor_bed_run_to(470);
-    cr_assert_eq(ATTEMPT.data_counter, 3, "every 100 ms");
+    cr_assert_eq(ATTEMPT.send.counter, 3, "every 100 ms");
     cr_assert_eq(ATTEMPT.state, ATTEMPT_EXECUTING);
     ATTEMPT.relay.next_us = NEVER;
     executor_bed_forget();

@@ -15,7 +15,6 @@
  */
 #include "services/executor/internal.h"
 
-#include <sodium.h>
 #include <string.h>
 
 /* Where the direct way will punch from: the spare that the order names, whose address the peer was told. */
@@ -60,9 +59,7 @@ static void hand_over(struct executor *x, struct attempt *a, struct outputs *out
         a->way[w].next_punch_us = a->way[w].next_ping_us = NEVER;
     executor_birthday_end(x, a, out);
     executor_socket(SOCKET_CLOSE, a->way[!way].sock, a->way[!way].sock, out);
-    a->has_keys = false;
-    sodium_memzero(&a->send, sizeof a->send);
-    sodium_memzero(&a->receive, sizeof a->receive);
+    executor_wipe(a);
     a->flow = way;
     a->opened = true;
     executor_app(x, a, APP_OPENED, out); /* the shell takes the socket: nothing leaves by it now */
