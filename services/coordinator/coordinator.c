@@ -101,6 +101,7 @@ static void on_peer_msg(struct coordinator *c, const struct input *in, struct ou
     case MSG_punch_request: coordinator_on_punch_request(c, p, &m->punch_request, out); break;
     case MSG_punch_ack: coordinator_on_punch_ack(c, p, &m->punch_ack, out); break;
     case MSG_punch_result: coordinator_on_punch_result(c, p, &m->punch_result, out); break;
+    case MSG_relay_refused: coordinator_on_relay_refused(c, p, &m->relay_refused, out); break;
     case MSG_invite_answer: coordinator_on_invite_answer(c, p, &m->invite_answer, out); break;
     case MSG_punch_cancel: coordinator_on_punch_cancel(c, p, &m->punch_cancel, out); break;
     default: c->n.ignored++; break;

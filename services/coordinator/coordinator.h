@@ -40,6 +40,8 @@ enum {
     COORD_PEERS = 10000,    /* default of peers_max */
     COORD_SESSIONS = 10000, /* default of sessions_max */
     COORD_RELAYS_MAX = 16,
+    COORD_RELAY_NEAR_MS =
+        10, /* relays whose round trips differ by less are as near: the load decides */
     COORD_HELLO_TTL_MS = 5000, /* a prober or relay is alive this long after its last hello */
     COORD_REFRESH_S = 20,
     COORD_ATTACH_TTL_MS = 60000,
@@ -139,7 +141,12 @@ struct coordinator_peer {
     bool
         udp_silent; /* its last report: no prober has answered it, so no token is to be waited for */
     struct addr local; /* as the last report says: told only to who shares a public address */
-    uint32_t rtt_us;   /* smallest to a prober, of the last report; 0 when not known */
+    struct {           /* its way to relays, of the last report */
+        struct addr addr;
+        uint16_t rtt_ms;
+    } relays[PROBERS_MAX];
+    uint8_t n_relays;
+    uint32_t rtt_us; /* smallest to a prober, of the last report; 0 when not known */
     uint8_t n_tokens;
     struct coordinator_token tokens[TOKENS_MAX];
     struct coordinator_spare spares[COORD_SPARES];
@@ -214,6 +221,8 @@ struct coordinator_session {
     const char *kind;     /* static: of its failure, "" of none */
     struct addr relay;    /* len 0: none */
     struct peer_id relay_key;
+    uint16_t relays_tried; /* bits, by slot: those that a side could not use */
+    bool relays_full;      /* there is one, but none with room */
     bool recalled; /* the store was asked for the history */
     bool has_history_key;
     struct history_key history_key;
@@ -229,6 +238,7 @@ struct coordinator_session {
 
 struct coordinator_relay {
     struct peer_id key;
+    uint8_t cert[64];
     struct addr addr;
     uint64_t epoch;
     uint32_t sessions, sessions_max, assigned; /* assigned: by us since its last hello */
@@ -250,7 +260,7 @@ struct coordinator_relay {
     X(overloaded) X(cancelled) X(ignored) \
     X(punches_attempted) X(punches_direct) X(punches_half) X(punches_failed) \
     X(direct) X(half) X(relayed) X(failed) X(upgrades_attempted) X(upgrades_succeeded) \
-    X(relay_fallbacks) X(relay_packets) X(relay_bytes) \
+    X(relay_fallbacks) X(relays_refused) X(relay_packets) X(relay_bytes) \
     X(pending_now) X(punching_now) X(relayed_now) X(attached_now)
 struct coordinator_counters {
 #define X(name) uint64_t name;

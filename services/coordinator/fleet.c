@@ -138,6 +138,8 @@ void coordinator_on_relay_hello(struct coordinator *c, const struct msg_relay_he
         c->n.hellos_refused++;
         return;
     }
+    uint8_t cert[sizeof r->cert]; /* the one that was verified */
+    memcpy(cert, same ? r->cert : m->cert.b, sizeof cert);
     *r = (struct coordinator_relay){
         .key = m->key,
         .addr = m->addr,
@@ -147,6 +149,7 @@ void coordinator_on_relay_hello(struct coordinator *c, const struct msg_relay_he
         .seen_us = c->now_us,
         .used = true,
     };
+    memcpy(r->cert, cert, sizeof r->cert);
     if (!same) /* sessions may wait for it; those that no longer fit the outputs have their deadline */
         for (uint32_t i = 0; i < c->sessions_by_id.capacity; i++)
             if (table_used(&c->sessions_by_id, i) && c->sessions[i].state == COORD_INVITING &&
@@ -162,21 +165,92 @@ bool coordinator_relay_up(const struct coordinator *c)
     return false;
 }
 
-/* The live relay with the smallest share of its room taken; it counts as one more from here on. */
-struct coordinator_relay *coordinator_choose_relay(struct coordinator *c)
+struct coordinator_relay *coordinator_relay_at(struct coordinator *c, const struct addr *a)
+{
+    for (unsigned i = 0; i < COORD_RELAYS_MAX; i++)
+        if (c->relays[i].used && addr_eq(&c->relays[i].addr, a))
+            return &c->relays[i];
+    return NULL;
+}
+
+/* Those that peers are told of, to measure: as many as a message has room for. */
+struct prober_list coordinator_near_relays(const struct coordinator *c)
+{
+    struct prober_list list = {0};
+
+    for (unsigned i = 0; i < COORD_RELAYS_MAX && list.n < PROBERS_MAX; i++) {
+        const struct coordinator_relay *r = &c->relays[i];
+        if (!r->used || !lately(c, r->seen_us))
+            continue;
+        struct prober_info *p = &list.v[list.n++];
+        memcpy(p->key, r->key.b, sizeof p->key);
+        memcpy(p->cert, r->cert, sizeof p->cert);
+        p->addrs[p->n_addrs++] = r->addr;
+    }
+    return list;
+}
+
+/* ---- the relay for a session -------------------------------------------------------------------- */
+
+static uint64_t load_of(const struct coordinator_relay *r)
+{
+    return (uint64_t)r->sessions + r->assigned;
+}
+
+/* Both round trips, which is one over the relay; where a side has measured none it is as far as can be. */
+static uint32_t distance_ms(const struct coordinator *c, const struct coordinator_session *s,
+                            const struct coordinator_relay *r)
+{
+    uint32_t sum = 0;
+
+    for (unsigned side = 0; side < 2; side++) {
+        const struct coordinator_peer *p =
+            s->side[side].peer == TABLE_NONE ? NULL : &c->peers[s->side[side].peer];
+        uint32_t ms = UINT16_MAX;
+        for (unsigned i = 0; p && i < p->n_relays; i++)
+            if (addr_eq(&p->relays[i].addr, &r->addr))
+                ms = p->relays[i].rtt_ms;
+        sum += ms;
+    }
+    return sum;
+}
+
+static bool has_room(const struct coordinator *c, const struct coordinator_session *s, unsigned i)
+{
+    const struct coordinator_relay *r = &c->relays[i];
+
+    return r->used && lately(c, r->seen_us) && load_of(r) < r->sessions_max &&
+           !(s->relays_tried & 1u << i);
+}
+
+/* Of the nearest to both sides, as they have measured, the one with the smallest share of its room taken. */
+struct coordinator_relay *coordinator_choose_relay(struct coordinator *c,
+                                                   const struct coordinator_session *s)
 {
     struct coordinator_relay *best = NULL;
+    uint32_t nearest = UINT32_MAX;
 
+    for (unsigned i = 0; i < COORD_RELAYS_MAX; i++)
+        if (has_room(c, s, i) && distance_ms(c, s, &c->relays[i]) < nearest)
+            nearest = distance_ms(c, s, &c->relays[i]);
     for (unsigned i = 0; i < COORD_RELAYS_MAX; i++) {
         struct coordinator_relay *r = &c->relays[i];
-        uint64_t load = (uint64_t)r->sessions + r->assigned;
-        if (!r->used || !lately(c, r->seen_us) || load >= r->sessions_max)
-            continue;
-        if (!best || load * best->sessions_max <
-                         ((uint64_t)best->sessions + best->assigned) * r->sessions_max)
+        if (has_room(c, s, i) && distance_ms(c, s, r) < nearest + COORD_RELAY_NEAR_MS &&
+            (!best || load_of(r) * best->sessions_max < load_of(best) * r->sessions_max))
             best = r;
     }
-    if (best)
-        best->assigned++;
     return best;
+}
+
+/* It counts as one more of that relay's from here on. */
+void coordinator_assign_relay(struct coordinator *c, struct coordinator_session *s)
+{
+    struct coordinator_relay *r = coordinator_choose_relay(c, s);
+
+    s->relay = r ? r->addr : (struct addr){0};
+    s->relays_full = !r && coordinator_relay_up(c);
+    if (!r)
+        return;
+    s->relay_key = r->key;
+    r->assigned++;
 }

@@ -60,6 +60,7 @@ void coordinator_send_order(struct coordinator *c, struct coordinator_session *s
     m->their_local = other->told_local;
     m->spare = me->spare;
     m->attempt = s->renewals;
+    m->relays_full = s->relays_full;
     if (s->relay.len != 0 && seal_ticket(c, s, side, m->ticket.b)) {
         m->relay = s->relay;
         m->ticket.len = TICKET_BYTES;
@@ -165,15 +166,12 @@ void coordinator_order(struct coordinator *c, struct coordinator_session *s, str
     }
     take_stock(c, s);
     make_plan(c, s);
-    struct coordinator_relay *relay =
-        s->policy == POLICY_DIRECT ? NULL : coordinator_choose_relay(c);
-    if (relay) {
-        s->relay = relay->addr;
-        s->relay_key = relay->key;
+    if (s->policy != POLICY_DIRECT)
+        coordinator_assign_relay(c, s);
+    if (s->relay.len != 0)
         history_apply(&s->history, c->wall_ms, &s->plan, &s->reason);
-    } else {
+    else
         drop_relayed_step(&s->plan);
-    }
     if (s->plan.n == 0 && s->policy == POLICY_DIRECT) {
         bool unseen = s->reason == VERDICT_no_token || s->reason == VERDICT_profile_unknown;
         coordinator_refuse(c, s, unseen ? "reflex-timeout" : "punch-failed", s->reason,
@@ -181,7 +179,7 @@ void coordinator_order(struct coordinator *c, struct coordinator_session *s, str
         return;
     }
     if (s->plan.n == 0) {
-        bool full = coordinator_relay_up(c);
+        bool full = s->relays_full;
         c->n.no_relay++;
         coordinator_refuse(c, s, "rendezvous-no-relay",
                            full ? VERDICT_relay_full : VERDICT_no_relay,

@@ -145,6 +145,8 @@ void coordinator_on_punch_cancel(struct coordinator *c, const struct coordinator
                                  const struct msg_punch_cancel *m, struct outputs *out);
 void coordinator_on_operator_cancel(struct coordinator *c, const struct msg_punch_cancel *m,
                                     struct outputs *out);
+void coordinator_on_relay_refused(struct coordinator *c, const struct coordinator_peer *p,
+                                  const struct msg_relay_refused *m, struct outputs *out);
 void coordinator_on_relay_usage(struct coordinator *c, const struct msg_relay_usage *m);
 void coordinator_silence(struct coordinator *c, struct coordinator_session *s, struct outputs *out);
 
@@ -155,7 +157,12 @@ void coordinator_on_relay_hello(struct coordinator *c, const struct msg_relay_he
 bool coordinator_relay_up(const struct coordinator *c); /* any, with room or without */
 bool coordinator_relay_expected(const struct coordinator *c);
 struct prober_list coordinator_live_probers(const struct coordinator *c);
-struct coordinator_relay *coordinator_choose_relay(struct coordinator *c); /* or NULL */
+/* For this session, and not one that it has tried; or NULL. */
+struct coordinator_relay *coordinator_choose_relay(struct coordinator *c,
+                                                   const struct coordinator_session *s);
+struct coordinator_relay *coordinator_relay_at(struct coordinator *c, const struct addr *a);
+struct prober_list coordinator_near_relays(const struct coordinator *c); /* to be measured */
+void coordinator_assign_relay(struct coordinator *c, struct coordinator_session *s);
 bool coordinator_token_ok(struct coordinator *c, const struct msg_token *raw,
                           const struct peer_id *peer, struct coordinator_token *out);
 

@@ -160,10 +160,12 @@ static void send_attached(struct coordinator *c, uint32_t conn, const char *kind
     msg_text(m->verdict, sizeof m->verdict, verdict);
     m->epoch = c->conf.epoch;
     m->refresh_s = COORD_REFRESH_S;
-    if (*kind == '\0')
-        m->probers = coordinator_live_probers(c);
-    else
+    if (*kind != '\0') {
         c->n.attach_refused++;
+        return;
+    }
+    m->probers = coordinator_live_probers(c);
+    m->relays = coordinator_near_relays(c);
 }
 
 static void send_detached(uint32_t conn, const char *kind, struct outputs *out)
@@ -181,7 +183,7 @@ static void leave(struct coordinator *c, struct coordinator_peer *p)
     p->attached = p->joining = false;
     p->join_tag = 0;
     p->has_profile = p->udp_silent = false;
-    p->n_tokens = 0;
+    p->n_tokens = p->n_relays = 0;
     memset(p->spares, 0, sizeof p->spares);
     p->rtt_us = 0;
     release_name(c, p);

@@ -101,6 +101,11 @@ void coordinator_on_reflex_report(struct coordinator *c, struct coordinator_peer
     for (unsigned i = 0; i < m->seen.n && i < OBSERVATIONS_MAX; i++)
         if (m->seen.v[i].rtt_ms < rtt_ms)
             rtt_ms = m->seen.v[i].rtt_ms;
+    p->n_relays = 0;
+    for (unsigned i = 0; i < m->relays.n && p->n_relays < PROBERS_MAX; i++) {
+        p->relays[p->n_relays].addr = m->relays.v[i].prober;
+        p->relays[p->n_relays++].rtt_ms = m->relays.v[i].rtt_ms;
+    }
     p->udp_silent = m->seen.n == 0;
     if (rtt_ms < UINT16_MAX)
         p->rtt_us = rtt_ms * 1000;
@@ -114,7 +119,8 @@ void coordinator_on_reflex_report(struct coordinator *c, struct coordinator_peer
         &emit(out, SERVICE_classifier, MSG_reflex_report)->reflex_report;
     *copy = *m;
     copy->peer = p->id;
-    copy->tokens.n = copy->spare_tokens.n = copy->spare2_tokens.n = 0; /* it has no use for them */
+    copy->relays.n = copy->tokens.n = copy->spare_tokens.n = copy->spare2_tokens.n =
+        0; /* it has no use for them */
     coordinator_kick(c, p);
 }
 

@@ -206,6 +206,37 @@ void coordinator_on_explain(struct coordinator *c, const struct input *in, struc
     msg_text(m->kind, sizeof m->kind, why_not_explained(c, in));
 }
 
+/*
+ * A side can't use the relay: both get another one, as long as there are others that the session hasn't
+ * tried.  When there are none and one is full, they are told, and need not wait; one that is silent may
+ * answer yet.
+ */
+void coordinator_on_relay_refused(struct coordinator *c, const struct coordinator_peer *p,
+                                  const struct msg_relay_refused *m, struct outputs *out)
+{
+    unsigned i;
+    struct coordinator_session *s = own_session(c, p, &m->session, &i);
+
+    if (!s || s->state > COORD_EXECUTING || s->relay.len == 0 || !addr_eq(&m->relay, &s->relay)) {
+        c->n.ignored++;
+        return;
+    }
+    bool full = strcmp(m->kind, "overloaded") == 0;
+    struct coordinator_relay *r = coordinator_relay_at(c, &s->relay);
+    const struct addr before = s->relay;
+    c->n.relays_refused++;
+    if (r)
+        s->relays_tried |= (uint16_t)(1u << (r - c->relays));
+    coordinator_assign_relay(c, s);
+    if (s->relay.len == 0 && !full) {
+        s->relay = before;
+        s->relays_full = false;
+        return;
+    }
+    for (unsigned side = 0; side < 2; side++)
+        coordinator_send_order(c, s, side, out);
+}
+
 /* ---- what relays say ---------------------------------------------------------------------------- */
 
 void coordinator_on_relay_usage(struct coordinator *c, const struct msg_relay_usage *m)

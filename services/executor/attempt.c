@@ -232,6 +232,8 @@ static void fail_unconnected(struct executor *x, struct attempt *a, struct outpu
         executor_fail(x, a, "unreachable", VERDICT_udp_blocked, out);
     else if (a->policy == POLICY_DIRECT)
         fail_direct(x, a, out);
+    else if (a->relay.full && !a->relay.bound)
+        executor_fail(x, a, "rendezvous-no-relay", VERDICT_relay_full, out);
     else if (a->relay.addr.len == 0)
         executor_fail(x, a, "rendezvous-no-relay", VERDICT_no_relay, out);
     else if (!a->relay.bound)

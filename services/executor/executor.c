@@ -138,6 +138,7 @@ static void on_attached(struct executor *x, const struct msg_attached *m, struct
     if (first)
         x->next_attach_us = x->now_us + ATTACH_EVERY_US;
     take_probers(x, &m->probers);
+    executor_relays_take(x, &m->relays);
     if (first)
         executor_app(x, NULL, APP_ATTACHED, out);
     if (m->probers.n == 0) {

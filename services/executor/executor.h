@@ -75,6 +75,7 @@ enum executor_times {
     PING_TRIES = 6,            /* unanswered: the direct path is dead */
     CONSENT_US = 30 * 1000000, /* nothing authentic on any path: the peer is gone */
     BLOCKED_BINDS = 4, /* unanswered after unanswered probes, over 1 s: UDP is blocked here */
+    RELAY_OTHER_US = 1000 * 1000,    /* for the coordinator to name another one */
     RELAY_KEEP_BUSY_US = 500 * 1000, /* while data flows over it, to notice a restarted relay */
     RELAY_KEEP_IDLE_US = 15 * 1000000,
     RELAY_BUSY_US = 10 * 1000000,   /* how long after a datagram a path counts as busy */
@@ -234,6 +235,9 @@ struct attempt {
         uint8_t ticket[TICKET_BYTES];
         uint8_t nonce[RELAY_NONCE];
         bool bound, ready, refused;
+        bool full;    /* one has said so, or the coordinator of all */
+        bool told;    /* the coordinator, that this one is no good */
+        bool waiting; /* until next_us for its word on another */
         uint8_t tries;
         int64_t next_us;
     } relay;
@@ -303,6 +307,15 @@ struct filter_test {
     } from[FILTER_SOCKETS]; /* by sample */
 };
 
+/* A relay, and the way to it: see relays.c. */
+struct relay_way {
+    struct addr addr;
+    struct path_id path; /* asked after, of nobody */
+    int64_t sent_us;
+    bool asked, answered;
+    uint16_t rtt_ms;
+};
+
 /* An operator's word that a port of the own public ip leads to socket 0: see override.c. */
 enum override_state {
     OVERRIDE_NONE,
@@ -338,6 +351,9 @@ struct executor {
     struct executor_conf conf;
     struct rng rng;
     struct override override;
+    struct relay_way relays[PROBERS_MAX];
+    uint8_t n_relays;
+    bool relays_due; /* to be measured with the next probes */
     bool link_up, attached, refused;
     bool told; /* a report to this coordinator can count: it has named probers since the attach */
     char refused_kind[32];

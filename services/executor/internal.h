@@ -123,7 +123,16 @@ void executor_upgrade_tick(struct executor *x, struct attempt *a, struct outputs
 bool executor_upgrade_order(struct executor *x, struct attempt *a,
                             const struct msg_punch_coordinate *m, struct outputs *out);
 
+/* relays.c: how far relays are. */
+void executor_relays_take(struct executor *x, const struct prober_list *l);
+void executor_relays_tick(struct executor *x, struct outputs *out);
+bool executor_relays_datagram(struct executor *x, const struct input *in,
+                              const struct relay_control *c);
+void executor_relays_report(const struct executor *x, struct observation_list *l);
+
 /* relayed.c: the relay's client. */
+bool executor_relay_order(struct executor *x, struct attempt *a,
+                          const struct msg_punch_coordinate *m, struct outputs *out);
 void executor_relay_start(struct executor *x, struct attempt *a);
 void executor_relay_tick(struct executor *x, struct attempt *a, struct outputs *out);
 void executor_relay_busy(struct executor *x, struct attempt *a);

@@ -180,7 +180,9 @@ void executor_on_order(struct executor *x, const struct msg_punch_coordinate *m,
     const char *why = "bad-request";
     struct attempt *a = find_session(x, &m->session);
     if (a) { /* delivered twice, unless it is a new try */
-        if (good && executor_upgrade_order(x, a, m, out)) {
+        if (good && executor_relay_order(x, a, m, out))
+            executor_attempt_tick(x, a, out);
+        else if (good && executor_upgrade_order(x, a, m, out)) {
             arm_direct(x, a, m);
             executor_attempt_tick(x, a, out);
         }
@@ -221,6 +223,7 @@ void executor_on_order(struct executor *x, const struct msg_punch_coordinate *m,
         return;
     }
     arm_direct(x, a, m);
+    a->relay.full = m->relays_full;
     if (a->policy != POLICY_DIRECT && executor_admits(x, &m->relay) &&
         m->ticket.len == TICKET_BYTES) {
         a->relay.addr = m->relay;

@@ -78,6 +78,7 @@ void executor_probe_start(struct executor *x)
     if (x->n_targets > 0)
         executor_spares_probe(x);
     x->probing = x->n_targets > 0;
+    x->relays_due = x->probing;
     x->probe_serial++;
     x->probe_began_us = x->now_us;
     x->next_probe_us = x->now_us + PROBE_EVERY_US;
@@ -164,6 +165,7 @@ void executor_probe_report(struct executor *x, struct outputs *out)
             .seen = t->seen,
         };
     }
+    executor_relays_report(x, &m->relays);
     m->filter_asked = x->filter.state == FILTER_KNOWN;
     m->filter_other_ip = x->filter.heard[FILTER_OTHER_IP];
     m->filter_other_port = x->filter.heard[FILTER_OTHER_PORT];
@@ -242,6 +244,7 @@ void executor_probe_tick(struct executor *x, struct outputs *out)
     }
     executor_filter_tick(x, out);
     executor_override_tick(x, out);
+    executor_relays_tick(x, out);
     if (!x->probing)
         return;
     executor_spares_open(x, out);

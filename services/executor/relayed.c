@@ -49,6 +49,53 @@ void executor_relay_busy(struct executor *x, struct attempt *a)
         a->relay.next_us = x->now_us + RELAY_KEEP_BUSY_US;
 }
 
+/* This relay is no good for the session: the coordinator may know another, for both sides. */
+static void ask_for_another(struct attempt *a, const char *kind, struct outputs *out)
+{
+    if (a->relay.told)
+        return;
+    a->relay.told = true;
+    struct msg_relay_refused *m = &emit(out, SERVICE_coordinator, MSG_relay_refused)->relay_refused;
+    m->session = a->session;
+    m->relay = a->relay.addr;
+    msg_text(m->kind, sizeof m->kind, kind);
+}
+
+static void give_up(struct executor *x, struct attempt *a, struct outputs *out)
+{
+    a->relay.waiting = false;
+    a->relay.refused = true;
+    a->relay.next_us = NEVER;
+    executor_settle(x, a, out);
+}
+
+/*
+ * The order once more, since one side could not use the relay: another one, or none when all are full.
+ * False when it says nothing new.
+ */
+bool executor_relay_order(struct executor *x, struct attempt *a,
+                          const struct msg_punch_coordinate *m, struct outputs *out)
+{
+    if (a->state != ATTEMPT_EXECUTING || a->policy == POLICY_DIRECT ||
+        a->way[WAY_RELAY].confirmed || m->attempt != a->renewals || m->side != a->side ||
+        !peer_id_eq(&m->peer, &a->peer) || addr_eq(&m->relay, &a->relay.addr))
+        return false;
+    if (m->relay.len == 0 && m->relays_full) {
+        a->relay.full = true;
+        give_up(x, a, out);
+        return true;
+    }
+    if (!executor_admits(x, &m->relay) || m->ticket.len != TICKET_BYTES)
+        return false;
+    a->relay.addr = m->relay;
+    memcpy(a->relay.ticket, m->ticket.b, TICKET_BYTES);
+    a->relay.ready = a->relay.refused = a->relay.told = a->relay.waiting = false;
+    a->way[WAY_RELAY].heard = false;
+    a->way[WAY_RELAY].next_punch_us = NEVER;
+    executor_relay_start(x, a);
+    return true;
+}
+
 void executor_relay_tick(struct executor *x, struct attempt *a, struct outputs *out)
 {
     if (a->relay.bound && a->relay.tries < RETRIES) {
@@ -59,9 +106,14 @@ void executor_relay_tick(struct executor *x, struct attempt *a, struct outputs *
         a->relay.next_us = x->now_us + (a->relay.tries > 1 ? RELAY_KEEP_BUSY_US : keep_gap(x, a));
         return;
     }
-    if (a->relay.bound) {
-        executor_relay_start(x, a);
+    if (a->relay.waiting) {
+        give_up(x, a, out);
+        return;
     }
+    if (a->relay.bound)
+        executor_relay_start(x, a);
+    if (a->relay.tries == BLOCKED_BINDS && a->state == ATTEMPT_EXECUTING)
+        ask_for_another(a, "unreachable", out);
     if (executor_may_knock(x, &a->relay.addr))
         bind(a, RELAY_BIND, NULL, out);
     size_t i = a->relay.tries < RETRIES ? a->relay.tries : RETRIES - 1;
@@ -87,9 +139,10 @@ static void on_bound(struct executor *x, struct attempt *a, uint8_t status, stru
         if (a->way[WAY_RELAY].confirmed) { /* it worked before: keep asking */
             return;
         }
-        a->relay.refused = true;
-        a->relay.next_us = NEVER;
-        executor_settle(x, a, out);
+        a->relay.full = a->relay.full || status == RELAY_FULL;
+        ask_for_another(a, status == RELAY_FULL ? "overloaded" : "rendezvous-rejected", out);
+        a->relay.waiting = true;
+        a->relay.next_us = x->now_us + RELAY_OTHER_US;
         return;
     }
     a->relay.bound = true;
@@ -132,6 +185,8 @@ void executor_on_relay(struct executor *x, const struct input *in, struct output
                  memcmp(&t->peer_path, &c.path, sizeof c.path) == 0))
                 a = t;
         }
+    if (!a && executor_relays_datagram(x, in, &c))
+        return;
     if (!a || in->dgram.sock != a->way[WAY_RELAY].sock ||
         !addr_eq(&in->dgram.src, &a->relay.addr)) {
         x->n.refused_datagrams++;

@@ -50,7 +50,7 @@ void executor_upgrade_tick(struct executor *x, struct attempt *a, struct outputs
     m->target_id = a->peer;
     m->mode = a->mode;
     m->policy = a->policy;
-    m->tokens = x->tokens;
+    m->tokens = executor_tokens(x);
     m->session = a->session;
     x->upgrade_gate_us = x->now_us + UPGRADE_GATE_US;
     x->n.upgrades_asked++;
