@@ -134,9 +134,10 @@ purity:
 pairs: RUNS ?= 20
 pairs: all $(B)/tests/test_pairs
 	RUNS=$(RUNS) $(B)/tests/test_pairs --short-filename $(ARGS)
-natlab-check: all pairs $(B)/tests/test_paths $(B)/tests/test_mapped $(B)/tests/test_netcheck
+natlab-check: all pairs $(B)/tests/test_paths $(B)/tests/test_mapped $(B)/tests/test_relays $(B)/tests/test_netcheck
 	RUNS=20 LOSS_RUNS=100 $(B)/tests/test_paths --short-filename $(ARGS)
 	MAPPED_RUNS=20 $(B)/tests/test_mapped --short-filename $(ARGS)
+	RELAY_RUNS=10 $(B)/tests/test_relays --short-filename $(ARGS)
 	RUNS=20 $(B)/tests/test_netcheck --short-filename $(ARGS)
 
 # One after the other: under -j, docs-check and purity would both build the same files.

@@ -706,11 +706,42 @@ Test(executor, asks_a_silent_relay_again_and_again_and_then_says_that_it_is_unre
     cr_assert_eq(ATTEMPT.verdict, VERDICT_relay_unreachable);
 }
 
-Test(executor, a_relay_that_is_full_ends_it_at_once)
+Test(executor, a_relay_that_is_full_has_the_coordinator_asked_for_another_one)
+{
+    start(0, TECHNIQUE_RELAYED, POLICY_AUTO);
+    executor_bed_forget();
+    from_relay(250, RELAY_BOUND, RELAY_FULL, NULL);
+    executor_bed_expect("[  250] relay_refused session=55555555555555555555555555555555 "
+                        "relay=203.0.113.10:3480 kind=overloaded\n");
+    order.punch_coordinate.relay.ip[3]++;
+    executor_bed_msg(290, &order);
+    executor_bed_expect("[  290] 0 > 203.0.113.11:3480 bind\n");
+    executor_bed_msg(300, &order);
+    executor_bed_expect("");
+    executor_bed_run_to(2000);
+    cr_assert_eq(ATTEMPT.state, ATTEMPT_EXECUTING);
+}
+
+Test(executor, when_all_relays_are_full_it_ends_at_once_and_else_after_a_second_without_an_answer)
 {
     start(0, TECHNIQUE_RELAYED, POLICY_AUTO);
     from_relay(250, RELAY_BOUND, RELAY_FULL, NULL);
+    executor_bed_run_to(1249);
+    cr_assert_eq(ATTEMPT.state, ATTEMPT_EXECUTING);
+    executor_bed_tick();
     cr_assert_eq(ATTEMPT.state, ATTEMPT_FAILED);
+    cr_assert_eq(ATTEMPT.verdict, VERDICT_relay_full);
+
+    executor_bed_open();
+    start(0, TECHNIQUE_RELAYED, POLICY_AUTO);
+    from_relay(250, RELAY_BOUND, RELAY_FULL, NULL);
+    order.punch_coordinate.relay = (struct addr){0};
+    order.punch_coordinate.ticket.len = 0;
+    order.punch_coordinate.relays_full = true;
+    executor_bed_msg(290, &order);
+    cr_assert_eq(ATTEMPT.state, ATTEMPT_FAILED);
+    cr_assert_eq(ATTEMPT.verdict, VERDICT_relay_full);
+    cr_assert_str_eq(ATTEMPT.kind, "rendezvous-no-relay");
 }
 
 Test(executor, binds_again_once_for_any_number_of_unknowns)

@@ -59,6 +59,7 @@ void coordinator_init(struct coordinator *c, const struct coordinator_conf *conf
     memset(c, 0, sizeof *c);
     c->conf = with_defaults(conf);
     coordinator_limit_requests(c, 0, 0);
+    coordinator_limit_relaying(c, 0, 0);
     rng_init(&c->rng, rng_key);
     rng_bytes(&c->rng, secret, sizeof secret);
     uint32_t peers = c->conf.peers_max, sessions = c->conf.sessions_max;

@@ -293,7 +293,8 @@ struct coordinator {
     size_t n_listed;
     int64_t enrol_window_us;
     uint32_t enrols;
-    uint16_t limits[COORD_LIMITS]; /* per peer and minute */
+    uint16_t limits[COORD_LIMITS];               /* per peer and minute */
+    uint64_t relay_bytes_max, relay_bytes_per_s; /* of a side in a session, on its tickets */
     bool draining;
     struct coordinator_counters n;
     uint64_t kinds[KIND_COUNT]; /* of the sessions that failed, by kind_name */
@@ -306,13 +307,15 @@ void coordinator_init(struct coordinator *c, const struct coordinator_conf *conf
 void coordinator_step(struct coordinator *c, const struct input *in, struct outputs *out);
 int64_t coordinator_deadline(const struct coordinator *c); /* us, or NEVER */
 
-/* What an operator changes between two steps: the limits that requests run into (0: the defaults); which
- * keys may come in, listed being sorted as bytes and there until the next call; and that no session begins
- * any more.  coordinator_pending: is any not settled? */
+/* What an operator changes between two steps: the limits that requests run into (0: the defaults);
+ * which keys may come in, listed being sorted as bytes and there until the next call; what a side may send
+ * over a relay in a session (0: any); and that no session begins any more.  coordinator_pending: is any not
+ * settled? */
 void coordinator_limit_requests(struct coordinator *c, uint16_t per_min, uint16_t rejected_per_min);
 void coordinator_admission(struct coordinator *c, enum admission how, const struct peer_id *listed,
                            size_t n);
 bool coordinator_listed(const struct coordinator *c, const struct peer_id *peer);
+void coordinator_limit_relaying(struct coordinator *c, uint64_t bytes, uint64_t bytes_per_s);
 void coordinator_drain(struct coordinator *c);
 bool coordinator_pending(const struct coordinator *c);
 

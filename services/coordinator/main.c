@@ -20,7 +20,7 @@ static struct outputs out;
 static struct flags {
     const char *bus, *admin, *key, *authority, *token_file, *store, *listen_ip, *admission,
         *allowlist;
-    uint32_t front_port, enrol_port, peers, sessions, requests, rejected;
+    uint32_t front_port, enrol_port, peers, sessions, requests, rejected, relay_kb, relay_kb_s;
 } flags = {
     .listen_ip = "0.0.0.0",
     .admission = "token",
@@ -48,6 +48,8 @@ static const struct param table[] = {
     {"peers",      PARAM_U32,  &flags.peers,      "N     attached at once (10000)", false},
     {"sessions",   PARAM_U32,  &flags.sessions,   "N     live at once (10000)", false},
     {"requests-per-minute", PARAM_U32, &flags.requests, "N     punch requests of one peer", PARAM_RELOAD},
+    {"relay-kilobytes", PARAM_U32, &flags.relay_kb, "N     that a side may send over the relay in a session (0: any)", PARAM_RELOAD},
+    {"relay-kilobytes-per-second", PARAM_U32, &flags.relay_kb_s, "N     that it may send there (0: any)", PARAM_RELOAD},
     {"rejected-per-minute", PARAM_U32, &flags.rejected, "N     of these, to targets that don't accept it", PARAM_RELOAD},
 };
 /* clang-format on */
@@ -125,6 +127,8 @@ static void set_limits(void)
     uint32_t rejected = flags.rejected < UINT16_MAX ? flags.rejected : UINT16_MAX;
 
     coordinator_limit_requests(&core, (uint16_t)requests, (uint16_t)rejected);
+    coordinator_limit_relaying(&core, flags.relay_kb * UINT64_C(1000),
+                               flags.relay_kb_s * UINT64_C(1000));
 }
 
 static bool set_up(char *err)

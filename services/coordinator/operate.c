@@ -10,6 +10,14 @@ void coordinator_limit_requests(struct coordinator *c, uint16_t per_min, uint16_
     c->limits[COORD_LIMIT_REJECTED] = rejected_per_min ? rejected_per_min : COORD_REJECTED_PER_MIN;
 }
 
+static uint64_t limit_or_none(uint64_t n) { return n > 0 ? n : UINT64_MAX; }
+
+void coordinator_limit_relaying(struct coordinator *c, uint64_t bytes, uint64_t bytes_per_s)
+{
+    c->relay_bytes_max = limit_or_none(bytes);
+    c->relay_bytes_per_s = limit_or_none(bytes_per_s);
+}
+
 void coordinator_drain(struct coordinator *c) { c->draining = true; }
 
 bool coordinator_pending(const struct coordinator *c)

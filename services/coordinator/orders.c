@@ -23,8 +23,8 @@ static bool seal_ticket(struct coordinator *c, const struct coordinator_session 
         .side = (uint8_t)side,
         .mode = (uint8_t)s->mode,
         .expires_ms = c->wall_ms + COORD_TICKET_TTL_MS,
-        .bytes_max = UINT64_MAX,
-        .bytes_per_s = UINT64_MAX,
+        .bytes_max = c->relay_bytes_max,
+        .bytes_per_s = c->relay_bytes_per_s,
     };
 
     return ticket_seal(&t, s->relay_key.b, c->conf.secret, &c->rng, out);

@@ -180,9 +180,7 @@ void executor_on_order(struct executor *x, const struct msg_punch_coordinate *m,
     const char *why = "bad-request";
     struct attempt *a = find_session(x, &m->session);
     if (a) { /* delivered twice, unless it is a new try */
-        if (good && executor_relay_order(x, a, m, out))
-            executor_attempt_tick(x, a, out);
-        else if (good && executor_upgrade_order(x, a, m, out)) {
+        if (good && !executor_relay_order(x, a, m, out) && executor_upgrade_order(x, a, m, out)) {
             arm_direct(x, a, m);
             executor_attempt_tick(x, a, out);
         }

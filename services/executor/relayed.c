@@ -93,6 +93,7 @@ bool executor_relay_order(struct executor *x, struct attempt *a,
     a->way[WAY_RELAY].heard = false;
     a->way[WAY_RELAY].next_punch_us = NEVER;
     executor_relay_start(x, a);
+    executor_relay_tick(x, a, out);
     return true;
 }
 

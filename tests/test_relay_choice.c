@@ -1,0 +1,233 @@
+/*
+ * test_relay_choice.c - which relay a session gets: the coordinator's choice by what both sides measured, and
+ * how an executor measures.
+ */
+#include "lib/relaywire.h"
+#include "tests/lib/coordinator_bed.h"
+#include "tests/lib/executor_bed.h"
+
+#include <criterion/criterion.h>
+#include <sodium.h>
+#include <string.h>
+
+static struct bed b;
+
+static void fini(void)
+{
+    if (b.memory)
+        coordinator_bed_fini(&b);
+}
+
+TestSuite(relay_choice, .fini = fini, .timeout = 20);
+
+/* Another relay like the bed's, with a last byte of its address of its own. */
+static struct msg hello(uint8_t last, uint32_t sessions, uint32_t sessions_max)
+{
+    struct msg m = {.type = MSG_relay_hello};
+
+    m.relay_hello = b.relay;
+    memset(m.relay_hello.key.b, last, sizeof m.relay_hello.key.b);
+    m.relay_hello.cert.len = 64;
+    cert_sign('r', m.relay_hello.key.b, b.authority_secret, m.relay_hello.cert.b);
+    m.relay_hello.addr = addr_v4(203, 0, 113, last, 3480);
+    m.relay_hello.sessions = sessions;
+    m.relay_hello.sessions_max = sessions_max;
+    return m;
+}
+
+static void say_hello(uint8_t last, uint32_t sessions, uint32_t sessions_max)
+{
+    struct msg m = hello(last, sessions, sessions_max);
+
+    coordinator_bed_from_suite(&b, SERVICE_relay, &m);
+}
+
+/* How far this peer says that relays .21 and .22 are. */
+static void measure(unsigned peer, uint16_t to_21, uint16_t to_22)
+{
+    const uint16_t ms[2] = {to_21, to_22};
+    struct msg m;
+
+    memset(&m, 0, sizeof m);
+    m.type = MSG_reflex_report;
+    m.reflex_report.tokens.n = 1;
+    m.reflex_report.tokens.v[0] = coordinator_bed_token(&b, peer, 4000, 0);
+    for (uint8_t i = 0; i < 2; i++)
+        if (ms[i] > 0)
+            m.reflex_report.relays.v[m.reflex_report.relays.n++] = (struct observation){
+                .rtt_ms = ms[i], .prober = addr_v4(203, 0, 113, (uint8_t)(21 + i), 3480)};
+    coordinator_bed_from_peer(&b, peer, &m);
+}
+
+static void two_random(void)
+{
+    coordinator_bed_init_alone(&b, 0, 0);
+    coordinator_bed_prober_hello(&b);
+    say_hello(21, 0, 100);
+    say_hello(22, 0, 100);
+    coordinator_bed_ready(&b, 1, "alice");
+    coordinator_bed_ready(&b, 2, "bob");
+    coordinator_bed_profile(&b, 1, NAT_APD, NAT_APD, ALLOC_RANDOM);
+    coordinator_bed_profile(&b, 2, NAT_APD, NAT_APD, ALLOC_RANDOM);
+}
+
+/* The last byte of the relay in both orders of a new session; 0 when they have none. */
+static unsigned chosen(uint64_t nonce)
+{
+    struct msg m = coordinator_bed_request("bob", nonce);
+
+    memset(b.order, 0, sizeof b.order);
+    coordinator_bed_from_peer(&b, 1, &m);
+    const struct addr *a = &b.order[0].punch_coordinate.relay;
+    cr_assert(addr_eq(a, &b.order[1].punch_coordinate.relay));
+    return a->len ? a->ip[3] : 0;
+}
+
+Test(relay_choice, the_relay_with_the_smallest_sum_of_both_round_trips_is_taken)
+{
+    two_random();
+    measure(1, 10, 60);
+    measure(2, 90, 20);
+    cr_assert_eq(chosen(1), 22);
+    measure(2, 60, 20);
+    cr_assert_eq(chosen(2), 21);
+}
+
+Test(relay_choice, of_relays_as_near_the_load_decides)
+{
+    two_random();
+    measure(1, 20, 25);
+    measure(2, 20, 22);
+    say_hello(21, 60, 100);
+    say_hello(22, 30, 100);
+    cr_assert_eq(chosen(1), 22);
+    say_hello(22, 70, 100);
+    cr_assert_eq(chosen(2), 21);
+}
+
+Test(relay_choice, one_that_nobody_has_measured_comes_last)
+{
+    two_random();
+    measure(1, 0, 900);
+    measure(2, 0, 900);
+    say_hello(22, 90, 100);
+    cr_assert_eq(chosen(1), 22);
+}
+
+Test(relay_choice, a_full_relay_is_passed_over_and_when_all_are_the_verdict_says_so)
+{
+    two_random();
+    measure(1, 10, 60);
+    measure(2, 10, 60);
+    say_hello(21, 100, 100);
+    cr_assert_eq(chosen(1), 22);
+    say_hello(22, 100, 100);
+    coordinator_bed_forget(&b);
+    cr_assert_eq(chosen(2), 0);
+    cr_assert(strstr(b.text, "relay-full"), "%s", b.text);
+}
+
+static void refuse(unsigned peer, uint8_t last, const char *kind)
+{
+    struct msg m;
+
+    memset(&m, 0, sizeof m);
+    m.type = MSG_relay_refused;
+    m.relay_refused.session = b.last;
+    m.relay_refused.relay = addr_v4(203, 0, 113, last, 3480);
+    msg_text(m.relay_refused.kind, sizeof m.relay_refused.kind, kind);
+    memset(b.order, 0, sizeof b.order);
+    coordinator_bed_from_peer(&b, peer, &m);
+}
+
+Test(relay_choice, what_one_side_is_refused_by_a_relay_both_try_at_the_next)
+{
+    two_random();
+    measure(1, 10, 60);
+    measure(2, 10, 60);
+    cr_assert_eq(chosen(1), 21);
+    refuse(2, 21, "overloaded");
+    cr_assert_eq(b.order[0].punch_coordinate.relay.ip[3], 22);
+    cr_assert_eq(b.order[1].punch_coordinate.relay.ip[3], 22);
+    refuse(1, 21, "overloaded"); /* the other side's word about the same comes later */
+    cr_assert_eq(b.order[0].type, 0);
+    refuse(1, 22, "overloaded");
+    cr_assert(b.order[0].punch_coordinate.relays_full && b.order[1].punch_coordinate.relays_full);
+    cr_assert_eq(b.order[0].punch_coordinate.relay.len, 0);
+    cr_assert_eq(b.core.n.relays_refused, 2);
+}
+
+Test(relay_choice, a_relay_that_is_silent_is_kept_when_there_is_no_other)
+{
+    two_random();
+    measure(1, 10, 60);
+    measure(2, 10, 60);
+    cr_assert_eq(chosen(1), 21);
+    refuse(1, 21, "unreachable");
+    cr_assert_eq(b.order[0].punch_coordinate.relay.ip[3], 22);
+    refuse(1, 22, "unreachable");
+    cr_assert_eq(b.order[0].type, 0);
+    refuse(3, 22, "overloaded"); /* a stranger's word is none */
+    cr_assert_eq(b.order[0].type, 0);
+}
+
+/* ---- measuring ----------------------------------------------------------------------------------- */
+
+static const struct addr far = {
+    4, {203, 0, 113, 77},
+     3480
+};
+
+/* Attached and told of two relays, of which one's certificate is good. */
+static void told_of_relays(void)
+{
+    uint8_t seed[32] = {1}, authority[64], public_key[32];
+    struct msg m = {.type = MSG_attached};
+
+    executor_bed_open();
+    executor_bed_ready();
+    crypto_sign_seed_keypair(public_key, authority, seed);
+    m.attached.probers = executor_bed.probers;
+    m.attached.relays.n = 2;
+    for (uint8_t i = 0; i < 2; i++) {
+        struct prober_info *r = &m.attached.relays.v[i];
+        memset(r->key, 5 + i, sizeof r->key);
+        cert_sign(i == 0 ? 'r' : 'p', r->key, authority, r->cert);
+        r->n_addrs = 1;
+        r->addrs[0] = far;
+        r->addrs[0].port = (uint16_t)(far.port + i);
+    }
+    executor_bed_msg(1000, &m);
+    executor_bed_forget();
+}
+
+Test(relay_choice, an_executor_measures_certified_relays_with_each_round_and_reports_them)
+{
+    struct path_id path = {{0}};
+    struct addr to = {0};
+    uint8_t data[RELAY_CONTROL_MAX];
+
+    told_of_relays();
+    while (executor_bed_count(PACKET_RELAY, &to) == 0)
+        executor_bed_tick();
+    cr_assert_eq(executor_bed_count(PACKET_RELAY, &to), 1);
+    cr_assert(addr_eq(&to, &far));
+    int64_t at_ms = executor_bed.now_us / 1000;
+    struct relay_control c = {.op = RELAY_UNKNOWN, .path = path};
+    executor_bed_datagram(at_ms + 30, &far, data, relay_encode(&c, data));
+    cr_assert_not(executor_bed.relays[0].answered, "to another question");
+    c.path = executor_bed.relays[0].path;
+    executor_bed_datagram(at_ms + 31, &to, data, relay_encode(&c, data));
+    cr_assert_eq(executor_bed.relays[0].rtt_ms, 31);
+    bool reported = false;
+    for (int i = 0; i < 50 && !reported; i++) {
+        executor_bed_tick();
+        for (size_t k = 0; k < executor_bed_out.n; k++)
+            if (executor_bed_out.v[k].kind == OUT_MSG &&
+                executor_bed_out.v[k].msg.type == MSG_reflex_report) {
+                const struct observation_list *l = &executor_bed_out.v[k].msg.reflex_report.relays;
+                reported = l->n == 1 && l->v[0].rtt_ms == 31 && addr_eq(&l->v[0].prober, &far);
+            }
+    }
+    cr_assert(reported);
+}

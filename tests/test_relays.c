@@ -1,0 +1,158 @@
+/*
+ * test_relays.c - two relays of different delay, and peers that need one: which they get, what they do when it
+ * is full, and what a quota lets through.  Real processes.
+ *
+ * RELAY_RUNS=n repeats the connects, and with more than one waits for the report of usage, which takes 10 s;
+ * `make natlab-check` has 10.
+ */
+#include "lib/keys.h"
+#include "lib/token.h"
+#include "tests/lib/ground.h"
+
+#include <criterion/criterion.h>
+#include <sched.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static struct ground ground;
+
+#define ARGS(...) ((const char *const[]){__VA_ARGS__, NULL})
+#define OWN "203.0.113.10:3480"
+#define OTHER "203.0.113.30:3480"
+
+enum { LOOKS_MAX = 5000 };
+
+TestSuite(relays, .timeout = 120);
+
+static const char *in_dir(const char *name)
+{
+    static char path[8][128];
+    static unsigned next;
+    char *p = path[next++ % 8];
+
+    snprintf(p, sizeof path[0], "%s/%s", ground.dir, name);
+    return p;
+}
+
+/* How many relays the coordinator knows. */
+static size_t relays(void)
+{
+    json_t *list = ground_admin(&ground, "relays", NULL);
+    size_t n = json_array_size(list);
+
+    json_decref(list);
+    return n;
+}
+
+/* A second relay of the suite on the host `other`: certified, and on a bus of its own with the coordinator. */
+static void add_relay(const char *sessions)
+{
+    uint8_t authority[64], secret[32], key[32], cert[64];
+
+    cr_assert_geq(sodium_init(), 0);
+    cr_assert(key_load(in_dir("suite/keys/authority"), authority, sizeof authority));
+    cr_assert(key_create_x25519(in_dir("other.key"), secret, key));
+    cert_sign('r', key, authority, cert);
+    cr_assert(key_save(in_dir("other.cert"), cert, sizeof cert, 0644));
+    cr_assert_eq(mkdir(in_dir("other"), 0700), 0);
+    cr_assert_eq(symlink("../suite/bus/coordinator", in_dir("other/coordinator")), 0);
+    ground_spawn(&ground, "other",
+                 ARGS(BIN_DIR "/natterjack-relay", "--bus", in_dir("other"), "--public-ip",
+                      "203.0.113.30", "--sessions", sessions, "--key", in_dir("other.key"),
+                      "--cert", in_dir("other.cert"), "--coordinator-key",
+                      in_dir("suite/keys/coordinator.pub")));
+    for (int i = 0; i < LOOKS_MAX && relays() < 2; i++)
+        sched_yield();
+    cr_assert_eq(relays(), 2);
+}
+
+static void open_both(const char *other, const char *environment, const char *sessions)
+{
+    ground_open_lab(&ground, ARGS("--delay", "20ms", other, "alice=apd/random/apd",
+                                  "bob=apd/random/apd", "carol=apd/random/apd"));
+    ground_up(&ground, "203.0.113.10,203.0.113.11", environment);
+    add_relay(sessions);
+    ground_listen(&ground, "bob");
+}
+
+/* Connects from a host to bob, and says which relay carries it; "" and the verdict when none does. */
+static json_t *by_relay(const char *from, const char *relay)
+{
+    int status;
+    json_t *line = ground_connect(&ground, from, "bob", ARGS("--ping", "3"), &status);
+
+    cr_assert_eq(status, *relay ? 3 : 1, "%s", ground_text(line, "verdict"));
+    cr_assert_str_eq(ground_text(line, "remote"), relay, "%s", ground_text(line, "remote"));
+    return line;
+}
+
+Test(relays, the_nearer_one_is_taken_and_its_round_trip_shows_it)
+{
+    open_both("other=open,ip=203.0.113.30,delay=1ms", "", "100");
+    for (unsigned i = 0; i < ground_times("RELAY_RUNS", 1); i++) {
+        json_t *line = by_relay("alice", OTHER);
+        printf("by the nearer relay: rtt %.1f ms\n", ground_number(line, "rtt_ms"));
+        json_decref(line);
+    }
+    ground_close(&ground);
+}
+
+Test(relays, the_farther_one_is_passed_over_however_idle_it_is)
+{
+    open_both("other=open,ip=203.0.113.30,delay=60ms", "", "100000");
+    for (unsigned i = 0; i < ground_times("RELAY_RUNS", 1); i++) {
+        json_t *line = by_relay("alice", OWN);
+        printf("by the nearer relay: rtt %.1f ms\n", ground_number(line, "rtt_ms"));
+        json_decref(line);
+    }
+    ground_close(&ground);
+}
+
+Test(relays, a_full_relay_is_passed_over_and_when_all_are_the_caller_is_told)
+{
+    open_both("other=open,ip=203.0.113.30,delay=1ms", "NATTERJACK_RELAY_SESSIONS=1", "1");
+    json_decref(by_relay("alice", OTHER));
+    json_decref(by_relay("carol", OWN));
+    json_t *line = by_relay("alice", "");
+    cr_assert_str_eq(ground_text(line, "verdict"), "relay-full");
+    cr_assert_str_eq(ground_text(line, "kind"), "rendezvous-no-relay");
+    json_decref(line);
+    ground_close(&ground);
+}
+
+/* What was sent is told every 10 s. */
+static void expect_usage(const char *session)
+{
+    double bytes = 0;
+
+    for (int i = 0; i < LOOKS_MAX && bytes <= 0; i++) {
+        json_t *story = ground_admin(&ground, "explain", session);
+        bytes = ground_number(story, "relay_bytes");
+        json_decref(story);
+    }
+    printf("usage: %.0f bytes\n", bytes);
+    cr_assert(bytes > 1500 && bytes <= 6000, "%.0f", bytes);
+}
+
+Test(relays, a_quota_of_bytes_ends_what_a_side_may_send_and_usage_tells_what_it_sent)
+{
+    int status;
+
+    ground_open_lab(&ground, ARGS("--delay", "20ms", "alice=apd/random/apd", "bob=apd/random/apd"));
+    ground_up(&ground, "203.0.113.10", "NATTERJACK_COORDINATOR_RELAY_KILOBYTES=3");
+    ground_listen(&ground, "bob");
+    json_t *line = ground_connect(&ground, "alice", "bob", ARGS("--ping", "40"), &status);
+    cr_assert_eq(status, 3);
+    double received = ground_number(line, "received");
+    cr_assert(received > 5 && received < 30, "%.0f", received);
+    json_t *state = ground_admin(&ground, "state", "relay");
+    cr_assert_gt(ground_number(json_object_get(state, "counters"), "dropped_quota"), 5);
+    json_decref(state);
+    if (ground_times("RELAY_RUNS", 1) > 1)
+        expect_usage(ground_text(line, "session"));
+    json_decref(line);
+    ground_close(&ground);
+}
