@@ -54,7 +54,7 @@ bool executor_relays_datagram(struct executor *x, const struct input *in,
 {
     for (size_t i = 0; i < x->n_relays; i++) {
         struct relay_way *w = &x->relays[i];
-        if (!w->asked || c->op != RELAY_UNKNOWN ||
+        if (!w->asked || in->dgram.sock != 0 || c->op != RELAY_UNKNOWN ||
             memcmp(&c->path, &w->path, sizeof w->path) != 0 || !addr_eq(&in->dgram.src, &w->addr))
             continue;
         int64_t rtt_ms = (x->now_us - w->sent_us + 500) / 1000;
