@@ -64,6 +64,17 @@ static struct stun challenged(void)
     return second;
 }
 
+/* The last step told the application and, with how many tokens, the coordinator. */
+static unsigned told_tokens(void)
+{
+    const struct output *v = executor_bed_out.v;
+
+    cr_assert_eq(executor_bed_out.n, 2);
+    cr_assert(v[0].kind == OUT_APP && v[0].app.event == APP_REFLEX);
+    cr_assert(v[1].kind == OUT_MSG && v[1].msg.type == MSG_reflex_report);
+    return v[1].msg.reflex_report.tokens.n;
+}
+
 TestSuite(override, .timeout = 10);
 
 Test(override, counts_when_the_challenge_has_come_in_and_is_told_at_once)
@@ -73,16 +84,10 @@ Test(override, counts_when_the_challenge_has_come_in_and_is_told_at_once)
         executor_bed_mapped(&executor_bed.conf.id, &mapped, executor_bed_wall(240));
 
     answer(240, &executor_bed_prober, &m, &t);
-    executor_bed_expect("[  240] app: reflex\n"
-                        "[  240] reflex_report peer=- serial=1 local=10.0.1.2:40000 "
-                        "seen=[0>198.51.100.1:50000] tokens=(2) filter_asked=no "
-                        "filter_other_ip=no filter_other_port=no\n");
+    cr_assert_eq(told_tokens(), 2);
     cr_assert_eq(executor_bed.override.state, OVERRIDE_PROVEN);
     set_override(300, &(struct addr){0});
-    executor_bed_expect("[  300] app: reflex\n"
-                        "[  300] reflex_report peer=- serial=1 local=10.0.1.2:40000 "
-                        "seen=[0>198.51.100.1:50000] tokens=(1) filter_asked=no "
-                        "filter_other_ip=no filter_other_port=no\n");
+    cr_assert_eq(told_tokens(), 1);
 }
 
 Test(override, a_token_for_anything_else_does_not_count)
