@@ -223,7 +223,7 @@ struct coordinator_session {
     struct peer_id relay_key;
     uint16_t relays_tried; /* bits, by slot: those that a side could not use */
     bool relays_full;      /* there is one, but none with room */
-    bool recalled; /* the store was asked for the history */
+    bool recalled;         /* the store was asked for the history */
     bool has_history_key;
     struct history_key history_key;
     struct history history; /* of earlier contacts of the two */
