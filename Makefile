@@ -6,6 +6,7 @@
 #   make natlab-check    the pairs and classes of NATs in the laboratory, 20 runs each (root; minutes)
 #   make pairs           of these the pairs, as a table; RUNS=n of each
 #   make matrix-sim      27 x 27 classes of NATs in virtual time, RUNS=200 each, into docs/matrix (minutes)
+#   make garbage         100,000 pieces of garbage of each kind at each port of a suite (root; minutes)
 #   make test-compose    docker-compose.yml with a Docker engine of its own (root; minutes)
 #   make bench           prober and relay against coturn, into docs/bench (root; 10 minutes); bench-quick: two
 #   make fresh           ./run demo and ./run test in a clean minimal root file system (root; long)
@@ -134,6 +135,8 @@ purity:
 pairs: RUNS ?= 20
 pairs: all $(B)/tests/test_pairs
 	RUNS=$(RUNS) $(B)/tests/test_pairs --short-filename $(ARGS)
+garbage: all $(B)/tests/test_garbage
+	GARBAGE=100000 $(B)/tests/test_garbage --short-filename $(ARGS)
 natlab-check: all pairs $(B)/tests/test_paths $(B)/tests/test_mapped $(B)/tests/test_relays $(B)/tests/test_netcheck
 	RUNS=20 LOSS_RUNS=100 $(B)/tests/test_paths --short-filename $(ARGS)
 	MAPPED_RUNS=20 $(B)/tests/test_mapped --short-filename $(ARGS)
@@ -172,5 +175,5 @@ clean:
 	rm -rf $(BUILD)
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
-.PHONY: all test natlab-check pairs bench bench-quick docs docs-check format format-check lint purity check fresh matrix-sim test-compose clean
+.PHONY: all test natlab-check pairs garbage bench bench-quick docs docs-check format format-check lint purity check fresh matrix-sim test-compose clean
 .SECONDARY:

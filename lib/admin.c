@@ -34,6 +34,10 @@ static struct {
 
 static void drop(struct service *s, struct client *c)
 {
+    if (c->answer && c->sent == c->len)
+        s->n.admin_answered++;
+    else
+        s->n.admin_dropped++;
     service_unwatch_fd(s, c->fd);
     close(c->fd);
     free(c->answer);
@@ -175,6 +179,7 @@ static bool receive_client(struct service *s, void *arg, struct input *in)
     }
     struct client *c = place(s);
     if (!c) {
+        s->n.admin_dropped++;
         close(fd);
         return false;
     }
@@ -233,12 +238,16 @@ void admin_close(void)
 
 json_t *admin_counters(const struct service *s)
 {
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "messages_in",
-                     (json_int_t)s->n.messages_in, "messages_out", (json_int_t)s->n.messages_out,
-                     "messages_refused", (json_int_t)s->n.messages_refused, "messages_dropped",
-                     (json_int_t)s->n.messages_dropped, "datagrams_in",
-                     (json_int_t)s->n.datagrams_in, "datagrams_out", (json_int_t)s->n.datagrams_out,
-                     "datagrams_dropped", (json_int_t)s->n.datagrams_dropped);
+    const struct service_counters *n = &s->n;
+
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "messages_in",
+                     (json_int_t)n->messages_in, "messages_out", (json_int_t)n->messages_out,
+                     "messages_refused", (json_int_t)n->messages_refused, "messages_dropped",
+                     (json_int_t)n->messages_dropped, "datagrams_in", (json_int_t)n->datagrams_in,
+                     "datagrams_out", (json_int_t)n->datagrams_out, "datagrams_dropped",
+                     (json_int_t)n->datagrams_dropped, "admin_answered",
+                     (json_int_t)n->admin_answered, "admin_dropped",
+                     (json_int_t)n->admin_dropped);
 }
 
 /* ---- the client's side ------------------------------------------------------------------------------ */

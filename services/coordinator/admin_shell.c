@@ -55,10 +55,10 @@ static json_t *front_json(void)
 {
     const struct front_counters *n = front_counters();
 
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "connections", count(n->connections),
-                     "evicted", count(n->evicted), "refused_keys", count(n->refused_keys),
-                     "malformed", count(n->malformed), "vanished", count(n->vanished), "full",
-                     count(n->full));
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "connections", count(n->connections),
+                     "evicted", count(n->evicted), "refused_keys", count(n->refused_keys), "taken",
+                     count(n->taken), "malformed", count(n->malformed), "vanished",
+                     count(n->vanished), "full", count(n->full));
 }
 
 static json_t *state(const struct coordinator *c, int64_t now_us)

@@ -173,8 +173,8 @@ static bool receive_peer(struct service *s, void *arg, struct input *in)
         zmq_msg_init(&frame[i]);
     size_t n = service_frames(zsock_resolve(sock), frame);
     bool ok = n == 3 && take(s, frame, sock == front.enrol, in);
-    if (!ok && n != 0)
-        front.n.malformed++;
+    front.n.taken += ok;
+    front.n.malformed += !ok && n != 0;
     for (int i = 0; i < 3; i++)
         zmq_msg_close(&frame[i]);
     return ok;

@@ -21,7 +21,8 @@ struct front_conf {
 };
 
 struct front_counters {
-    uint64_t connections, evicted, refused_keys, malformed, vanished, full;
+    uint64_t taken, malformed; /* messages: what came in is one or the other */
+    uint64_t connections, evicted, refused_keys, vanished, full;
 };
 
 /* Bind, and hook into the service.  Dies with a line on failure; to be called at start-up. */

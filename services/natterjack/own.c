@@ -39,10 +39,17 @@ static json_t *state(const struct agent *g)
         spares += g->core.spares[i].tokens[0].len > 0;
     for (size_t s = 0; s < ATTEMPT_STATES; s++)
         json_object_set_new(by_state, attempt_state_name[s], json_integer(n[s]));
-    return json_pack("{s:b, s:o, s:I, s:I, s:I, s:I, s:I, s:o}", "attached", g->core.attached,
-                     "attempts", by_state, "sockets", pairs, "raw", raw, "spares", spares,
-                     "dropped", (json_int_t)g->dropped, "upgrades_asked",
-                     (json_int_t)g->core.n.upgrades_asked, "shell", admin_counters(&g->svc));
+    const struct executor_counters *c = &g->core.n;
+    json_t *o = json_pack("{s:b, s:o, s:I, s:I, s:I, s:I, s:o}", "attached", g->core.attached,
+                          "attempts", by_state, "sockets", pairs, "raw", raw, "spares", spares,
+                          "dropped", (json_int_t)g->dropped, "shell", admin_counters(&g->svc));
+    json_t *counters = json_pack(
+        "{s:I, s:I, s:I, s:I, s:I}", "upgrades_asked", (json_int_t)c->upgrades_asked,
+        "refused_datagrams", (json_int_t)c->refused_datagrams, "forged", (json_int_t)c->forged,
+        "replays", (json_int_t)c->replays, "refused_messages", (json_int_t)c->refused_messages);
+    json_object_update(o, counters);
+    json_decref(counters);
+    return o;
 }
 
 static json_t *reflex(struct agent *g, const char *argument)

@@ -159,6 +159,8 @@ static void bind_side(struct relay *r, struct relay_session *s, const struct tic
         r->n.bound++;
     else if (!addr_eq(&side->addr, src))
         r->n.rebound++;
+    else
+        r->n.repeated++;
     side->addr = *src;
     side->raw = t->mode == MODE_RAW;
     relay_source_set(r, s->end[t->side]);

@@ -50,7 +50,7 @@ enum {
     X(strangers_told)    /* those answered with UNKNOWN */ \
     X(malformed)         /* not a packet of ours at all */ \
     X(challenged) X(bad_cookie) X(bad_ticket) X(expired_ticket) X(refused_full) X(refused_draining) \
-    X(bound) X(rebound)  /* rebound: a side's address has changed */ \
+    X(bound) X(rebound) X(repeated) /* rebound: a side's address has changed; repeated: nothing has */ \
     X(kept) X(keep_unknown) \
     X(sessions_opened) X(sessions_ended) X(sides_dropped)
 struct relay_counters {

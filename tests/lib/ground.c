@@ -131,6 +131,18 @@ struct ground_run ground_start(struct ground *g, const char *host, const char *v
     return ground_spawn(g, host, argv);
 }
 
+pid_t ground_program(const struct ground_run *r)
+{
+    char path[64];
+    int pid = 0;
+
+    snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)r->pid, (int)r->pid);
+    FILE *f = fopen(path, "re");
+    cr_assert(f && fscanf(f, "%d", &pid) == 1, "the program has ended");
+    fclose(f);
+    return pid;
+}
+
 struct ground_run ground_listen(struct ground *g, const char *host)
 {
     /* Nobody reads its events while connects go on: a full pipe would stop it in the middle. */
@@ -271,17 +283,23 @@ static bool is_ours(const struct ground *g, long pid, const char *process)
     return strncmp(text, name, strlen(name)) == 0 && strstr(text, g->dir);
 }
 
-void ground_kill(struct ground *g, const char *process)
+pid_t ground_pid(const struct ground *g, const char *process)
 {
     DIR *proc = opendir("/proc");
     struct dirent *e;
-    bool found = false;
+    pid_t pid = 0;
 
-    while (proc && (e = readdir(proc)))
+    while (proc && !pid && (e = readdir(proc)))
         if (isdigit((unsigned char)e->d_name[0]) && is_ours(g, atol(e->d_name), process))
-            found = kill((pid_t)atol(e->d_name), SIGKILL) == 0 || found;
+            pid = (pid_t)atol(e->d_name);
     closedir(proc);
-    cr_assert(found, "no %s runs", process);
+    cr_assert_gt(pid, 0, "no %s runs", process);
+    return pid;
+}
+
+void ground_kill(struct ground *g, const char *process)
+{
+    cr_assert_eq(kill(ground_pid(g, process), SIGKILL), 0);
 }
 
 const char *ground_text(const json_t *line, const char *key)

@@ -47,6 +47,9 @@ struct ground_run ground_listen(struct ground *g, const char *host);
 struct ground_run ground_start(struct ground *g, const char *host, const char *verb,
                                const char *const *more);
 
+/* The program's own process: r.pid is its lab's, which ends with it. */
+pid_t ground_program(const struct ground_run *r);
+
 /* The next JSON line within ms, or NULL at its end; the caller owns it. */
 json_t *ground_line(struct ground_run *r, int ms);
 
@@ -61,6 +64,9 @@ json_t *ground_connect(struct ground *g, const char *host, const char *to, const
 json_t *ground_ask(struct ground *g, const char *verb, const char *const *more, int *status);
 /* The same with one argument or none. */
 json_t *ground_admin(struct ground *g, const char *verb, const char *argument);
+
+/* The suite's process of this name; asserts that there is one. */
+pid_t ground_pid(const struct ground *g, const char *process);
 
 /* Kill -9 the suite's process of this name. */
 void ground_kill(struct ground *g, const char *process);

@@ -127,26 +127,41 @@ static bool ask(const struct lab *l, int fds[CONTROL_FDS], const char *format, c
     return ok;
 }
 
+int lab_enter(const struct lab *l, const char *host)
+{
+    int fds[CONTROL_FDS], back = netns_current();
+
+    if (back < 0)
+        return -1;
+    if (!ask(l, fds, "exec", host, "")) {
+        close(back);
+        return -1;
+    }
+    if (!netns_enter(fds[0])) {
+        close(back);
+        back = -1;
+    }
+    close(fds[0]);
+    close(fds[1]);
+    return back;
+}
+
 int lab_socket(const struct lab *l, const char *host, int type, const char *ip, uint16_t port)
 {
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port)};
-    int fds[CONTROL_FDS], fd = -1, back = netns_current();
+    int back = lab_enter(l, host);
 
-    if (back < 0 || !ask(l, fds, "exec", host, ""))
+    if (back < 0)
         return -1;
-    if (netns_enter(fds[0])) {
-        fd = socket(AF_INET, type | SOCK_CLOEXEC, 0);
-        if (inet_pton(AF_INET, ip, &a.sin_addr) != 1 ||
-            bind(fd, (struct sockaddr *)&a, sizeof a) != 0) {
-            close(fd);
-            fd = -1;
-        }
-        if (!netns_enter(back))
-            abort();
+    int fd = socket(AF_INET, type | SOCK_CLOEXEC, 0);
+    if (inet_pton(AF_INET, ip, &a.sin_addr) != 1 ||
+        bind(fd, (struct sockaddr *)&a, sizeof a) != 0) {
+        close(fd);
+        fd = -1;
     }
+    if (!netns_enter(back))
+        abort();
     close(back);
-    close(fds[0]);
-    close(fds[1]);
     return fd;
 }
 

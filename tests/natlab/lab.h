@@ -28,6 +28,9 @@ int lab_stop(struct lab *l);
 /* Run a program on a host, its output into out (or -1: ours).  What is killed is the program. */
 pid_t lab_spawn(const struct lab *l, const char *host, int out, const char *const *argv);
 
+/* Move to the host's namespace; a descriptor of the one before, for netns_enter and close, or -1. */
+int lab_enter(const struct lab *l, const char *host);
+
 /* A socket in the host's namespace: bound to the address of ip, port (0: any). */
 int lab_socket(const struct lab *l, const char *host, int type, const char *ip, uint16_t port);
 
