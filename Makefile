@@ -137,7 +137,8 @@ pairs: all $(B)/tests/test_pairs
 	RUNS=$(RUNS) $(B)/tests/test_pairs --short-filename $(ARGS)
 garbage: all $(B)/tests/test_garbage
 	GARBAGE=100000 $(B)/tests/test_garbage --short-filename $(ARGS)
-natlab-check: all pairs $(B)/tests/test_paths $(B)/tests/test_mapped $(B)/tests/test_relays $(B)/tests/test_netcheck
+natlab-check: all pairs $(B)/tests/test_attempts $(B)/tests/test_paths $(B)/tests/test_mapped $(B)/tests/test_relays $(B)/tests/test_netcheck
+	PATIENT=1 $(B)/tests/test_attempts --short-filename $(ARGS)
 	RUNS=20 LOSS_RUNS=100 $(B)/tests/test_paths --short-filename $(ARGS)
 	MAPPED_RUNS=20 $(B)/tests/test_mapped --short-filename $(ARGS)
 	RELAY_RUNS=10 $(B)/tests/test_relays --short-filename $(ARGS)

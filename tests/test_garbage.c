@@ -132,7 +132,8 @@ static void open_doors(void)
 
 #define PROBER_TAKEN                                                                       \
     "counters:plain counters:discovery counters:changed counters:cookies counters:tokens " \
-    "counters:errors"
+    "counters:errors "                                                                     \
+    "counters:challenges counters:fenced counters:borrowed"
 #define PROBER_REFUSED \
     "counters:not_stun counters:malformed counters:not_request counters:over_bound"
 #define RELAY_TAKEN                                                                   \

@@ -269,8 +269,7 @@ static void on_fenced(struct prober *p, const struct request *r, struct answer *
 {
     struct stun a = prober_response(r);
 
-    p->n.fenced++;
-    prober_send_within(p, r, r->sock, &a, PLAIN_TENTHS, out);
+    p->n.fenced += prober_send_within(p, r, r->sock, &a, PLAIN_TENTHS, out);
 }
 
 /* ---- step ---------------------------------------------------------------------------------------- */
