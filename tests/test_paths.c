@@ -5,6 +5,7 @@
  * Every pair of two kinds of NAT is in test_pairs.c; this is what else is to be said of paths.  RUNS=n and
  * LOSS_RUNS=n repeat what `make natlab-check` repeats.
  */
+#include "lib/id.h"
 #include "tests/lib/ground.h"
 
 #include <criterion/criterion.h>
@@ -13,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -165,6 +167,41 @@ Test(paths, the_suite_explains_a_session)
     cr_assert_gt(json_array_size(json_object_get(story, "story")), 3);
     json_decref(story);
     json_decref(line);
+    ground_close(&ground);
+}
+
+/* The file beside the key says that bob had another one. */
+static void remember_another_bob(void)
+{
+    static const struct peer_id other = {
+        {1, 2, 3}
+    };
+    char path[160], id[PEER_ID_TEXT];
+
+    snprintf(path, sizeof path, "%s/alice-bob.key.known_peers", ground.dir);
+    FILE *f = fopen(path, "we");
+    cr_assert_not_null(f);
+    cr_assert_eq(fchmod(fileno(f), 0600), 0);
+    fprintf(f, "bob %s\n", peer_id_format(&other, id));
+    fclose(f);
+}
+
+Test(paths, connect_says_when_a_name_has_another_key_than_before)
+{
+    static const char *const said[] = {"new", "same", "changed"};
+    int status;
+
+    ground_open(&ground, ARGS("--delay", "20ms", "alice=ei/preserve/apd", "bob=ei/preserve/apd"));
+    ground_listen(&ground, "bob");
+    for (size_t i = 0; i < 3; i++) {
+        if (i == 2)
+            remember_another_bob();
+        json_t *line = ground_connect(&ground, "alice", "bob", ARGS("--ping", "1"), &status);
+        cr_assert_eq(status, 0, "it warns, and goes on");
+        cr_assert_str_eq(ground_text(line, "known"), said[i]);
+        cr_assert_eq(ground_text(line, "known_peer")[0] != '\0', i == 2);
+        json_decref(line);
+    }
     ground_close(&ground);
 }
 

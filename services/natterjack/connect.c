@@ -4,6 +4,7 @@
  */
 #include "lib/params.h"
 #include "services/natterjack/bridge.h"
+#include "services/natterjack/known.h"
 #include "services/natterjack/own.h"
 #include "services/natterjack/peer.h"
 
@@ -26,7 +27,9 @@ static struct {
     struct attempt settled;  /* as it was then */
     bool is_settled, closed;
     int fd; /* the application's end of the path */
-    const char *udp, *exec, *admin;
+    const char *udp, *exec, *admin, *key;
+    enum known known; /* of a target called by its name, once there is a path */
+    struct peer_id known_peer;
     struct addr udp_at;
     struct bridge bridge; /* when there is one of these two */
     uint32_t sent, received;
@@ -130,6 +133,12 @@ static json_t *result(const struct agent *g)
     json_object_set_new(line, "event", json_string("result"));
     json_object_set_new(line, "local", json_addr(&local));
     json_object_set_new(line, "warm", json_boolean(a->warm));
+    json_object_set_new(line, "known",
+                        self.known ? json_string(known_name[self.known]) : json_null());
+    if (self.known == KNOWN_CHANGED) {
+        char id[PEER_ID_TEXT];
+        json_object_set_new(line, "known_peer", json_string(peer_id_format(&self.known_peer, id)));
+    }
     json_object_set_new(line, "attach_ms", json_ms(self.attached_us, self.began_us));
     json_object_set_new(line, "probe_ms", json_ms(self.profiled_us, self.attached_us));
     json_object_set_new(line, "connect_ms", json_ms(up ? w->first_heard_us : 0, a->asked_us));
@@ -198,11 +207,30 @@ static void say_forwarding(const struct attempt *a)
     fflush(stdout);
 }
 
+/* A name is the coordinator's word: is its key the one that it had before?  Said before any data flows. */
+static void check_known(const struct attempt *a)
+{
+    char now[PEER_ID_TEXT], before[PEER_ID_TEXT];
+
+    if (a->target[0] == '\0' || self.known)
+        return;
+    self.known = known_check(self.key, a->target, &a->peer, &self.known_peer);
+    if (self.known == KNOWN_CHANGED)
+        failure("WARNING: %s has another key than before: now %s, before %s. Somebody else has "
+                "claimed the "
+                "name, or the coordinator lies. When you have checked that it is right, remove its "
+                "line "
+                "from %s.known_peers",
+                a->target, peer_id_format(&a->peer, now), peer_id_format(&self.known_peer, before),
+                self.key);
+}
+
 /* The path carries data from here on, over the relay until it is settled. */
 static void on_opened(struct agent *g, const struct attempt *a)
 {
     int fd = agent_take_socket(g, a);
 
+    check_known(a);
     if (!bridged()) {
         self.fd = fd;
         return;
@@ -396,6 +424,7 @@ int cmd_connect(int argc, char **argv)
         status = reflex_conf(&reflex, &conf);
     if (status == EXIT_OK)
         status = peer_conf(&f, &conf);
+    self.key = f.key;
     if (status != EXIT_OK)
         return status;
 
