@@ -25,7 +25,8 @@ const uint32_t punch_offset_us[PUNCH_BURST] = {0, 20000, 40000, 80000, 160000, 3
 enum port {
     PORT_FIXED,   /* the one in the token is good for every destination, or it is the local one */
     PORT_UNKNOWN, /* the mapping was not measured; the token's port may be good */
-    PORT_MOVES,   /* another one for each destination, by steps or by no known rule */
+    PORT_STEPS,   /* another one for each destination, each so many above the last */
+    PORT_MOVES,   /* another one for each destination, by no known rule */
     PORT_RANDOM,
     PORT_COUNT
 };
@@ -34,22 +35,28 @@ enum port {
  * is the hit. */
 static const uint8_t outcome[PORT_COUNT][PORT_COUNT] = {
 #define S VERDICT_direct_synchronous
+#define P VERDICT_direct_prediction
 #define U VERDICT_profile_unknown
 #define M VERDICT_not_predictable
 #define R VERDICT_one_random
 #define B VERDICT_both_random
-    /*                 fixed  unknown  moves  random */
-    [PORT_FIXED]   = { S,     S,       M,     R },
-    [PORT_UNKNOWN] = { S,     S,       U,     U },
-    [PORT_MOVES]   = { M,     U,       M,     R },
-    [PORT_RANDOM]  = { R,     U,       R,     B },
+    /*                 fixed  unknown  steps  moves  random */
+    [PORT_FIXED]   = { S,     S,       P,     M,     R },
+    [PORT_UNKNOWN] = { S,     S,       U,     U,     U },
+    [PORT_STEPS]   = { P,     U,       P,     M,     R },
+    [PORT_MOVES]   = { M,     U,       M,     M,     R },
+    [PORT_RANDOM]  = { R,     U,       R,     R,     B },
 #undef S
+#undef P
 #undef U
 #undef M
 #undef R
 #undef B
 };
 /* clang-format on */
+
+/* What a look adds until the ports can be tried: it takes a round trip, telling of it another, and either twice. */
+enum { LOOK_ROUND_TRIPS = 4, LOOK_SPAN_MAX_US = 4 * 1000000 };
 
 static enum port port_of(const struct profile *p)
 {
@@ -61,6 +68,7 @@ static enum port port_of(const struct profile *p)
         switch (p->allocation) {
         case ALLOC_PRESERVE: return PORT_FIXED;
         case ALLOC_RANDOM: return PORT_RANDOM;
+        case ALLOC_CONTIGUOUS: return PORT_STEPS;
         default: return PORT_MOVES;
         }
     default: return PORT_UNKNOWN;
@@ -94,8 +102,7 @@ static uint8_t first_sender(const struct profile *const side[2])
 {
     for (uint8_t i = 0; i < 2; i++) {
         enum port port = port_of(side[i]);
-        if ((port == PORT_RANDOM || port == PORT_MOVES) && port_of(side[!i]) == PORT_FIXED &&
-            filters_by_address(side[!i]))
+        if (port >= PORT_STEPS && port_of(side[!i]) == PORT_FIXED && filters_by_address(side[!i]))
             return i;
     }
     return 2;
@@ -109,6 +116,63 @@ static struct step dial(enum technique technique, const bool open[2])
     if (open[0] != open[1])
         s.role = open[0];
     return s;
+}
+
+/*
+ * A random side that lets in any port of an address is found from whatever port the other side tries; its answer
+ * gets back when its own port stays the same, or the other doesn't mind either.
+ */
+static bool found_anyhow(const struct profile *random, const struct profile *tries)
+{
+    return filters_by_address(random) && (random->mapping == NAT_AD || filters_by_address(tries));
+}
+
+/*
+ * One random side, and one whose port can be looked up right before (PORT_STEPS).  That one, if it lets in
+ * any port of an address, hears the other wherever that sends from, and is heard when its own port stays
+ * the same or the other doesn't mind.  Else the random side opens many ports, and the port they are opened
+ * for must be the one that the other tries them by; or they must let in any.
+ */
+static enum technique guess_random(const struct profile *steps, const struct profile *random)
+{
+    if (filters_by_address(steps))
+        return steps->mapping == NAT_AD || random->mapping == NAT_AD || filters_by_address(random)
+                   ? TECHNIQUE_PREDICTION
+                   : TECHNIQUE_NONE;
+    return steps->mapping == NAT_AD || found_anyhow(random, steps) ? TECHNIQUE_BIRTHDAY
+                                                                   : TECHNIQUE_NONE;
+}
+
+/* A technique for a port that is not known: which is found out, or guessed. */
+static void guess(const struct profile *const side[2], struct step *s, enum verdict *reason)
+{
+    bool steps[2] = {port_of(side[0]) == PORT_STEPS, port_of(side[1]) == PORT_STEPS};
+    uint8_t random = port_of(side[1]) == PORT_RANDOM;
+
+    if (*reason == VERDICT_direct_prediction) {
+        s->technique = TECHNIQUE_PREDICTION;
+        s->role = steps[0] && steps[1] ? 2 : steps[1];
+        return;
+    }
+    for (uint8_t i = 0; i < 2 && *reason == VERDICT_both_random; i++)
+        if (found_anyhow(side[i], side[!i])) {
+            *s = (struct step){.technique = TECHNIQUE_BIRTHDAY, .role = i};
+            *reason = VERDICT_direct_birthday;
+            return;
+        }
+    if (*reason != VERDICT_one_random)
+        return;
+    /* The random side opens many ports; the other one's must be known, and proven, to be opened for. */
+    if (port_of(side[!random]) == PORT_FIXED)
+        s->technique = TECHNIQUE_BIRTHDAY;
+    else if (steps[!random])
+        s->technique = (uint8_t)guess_random(side[!random], side[random]);
+    if (s->technique == TECHNIQUE_BIRTHDAY)
+        *reason = VERDICT_direct_birthday;
+    else if (s->technique == TECHNIQUE_PREDICTION)
+        *reason = VERDICT_direct_prediction;
+    if (s->technique != TECHNIQUE_NONE)
+        s->role = s->technique == TECHNIQUE_BIRTHDAY ? random : !random;
 }
 
 /*
@@ -136,8 +200,9 @@ static struct step direct(const struct profile *const side[2], const bool has_to
     uint8_t first = first_sender(side);
     *reason = first < 2 ? VERDICT_direct_send_first
                         : (enum verdict)outcome[port_of(side[0])][port_of(side[1])];
-    if (open[0] || open[1] ||
-        ((first < 2 || *reason == VERDICT_direct_synchronous) && !both_tokens)) {
+    bool known =
+        first < 2 || *reason == VERDICT_direct_synchronous || *reason == VERDICT_direct_prediction;
+    if (open[0] || open[1] || (known && !both_tokens)) {
         *reason = VERDICT_no_token;
     } else if (first < 2) {
         s.technique = TECHNIQUE_SEND_FIRST;
@@ -145,14 +210,32 @@ static struct step direct(const struct profile *const side[2], const bool has_to
     } else if (*reason == VERDICT_direct_synchronous) {
         s.technique = TECHNIQUE_SYNCHRONOUS;
     }
-    /* The random side opens many ports; the other one's must be known, and proven, to be opened for. */
-    unsigned random = port_of(side[1]) == PORT_RANDOM;
-    if (*reason == VERDICT_one_random && port_of(side[!random]) == PORT_FIXED && both_tokens) {
-        s.technique = TECHNIQUE_BIRTHDAY;
-        s.role = (uint8_t)random;
-        *reason = VERDICT_direct_birthday;
-    }
+    if (both_tokens && s.technique == TECHNIQUE_NONE)
+        guess(side, &s, reason);
     return s;
+}
+
+static uint32_t look_span(uint32_t rtt_us)
+{
+    return rtt_us < LOOK_SPAN_MAX_US / LOOK_ROUND_TRIPS ? LOOK_ROUND_TRIPS * rtt_us
+                                                        : LOOK_SPAN_MAX_US;
+}
+
+unsigned strategy_looks(const struct step *s, const struct profile *a, const struct profile *b)
+{
+    const struct profile *const side[2] = {a, b};
+
+    if (s->technique == TECHNIQUE_PREDICTION)
+        return s->role == 2 ? 3 : 1u << s->role;
+    if (s->technique != TECHNIQUE_BIRTHDAY || s->role > 1)
+        return 0;
+    const struct profile *tries = side[!s->role];
+    return port_of(tries) == PORT_STEPS && tries->mapping == NAT_AD ? 1u << !s->role : 0;
+}
+
+bool strategy_pins(const struct profile *own, const struct profile *theirs)
+{
+    return own->mapping == NAT_AD || port_of(theirs) != PORT_STEPS;
 }
 
 /* The relay goes last; with nothing before it, it is used at once. */
@@ -172,6 +255,8 @@ struct plan strategy_plan(const struct profile *a, const struct profile *b, cons
     if (policy != POLICY_RELAY) {
         struct step s = direct((const struct profile *[2]){a, b}, has_token, reason);
         s.span_us = effort_span_us((enum technique)s.technique, rtt_us);
+        if (s.technique == TECHNIQUE_BIRTHDAY && strategy_looks(&s, a, b) != 0)
+            s.span_us += look_span(rtt_us);
         if (s.technique != TECHNIQUE_NONE)
             plan.v[plan.n++] = s;
     }

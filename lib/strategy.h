@@ -46,6 +46,15 @@ extern const uint32_t punch_offset_us[PUNCH_BURST];
 struct plan strategy_plan(const struct profile *a, const struct profile *b, const bool has_token[2],
                           enum policy policy, uint32_t rtt_us, enum verdict *reason);
 
+/* Which sides must look where their NAT stands before the step can begin: bit i for side i. */
+unsigned strategy_looks(const struct step *s, const struct profile *a, const struct profile *b);
+
+/*
+ * Can a side that looks open its mapping towards the other at once, and tell its port?  Not where it has another
+ * one for each port of the other side, and that one's is not known either.
+ */
+bool strategy_pins(const struct profile *own, const struct profile *theirs);
+
 /* The plan for two sides that share a public address: one LAN, one router, or one carrier's NAT. */
 struct plan strategy_plan_host(enum policy policy, uint32_t rtt_us, enum verdict *reason);
 

@@ -277,7 +277,7 @@ Test(aim, data_from_an_ip_that_no_prober_vouched_for_draws_nothing_there)
     cr_assert_eq(sent_until(5000, &victim), 0);
 }
 
-Test(aim, a_pong_without_the_challenge_of_its_address_proves_nothing)
+Test(aim, a_pong_proves_the_address_that_was_asked_wherever_it_comes_from)
 {
     struct addr to, lie = executor_bed_peer_addr;
 
@@ -285,9 +285,12 @@ Test(aim, a_pong_without_the_challenge_of_its_address_proves_nothing)
     lie.port = 4711; /* a neighbour's, behind the same NAT */
     executor_bed_punch(&order, PACKET_PONG, 1, EXECUTOR_BED_ECHO, PUNCH_CONFIRMED, packet);
     executor_bed_datagram(250, &lie, packet, sizeof packet);
-    cr_assert_not(ATTEMPT.way[WAY_DIRECT].confirmed, "it was asked of another");
+    cr_assert(addr_eq(&ATTEMPT.way[WAY_DIRECT].remote, &executor_bed_peer_addr));
     executor_bed_app(260, APP_SEND, 0, "x", 1);
-    cr_assert_eq(executor_bed_count(PACKET_DATA, &to), 0);
+    if (executor_bed_count(PACKET_DATA, &to) > 0)
+        cr_assert(addr_eq(&to, &executor_bed_peer_addr), "and not to whom it names");
+    executor_bed_punch(&order, PACKET_PONG, 2, 4711, PUNCH_CONFIRMED, packet);
+    cr_assert_eq(sent_until(5000, &lie), 0);
 }
 
 Test(aim, an_address_gets_no_more_than_forty_packets_in_an_attempt_however_loud_the_peer_is)

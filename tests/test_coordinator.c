@@ -1,6 +1,7 @@
 /*
  * test_coordinator.c - the core, one input at a time: attachments, and sessions from request to verdict.
  */
+#include "services/coordinator/parts.h"
 #include "tests/lib/coordinator_bed.h"
 
 #include <criterion/criterion.h>
@@ -393,6 +394,82 @@ Test(coordinator, drives_a_warm_pair_to_a_direct_path)
     expect(b, "executing -> direct: both sides have reported\n");
     cr_assert_eq(session()->verdict, VERDICT_direct_synchronous);
     cr_assert(b->core.n.punches_attempted == 1 && b->core.n.punches_direct == 1);
+}
+
+static struct msg sample(uint16_t round, uint16_t port)
+{
+    struct msg m = {.type = MSG_punch_sample};
+
+    m.punch_sample.session = b->last;
+    m.punch_sample.round = round;
+    m.punch_sample.seen = addr_v4(198, 51, 100, 1, port);
+    m.punch_sample.others = 5;
+    m.punch_sample.over_us = 4000000;
+    m.punch_sample.age_us = 40000;
+    return m;
+}
+
+/* The last punch_execute to this peer in the last step, or NULL. */
+static const struct msg_punch_execute *executed(unsigned peer)
+{
+    const struct msg_punch_execute *m = NULL;
+
+    for (size_t i = 0; i < b->out.n; i++)
+        if (b->out.v[i].kind == OUT_MSG && b->out.v[i].msg.type == MSG_punch_execute &&
+            b->out.v[i].to_conn == coordinator_bed_conn(peer))
+            m = &b->out.v[i].msg.punch_execute;
+    return m;
+}
+
+Test(coordinator, tells_both_one_instant_when_all_who_must_look_have_said_what_they_saw)
+{
+    struct msg m;
+
+    coordinator_bed_ready(b, 0, "alice");
+    coordinator_bed_ready(b, 1, "bob");
+    for (unsigned i = 0; i < 2; i++)
+        coordinator_bed_profile(b, i, NAT_APD, NAT_APD, ALLOC_CONTIGUOUS);
+    m = coordinator_bed_request("bob", 1);
+    coordinator_bed_from_peer(b, 0, &m);
+    cr_assert_eq(b->order[0].punch_coordinate.plan.v[0].technique, TECHNIQUE_PREDICTION);
+    m = sample(1, 4001);
+    coordinator_bed_from_peer(b, 0, &m);
+    cr_assert(!executed(0) && !executed(1));
+    b->now_us += 30000;
+    m = sample(2, 4002); /* each has its own rounds */
+    coordinator_bed_from_peer(b, 1, &m);
+    cr_assert(executed(0) && executed(1));
+    cr_assert(executed(0)->round == 1 && executed(0)->seen.port == 4002);
+    cr_assert(executed(1)->round == 2 && executed(1)->seen.port == 4001);
+    cr_assert_eq(executed(1)->others, 5);
+    cr_assert_eq(executed(1)->age_us - executed(0)->age_us, 30000, "it has waited");
+    b->out.n = 0;
+    for (unsigned i = 0; i < 2 * COORD_INSTANTS_MAX; i++)
+        for (unsigned peer = 0; peer < 2; peer++) {
+            m = sample((uint16_t)(3 + i), 4003);
+            coordinator_bed_from_peer(b, peer, &m);
+        }
+    cr_assert_null(executed(0), "not for ever");
+}
+
+Test(coordinator, looks_of_who_need_not_look_or_takes_no_part_are_ignored)
+{
+    struct msg m;
+
+    for (unsigned i = 0; i < 3; i++)
+        coordinator_bed_ready(b, i, (const char *const[]){"alice", "bob", "carol"}[i]);
+    coordinator_bed_profile(b, 1, NAT_APD, NAT_APD, ALLOC_CONTIGUOUS);
+    m = coordinator_bed_request("bob", 1);
+    coordinator_bed_from_peer(b, 0, &m);
+    uint64_t ignored = b->core.n.ignored;
+    m = sample(1, 4001);
+    coordinator_bed_from_peer(b, 0, &m);
+    coordinator_bed_from_peer(b, 2, &m);
+    cr_assert_eq(b->core.n.ignored, ignored + 2);
+    coordinator_bed_from_peer(b, 1, &m);
+    cr_assert(executed(0) && executed(1));
+    cr_assert_eq(executed(0)->seen.port, 4001);
+    cr_assert_eq(executed(1)->seen.len, 0, "the other side had nothing to say");
 }
 
 Test(coordinator, says_at_once_that_a_name_is_unknown)

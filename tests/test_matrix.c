@@ -147,8 +147,8 @@ static const struct {
 } floors[] = {
     {MATRIX_T0,  100},
     {MATRIX_T1,  100},
-    {MATRIX_T1p, 35 },
-    {MATRIX_T2,  50 }
+    {MATRIX_T1p, 99 },
+    {MATRIX_T2,  95 }
 };
 
 Test(matrix, each_class_meets_each_other_and_opens_what_its_tier_allows)

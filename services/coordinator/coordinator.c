@@ -100,6 +100,7 @@ static void on_peer_msg(struct coordinator *c, const struct input *in, struct ou
     case MSG_detach: coordinator_on_detach(c, p, out); break;
     case MSG_reflex_report: coordinator_on_reflex_report(c, p, &m->reflex_report, out); break;
     case MSG_punch_request: coordinator_on_punch_request(c, p, &m->punch_request, out); break;
+    case MSG_punch_sample: coordinator_on_punch_sample(c, p, &m->punch_sample, out); break;
     case MSG_punch_ack: coordinator_on_punch_ack(c, p, &m->punch_ack, out); break;
     case MSG_punch_result: coordinator_on_punch_result(c, p, &m->punch_result, out); break;
     case MSG_relay_refused: coordinator_on_relay_refused(c, p, &m->relay_refused, out); break;

@@ -159,6 +159,13 @@ struct coordinator_peer {
     uint32_t name_slot; /* in the index of names, or TABLE_NONE */
 };
 
+/* Where a side's NAT stands, right before an attempt; waiting until it goes into a punch_execute. */
+struct coordinator_look {
+    bool waiting;
+    struct msg_punch_sample said;
+    int64_t at_us;
+};
+
 /* What is known of one side of a session. */
 struct coordinator_side {
     struct peer_id id;
@@ -171,6 +178,7 @@ struct coordinator_side {
     struct addr told_local;       /* len 0: the other side is told none */
     uint32_t spare;               /* raw: the socket that the tokens are of; 0: none */
     struct addr spare_local;
+    struct coordinator_look look;
     bool acked, reported;
     uint16_t ack_technique;
     uint32_t ack_us;
@@ -228,6 +236,7 @@ struct coordinator_session {
     struct history_key history_key;
     struct history history; /* of earlier contacts of the two */
     uint32_t order_ms;      /* deadline_ms of the order */
+    uint32_t instants;      /* punch_execute sent for this order */
     uint32_t renewals;      /* new tries at a direct path, after it had settled */
     uint64_t relay_packets, relay_bytes;
     bool fell_back;     /* counted in relay_fallbacks */

@@ -216,6 +216,12 @@ static void tell_ports(json_t *story, const char *name, const struct profile *p)
              "nobody can know beforehand where to send.",
              name);
         break;
+    case ALLOC_CONTIGUOUS:
+        tell(story,
+             "%s is behind a router that takes another port for everyone it talks to, each a fixed "
+             "step after the last.",
+             name);
+        break;
     default:
         tell(story, "%s is behind a router that takes another port for everyone it talks to.",
              name);
@@ -261,6 +267,21 @@ static void tell_plan(json_t *story, const struct coordinator_session *s, const 
              "Nobody can know the next port of %s, so it was told to send first, and %s to answer "
              "where it hears it.",
              dialler, dialled);
+    else if (first->technique == TECHNIQUE_PREDICTION && first->role == 2)
+        tell(story,
+             "Both routers give out their ports one after the other, so each side looked at which "
+             "was next, and both opened several at one instant.");
+    else if (first->technique == TECHNIQUE_PREDICTION)
+        tell(story,
+             "The router of %s gives out its ports one after the other, so %s looked at which was "
+             "next, and %s was told to send there.",
+             dialler, dialler, dialled);
+    else if (first->technique == TECHNIQUE_BIRTHDAY)
+        tell(
+            story,
+            "Nobody can know the next port of %s, so it was told to open many, and %s to try many, "
+            "until two meet.",
+            dialler, dialled);
     else
         tell(story, "No direct way was tried: %s.", verdict_cause(s->reason));
     if (s->relay.len)

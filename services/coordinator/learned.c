@@ -62,7 +62,8 @@ void coordinator_on_recalled(struct coordinator *c, const struct input *in, stru
 static bool missed(enum verdict v)
 {
     return v == VERDICT_punch_unanswered || v == VERDICT_birthday_missed ||
-           v == VERDICT_no_hairpin || v == VERDICT_one_way || v == VERDICT_direct_only;
+           v == VERDICT_prediction_missed || v == VERDICT_no_hairpin || v == VERDICT_one_way ||
+           v == VERDICT_direct_only;
 }
 
 void coordinator_learn(struct coordinator *c, struct coordinator_session *s,

@@ -83,6 +83,7 @@ void coordinator_send_orders(struct coordinator *c, struct coordinator_session *
 /* What the plan is made from: both sides as they are at this instant. */
 static void take_stock(struct coordinator *c, struct coordinator_session *s)
 {
+    s->instants = 0;
     for (unsigned i = 0; i < 2; i++) {
         struct coordinator_side *side = &s->side[i];
         struct coordinator_peer *p = &c->peers[side->peer];
@@ -90,6 +91,7 @@ static void take_stock(struct coordinator *c, struct coordinator_session *s)
         struct msg_token_list tokens =
             raw ? coordinator_spend_spare(c, p, side) : coordinator_fresh_tokens(c, p);
         memcpy(side->name, p->name, sizeof side->name);
+        side->look.waiting = false;
         side->profile = profile_of(c, p);
         if (s->mode == MODE_RAW) /* a port mapping leads to the socket of managed sessions */
             side->profile.mapped = false;

@@ -11,6 +11,7 @@
  *   sessions.c     the state table, enter(), refusals, deadlines
  *   orders.c       plans, and the orders that carry them
  *   learned.c      what worked before between the two
+ *   instants.c     where NATs stand right before an attempt, and the instant for both to begin
  *   results.c      what executors and relays say of a session, and how it settles
  *   fleet.c        probers and relays
  *   operate.c      what an operator changes while it runs
@@ -133,10 +134,18 @@ void coordinator_on_recalled(struct coordinator *c, const struct input *in, stru
 /* The session has come to this state: does that say something of its technique? */
 void coordinator_learn(struct coordinator *c, struct coordinator_session *s,
                        enum coordinator_state to, struct outputs *out);
+/* instants.c */
+enum { COORD_INSTANTS_MAX = 8 }; /* rounds in one order */
+void coordinator_on_punch_sample(struct coordinator *c, const struct coordinator_peer *p,
+                                 const struct msg_punch_sample *m, struct outputs *out);
 
 /* results.c */
 /* Is this a session that the asker takes part in?  What it is told of it the shell puts in. */
 void coordinator_on_explain(struct coordinator *c, const struct input *in, struct outputs *out);
+/* The session, when it has an order and this peer takes part in it; *side is the peer's. */
+struct coordinator_session *coordinator_own_session(struct coordinator *c,
+                                                    const struct coordinator_peer *p,
+                                                    const struct sid *id, unsigned *side);
 void coordinator_on_punch_ack(struct coordinator *c, const struct coordinator_peer *p,
                               const struct msg_punch_ack *m, struct outputs *out);
 void coordinator_on_punch_result(struct coordinator *c, const struct coordinator_peer *p,

@@ -8,10 +8,9 @@ static const uint8_t state_of_path[PATH_COUNT] = {
     [PATH_DIRECT] = COORD_DIRECT,
 };
 
-/* The session, when it has an order and this peer takes part in it; *side is the peer's. */
-static struct coordinator_session *own_session(struct coordinator *c,
-                                               const struct coordinator_peer *p,
-                                               const struct sid *id, unsigned *side)
+struct coordinator_session *coordinator_own_session(struct coordinator *c,
+                                                    const struct coordinator_peer *p,
+                                                    const struct sid *id, unsigned *side)
 {
     struct coordinator_session *s = coordinator_find(c, id);
 
@@ -87,7 +86,7 @@ void coordinator_on_punch_ack(struct coordinator *c, const struct coordinator_pe
                               const struct msg_punch_ack *m, struct outputs *out)
 {
     unsigned i;
-    struct coordinator_session *s = own_session(c, p, &m->session, &i);
+    struct coordinator_session *s = coordinator_own_session(c, p, &m->session, &i);
 
     if (!s || m->technique >= TECHNIQUE_COUNT) {
         c->n.ignored++;
@@ -130,7 +129,7 @@ void coordinator_on_punch_result(struct coordinator *c, const struct coordinator
                                  const struct msg_punch_result *m, struct outputs *out)
 {
     unsigned i;
-    struct coordinator_session *s = own_session(c, p, &m->session, &i);
+    struct coordinator_session *s = coordinator_own_session(c, p, &m->session, &i);
 
     if (!s || !result_valid(m)) {
         c->n.ignored++;
@@ -160,7 +159,7 @@ void coordinator_on_punch_cancel(struct coordinator *c, const struct coordinator
                                  const struct msg_punch_cancel *m, struct outputs *out)
 {
     unsigned i;
-    struct coordinator_session *s = own_session(c, p, &m->session, &i);
+    struct coordinator_session *s = coordinator_own_session(c, p, &m->session, &i);
 
     if (!s) {
         c->n.ignored++;
@@ -215,7 +214,7 @@ void coordinator_on_relay_refused(struct coordinator *c, const struct coordinato
                                   const struct msg_relay_refused *m, struct outputs *out)
 {
     unsigned i;
-    struct coordinator_session *s = own_session(c, p, &m->session, &i);
+    struct coordinator_session *s = coordinator_own_session(c, p, &m->session, &i);
 
     if (!s || s->state > COORD_EXECUTING || s->relay.len == 0 || !addr_eq(&m->relay, &s->relay)) {
         c->n.ignored++;

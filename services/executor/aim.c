@@ -161,6 +161,22 @@ bool executor_spend(struct attempt *a, const struct addr *to)
     return false;
 }
 
+void executor_aim_proven(struct attempt *a, const struct addr *proven)
+{
+    size_t last = CANDIDATES_MAX - 1;
+
+    if (a->n_candidates == CANDIDATES_MAX && a->candidate_by[last] == BY_HEARD &&
+        !is_candidate(a, proven))
+        a->n_candidates--;
+    add(a, proven, BY_HEARD);
+}
+
+void executor_aim_foreseen(struct attempt *a, const struct addr *at)
+{
+    a->n_candidates = 0;
+    add(a, at, BY_FORESIGHT);
+}
+
 uint64_t executor_challenge(const struct attempt *a, const struct addr *to)
 {
     uint8_t in[1 + sizeof to->ip + 2] = {to->len}, hash[crypto_shorthash_BYTES];
@@ -212,6 +228,30 @@ enum may executor_may_guess(struct executor *x, const struct addr *ip, int64_t *
     g->next_us += GUESS_EVERY_US;
     g->n++;
     return MAY_NOW;
+}
+
+bool executor_may_guess_at_once(struct executor *x, const struct addr *ip, uint32_t n)
+{
+    struct guesses *g = guesses_at(x, ip);
+
+    if (!g || g->n + n > GUESSES_MAX || g->next_us > x->now_us) {
+        x->n.guesses_refused++;
+        return false;
+    }
+    g->next_us = x->now_us + (int64_t)n * GUESS_EVERY_US;
+    g->n += n;
+    x->n.guesses += n;
+    return true;
+}
+
+/* The ip that at least two of the peer's vouched addresses share; len 0 when there is none. */
+struct addr executor_vouched_ip(const struct attempt *a)
+{
+    for (size_t i = 0; i < a->n_candidates; i++)
+        for (size_t j = 0; j < i; j++)
+            if (addr_ip_eq(&a->candidates[i], &a->candidates[j]))
+                return a->candidates[i];
+    return (struct addr){0};
 }
 
 /* ---- probers and relays ------------------------------------------------------------------------------------ */

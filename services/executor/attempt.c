@@ -83,7 +83,7 @@ void executor_enter(struct executor *x, struct attempt *a, enum attempt_state to
     case ATTEMPT_RELAYED:
     case ATTEMPT_FAILED:
         a->give_up_us = NEVER;
-        executor_birthday_end(x, a, out);
+        executor_guess_end(x, a, out);
         a->upgrade_us = NEVER;
         if (to == ATTEMPT_FAILED)
             executor_hand_end(a, out);
@@ -105,7 +105,7 @@ void executor_enter(struct executor *x, struct attempt *a, enum attempt_state to
         break;
     case ATTEMPT_CLOSED:
         a->upgrade_us = NEVER;
-        executor_birthday_end(x, a, out);
+        executor_guess_end(x, a, out);
         executor_hand_end(a, out);
         executor_app(x, a, APP_CLOSED, out);
         a->deadline_us = x->now_us + LINGER_CLOSED_US;
@@ -131,7 +131,7 @@ struct attempt *executor_new_attempt(struct executor *x)
             continue;
         memset(a, 0, sizeof *a);
         a->deadline_us = a->upgrade_us = a->give_up_us = a->result_us = a->relay.next_us =
-            a->birthday.next_us = a->hand.next_us = NEVER;
+            a->birthday.next_us = a->foreseen.next_us = a->hand.next_us = NEVER;
         for (size_t w = 0; w < WAYS; w++)
             a->way[w].next_punch_us = a->way[w].next_ping_us = NEVER;
         a->asked_us = x->now_us;
@@ -174,6 +174,7 @@ enum verdict executor_direct_verdict(const struct attempt *a)
         [TECHNIQUE_SYNCHRONOUS] = VERDICT_direct_synchronous,
         [TECHNIQUE_SEND_FIRST] = VERDICT_direct_send_first,
         [TECHNIQUE_BIRTHDAY] = VERDICT_direct_birthday,
+        [TECHNIQUE_PREDICTION] = VERDICT_direct_prediction,
     };
 
     return by_technique[a->technique];
@@ -192,11 +193,13 @@ enum verdict executor_relayed_verdict(const struct attempt *a)
         return planned_direct(a) ? VERDICT_unsupported : a->reason;
     if (!a->direct_over)
         return VERDICT_timed_out;
-    if (a->way[WAY_DIRECT].heard)
+    bool by_chance = a->birthday.part == BIRTHDAY_OPENS && a->way[WAY_DIRECT].sock < KEPT_FIRST;
+    if (a->way[WAY_DIRECT].heard && !by_chance) /* by the socket that everybody may know */
         return VERDICT_one_way;
-    return a->technique == TECHNIQUE_HOST       ? VERDICT_no_hairpin
-           : a->technique == TECHNIQUE_BIRTHDAY ? VERDICT_birthday_missed
-                                                : VERDICT_punch_unanswered;
+    return a->technique == TECHNIQUE_HOST         ? VERDICT_no_hairpin
+           : a->technique == TECHNIQUE_BIRTHDAY   ? VERDICT_birthday_missed
+           : a->technique == TECHNIQUE_PREDICTION ? VERDICT_prediction_missed
+                                                  : VERDICT_punch_unanswered;
 }
 
 /*
@@ -221,6 +224,8 @@ static void fail_direct(struct executor *x, struct attempt *a, struct outputs *o
         executor_fail(x, a, "punch-failed", a->reason, out);
     else if (a->technique == TECHNIQUE_BIRTHDAY)
         executor_fail(x, a, "all-ports-failed", VERDICT_birthday_missed, out);
+    else if (a->technique == TECHNIQUE_PREDICTION)
+        executor_fail(x, a, "all-ports-failed", VERDICT_prediction_missed, out);
     else
         executor_fail(x, a, "punch-failed", VERDICT_direct_only, out);
 }
@@ -331,6 +336,8 @@ void executor_attempt_tick(struct executor *x, struct attempt *a, struct outputs
         executor_birthday_tick(x, a, out);
     if (a->relay.next_us <= x->now_us)
         executor_relay_tick(x, a, out);
+    if (a->foreseen.next_us <= x->now_us)
+        executor_foresee_tick(x, a, out);
     if (a->hand.next_us <= x->now_us)
         executor_hand_tick(x, a, out);
     if (a->mode == MODE_MANAGED)

@@ -262,6 +262,7 @@ static void on_msg(struct executor *x, const struct input *in, struct outputs *o
     case MSG_detached: on_detached(x, &m->detached, out); break;
     case MSG_nat_profile: on_profile(x, &m->nat_profile, out); break;
     case MSG_punch_coordinate: executor_on_order(x, &m->punch_coordinate, out); break;
+    case MSG_punch_execute: executor_on_execute(x, &m->punch_execute, out); break;
     case MSG_punch_refused: on_refused(x, &m->punch_refused, out); break;
     case MSG_invite: on_invite(x, &m->invite, out); break;
     case MSG_punch_cancel: on_cancel(x, &m->punch_cancel, out); break;
@@ -424,7 +425,7 @@ int64_t executor_deadline(const struct executor *x)
             continue;
         next = min64(next, min64(a->relay.next_us, a->result_us));
         next = min64(next, min64(a->give_up_us, a->birthday.next_us));
-        next = min64(next, min64(a->upgrade_us, a->hand.next_us));
+        next = min64(next, min64(a->foreseen.next_us, min64(a->upgrade_us, a->hand.next_us)));
         for (size_t w = 0; w < WAYS; w++)
             next = min64(next, min64(a->way[w].next_punch_us, a->way[w].next_ping_us));
     }

@@ -1,13 +1,13 @@
 /*
  * executor - runs at the peer: probes, punches, keeps the path alive, hands datagrams to the application.
  *
- *   in:    enrolled, attached, detached, nat_profile, punch_coordinate, punch_refused, punch_cancel, invite;
+ *   in:    enrolled, attached, detached, nat_profile, punch_coordinate, punch_execute, punch_refused, punch_cancel, invite;
  *          datagrams of probers, relays and peers; APP_CONNECT, APP_SEND, APP_CLOSE; link up and down;
  *          the host's network has changed
  *   state: what is known of the own NAT; one slot per attempt,
  *          requested -> executing -> direct | relayed | failed -> closed
  *          An order that was not asked for is followed when the accept policy says so.
- *   out:   enrol, attach, reflex_report, punch_request, punch_ack, punch_result, punch_cancel;
+ *   out:   enrol, attach, reflex_report, punch_request, punch_sample, punch_ack, punch_result, punch_cancel;
  *          probes, punches, pongs, relay control and data; APP_ events
  *
  * Socket 0 carries all managed sessions and is the one that probers vouch for; sockets 1.. are samples that
@@ -26,6 +26,7 @@
 #include "lib/relaywire.h"
 #include "lib/rng.h"
 #include "lib/strategy.h"
+#include "services/executor/forecast.h"
 
 enum {
     ATTEMPTS_MAX = 128,
@@ -52,6 +53,9 @@ enum {
     KNOCKS_MAX =
         40, /* packets at once to what is called a prober or relay, until it answers as one */
     KNOCK_IPS_MAX = 16,
+    LOOKS_MAX = 3,       /* sockets that look where the NAT stands; pins are between them */
+    LOOK_TRIES = 8,      /* of a look, each with fresh sockets or once more with the same */
+    FORESEEN_ROUNDS = 3, /* each begins with a look */
 };
 
 _Static_assert((int)SPARE_FIRST + (int)SPARES_MAX <= (int)POOL_FIRST, "numbers of sockets");
@@ -83,9 +87,13 @@ enum executor_times {
     RESULT_EVERY_US = 60 * 1000000, /* tells the coordinator that the session still lives */
     GUESS_EVERY_US = 2000,          /* 500 a second */
     GUESS_WINDOW_US = 600 * 1000000,
-    KNOCK_EVERY_US = 5 * 1000000,     /* one more of KNOCKS_MAX in this time */
-    KNOCK_GOOD_US = 600 * 1000000,    /* for so long an answer counts */
-    POOL_EVERY_US = 1000,             /* between POOL_BATCH openings */
+    LOOK_RETRY_US = 100 * 1000,    /* or two round trips */
+    LOOK_COUNT_US = 100 * 1000,    /* between two looks that count what others take */
+    LOOK_KEEP_US = 120 * 1000000,  /* how long ago the earlier of the two may be */
+    ROUND_REST_US = 200 * 1000,    /* beside the time that arming took: when a round has missed */
+    KNOCK_EVERY_US = 5 * 1000000,  /* one more of KNOCKS_MAX in this time */
+    KNOCK_GOOD_US = 600 * 1000000, /* for so long an answer counts */
+    POOL_EVERY_US = 1000,          /* between POOL_BATCH openings */
     UPGRADE_LASTED_US = 64 * 1000000, /* a direct path that held so long is tried again soon */
     UPGRADE_GATE_US = 2 * 1000000,    /* between two such tries, of whichever sessions */
     HAND_TIME_US = 1000 * 1000,       /* to agree on a raw hand-over, of the time there is */
@@ -166,6 +174,39 @@ struct way_state {
 /* A side of a birthday attempt: the one whose ports are random opens many, the other one tries many. */
 enum birthday_part { BIRTHDAY_NONE, BIRTHDAY_OPENS, BIRTHDAY_TRIES };
 
+/*
+ * Where the own NAT stands, if it gives out ports one after the other.  Some sockets of the pool ask a prober at
+ * one instant; between each two of them a pin sends to the peer: what it got lies between what they got.
+ */
+struct look {
+    bool pins; /* send some */
+    uint8_t n; /* sockets that ask; 0: no look is under way */
+    uint8_t tries, fresh;
+    int64_t at_us, again_us; /* when they were opened; when to ask once more */
+    struct {
+        uint16_t sock, port; /* port 0: not answered */
+        uint8_t txid[12];
+        uint32_t opened; /* own mappings before */
+    } v[LOOKS_MAX];
+    struct addr server, pin_to;
+};
+
+/* A mapping that was seen: when, and how many the own sockets had made by then. */
+struct sight {
+    uint16_t port; /* 0: none */
+    int64_t at_us;
+    uint32_t opened;
+};
+
+/* A side of an attempt that begins with a look at one NAT or both. */
+enum foreseen_phase {
+    FORESEEN_NOT,
+    FORESEEN_LOOKING,
+    FORESEEN_WAITING, /* for the instant */
+    FORESEEN_ARMED,
+    FORESEEN_FIRED /* until the next round */
+};
+
 /* How many ports were tried at an ip. */
 struct guesses {
     struct addr ip;
@@ -181,7 +222,7 @@ struct knocks {
 };
 
 /* How a peer's address became a candidate. */
-enum candidate_by { BY_TOKEN, BY_LOCAL, BY_HEARD };
+enum candidate_by { BY_TOKEN, BY_LOCAL, BY_FORESIGHT, BY_HEARD };
 
 struct attempt {
     enum attempt_state state;
@@ -243,11 +284,12 @@ struct attempt {
     } relay;
     struct {
         enum birthday_part part;
-        uint16_t opened; /* sockets of the pool that have sent */
-        struct addr ip;  /* where ports are tried */
+        struct addr to; /* what the pool's sockets are opened for */
+        struct addr ip; /* where ports are tried */
         uint32_t tried, at,
             stride; /* the sequence of ports: lo + at, then at += stride modulo their number */
         uint16_t lo, hi;
+        uint16_t from; /* the socket that tries */
         int64_t next_us;
     } birthday;
     struct { /* raw: see hand.c */
@@ -256,6 +298,17 @@ struct attempt {
         int64_t next_us;
         int64_t reserve_us; /* kept back of the deadline, to agree in */
     } hand;
+    struct {
+        enum foreseen_phase phase;
+        bool looks, pins;
+        uint16_t round, rounds; /* the one under way; how many to begin */
+        uint16_t pin;           /* the socket that is known to have the port that was told */
+        uint16_t sockets;       /* to open for the target */
+        struct addr ip, target; /* the peer's; the port that is foreseen there, or len 0 */
+        struct forecast own;
+        int64_t began_us, own_us; /* the round; when own.port was given out */
+        int64_t next_us;
+    } foreseen;
     int64_t last_data_us; /* either way, for the relay's keepalive */
     uint64_t data_sent, data_received, data_dropped;
 };
@@ -340,7 +393,7 @@ struct override {
 };
 
 struct executor_counters {
-    uint64_t guesses, guesses_refused;                  /* ports tried; and not, for the limit */
+    uint64_t guesses, guesses_refused, looks;           /* ports tried; and not, for the limit */
     uint64_t tokens_refused, strangers, knocks_refused; /* aim.c */
     uint64_t refused_datagrams, refused_messages, punches_sent, replays, forged, orders_refused,
         upgrades_asked;
@@ -383,6 +436,11 @@ struct executor {
     struct attempt attempts[ATTEMPTS_MAX];
     struct sid taken[ATTEMPTS_MAX]; /* invitations that the application took: the last of them */
     uint32_t n_taken;
+    uint16_t pool_opened; /* its sockets from POOL_FIRST on */
+    struct look look;
+    struct sight sight;
+    uint32_t
+        opened; /* own mappings made beside those of probing: for what others make, see sight */
     uint32_t pool_owner; /* number of the attempt whose pool is open, or ATTEMPTS_MAX */
     struct guesses guesses[GUESS_IPS_MAX];
     struct knocks knocks[KNOCK_IPS_MAX];

@@ -57,7 +57,7 @@ static void hand_over(struct executor *x, struct attempt *a, struct outputs *out
     a->hand.next_us = a->relay.next_us = NEVER;
     for (enum way w = 0; w < WAYS; w++)
         a->way[w].next_punch_us = a->way[w].next_ping_us = NEVER;
-    executor_birthday_end(x, a, out);
+    executor_guess_end(x, a, out);
     executor_socket(SOCKET_CLOSE, a->way[!way].sock, a->way[!way].sock, out);
     executor_wipe(a);
     a->flow = way;

@@ -36,6 +36,14 @@ bool executor_spend(struct attempt *a, const struct addr *to);
 uint64_t executor_challenge(const struct attempt *a, const struct addr *to);
 /* May one more port be tried at this ip?  Counted when it may; else perhaps later. */
 enum may { MAY_NOT, MAY_LATER, MAY_NOW };
+enum { GUESS_PORT_MIN = 1024, FIRE_IN_MAX_US = 5 * 1000000 };
+struct addr executor_vouched_ip(const struct attempt *a); /* where ports may be guessed; or len 0 */
+/* So many at once, to begin a time without any that is as long as if they were paced. */
+bool executor_may_guess_at_once(struct executor *x, const struct addr *ip, uint32_t n);
+/* This address is proven both ways, and must not be without room for answers. */
+void executor_aim_proven(struct attempt *a, const struct addr *proven);
+/* Send there and to no other, on an ip that is vouched for. */
+void executor_aim_foreseen(struct attempt *a, const struct addr *at);
 enum may executor_may_guess(struct executor *x, const struct addr *ip, int64_t *again_us);
 /* May a request be sent to what the coordinator calls a prober or a relay?  Counted when it may. */
 bool executor_may_knock(struct executor *x, const struct addr *at);
@@ -106,16 +114,50 @@ void executor_send_punch(struct executor *x, struct attempt *a, enum way way, ui
                          uint64_t echo, uint16_t sock, const struct addr *to, struct outputs *out);
 void executor_on_punch(struct executor *x, const struct input *in, struct outputs *out);
 
-/* birthday.c: many sockets on one side, many ports on the other. */
-enum { POOL_BATCH = 16, GUESS_BATCH = 8 };
-void executor_birthday_arm(struct executor *x, struct attempt *a, unsigned random_side,
-                           int64_t start_us);
-void executor_birthday_tick(struct executor *x, struct attempt *a, struct outputs *out);
-void executor_birthday_met(struct executor *x, struct attempt *a, uint16_t sock,
-                           struct outputs *out);
-void executor_birthday_forget(struct executor *x, struct attempt *a, struct outputs *out);
-void executor_birthday_end(struct executor *x, struct attempt *a, struct outputs *out);
+/* pool.c: sockets beside the first, for one attempt at a time. */
+enum { POOL_BATCH = 16 };
+bool executor_pool_take(struct executor *x, struct attempt *a);
+/* The next one that is not open yet; 0 when all are. */
+uint16_t executor_pool_open(struct executor *x, struct outputs *out);
+void executor_pool_punch(struct executor *x, struct attempt *a, const struct addr *to,
+                         struct outputs *out);                     /* from the next one */
+void executor_pool_renew(struct executor *x, struct outputs *out); /* close all, and begin again */
+void executor_pool_met(struct executor *x, struct attempt *a, uint16_t sock, struct outputs *out);
+void executor_pool_end(struct executor *x, struct attempt *a, struct outputs *out);
+bool executor_pool_has(const struct executor *x, const struct attempt *a, uint16_t sock);
 bool executor_expects(const struct executor *x, const struct attempt *a, const struct input *in);
+
+/* birthday.c: many sockets on one side, many ports on the other.  foreseen: the port that the first are opened
+ * for, or len 0; from: the socket that has it. */
+enum { GUESS_BATCH = 8 };
+void executor_birthday_arm(struct executor *x, struct attempt *a, const struct addr *foreseen,
+                           uint16_t from, int64_t start_us);
+void executor_birthday_tick(struct executor *x, struct attempt *a, struct outputs *out);
+
+/* look.c: where the own NAT stands. */
+void executor_sight(struct executor *x);
+void executor_look_start(struct executor *x, bool pins, const struct addr *pin_to);
+void executor_look_tick(struct executor *x, struct attempt *a, struct outputs *out);
+bool executor_look_datagram(struct executor *x, const struct input *in, const struct stun *m,
+                            struct outputs *out);
+
+/* foresee.c: a look, an instant for both sides, a round. */
+void executor_foresee_arm(struct executor *x, struct attempt *a, bool looks, uint16_t rounds,
+                          int64_t start_us);
+void executor_foresee_tick(struct executor *x, struct attempt *a, struct outputs *out);
+/* The look is over: this port is pin's, or (pin 0) the newest of all. */
+void executor_foresee_seen(struct executor *x, struct attempt *a, const struct addr *seen,
+                           uint16_t pin, struct outputs *out);
+/* Came this to a row of sockets, and not from where they were opened for?  Answers would not get back. */
+bool executor_foresee_stray(const struct executor *x, const struct attempt *a,
+                            const struct input *in);
+void executor_on_execute(struct executor *x, const struct msg_punch_execute *m,
+                         struct outputs *out);
+
+/* guess.c, for both: a packet of the peer came in directly; the attempt is over; all is forgotten for another one. */
+void executor_guess_met(struct executor *x, struct attempt *a, uint16_t sock, struct outputs *out);
+void executor_guess_end(struct executor *x, struct attempt *a, struct outputs *out);
+void executor_guess_forget(struct executor *x, struct attempt *a, struct outputs *out);
 
 /* upgrade.c: from the relay to a direct path, later. */
 void executor_upgrade_later(struct executor *x, struct attempt *a);

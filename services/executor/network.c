@@ -31,6 +31,7 @@ static void start_over(struct executor *x, const struct executor_sockets *s)
     x->tokens.n = 0;
     executor_override_new_sockets(x);
     x->reflexive = (struct addr){0};
+    x->sight = (struct sight){0};
     x->profile_by_us = x->next_probe_us = NEVER;
     x->filter = (struct filter_test){.word_by_us = NEVER};
     executor_spares_forget(x);

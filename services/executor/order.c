@@ -6,7 +6,7 @@
 #include <string.h>
 
 /* What a coordinator may say of when to begin, so that a wrong one can't park an attempt. */
-enum { FIRE_IN_MAX_US = 5 * 1000000, SPAN_MAX_US = 60 * 1000000, ORDER_DEADLINE_MAX_MS = 120000 };
+enum { SPAN_MAX_US = 60 * 1000000, ORDER_DEADLINE_MAX_MS = 120000 };
 
 /* Both sides must have been told the same: it goes into the Noise prologue. */
 static void prologue(const struct msg_punch_coordinate *m, uint8_t hash[static 64])
@@ -148,6 +148,25 @@ static bool punches(uint8_t technique)
            technique == TECHNIQUE_HOST;
 }
 
+static bool guesses(uint8_t technique)
+{
+    return technique == TECHNIQUE_BIRTHDAY || technique == TECHNIQUE_PREDICTION;
+}
+
+static void arm_guess(struct executor *x, struct attempt *a, const struct step *s, int64_t start_us)
+{
+    const struct profile *own = &a->own_profile, *theirs = &a->their_profile;
+    bool birthday = s->technique == TECHNIQUE_BIRTHDAY;
+    unsigned looks = a->side == 0 ? strategy_looks(s, own, theirs) : strategy_looks(s, theirs, own);
+
+    if (birthday)
+        a->birthday.part = s->role == a->side ? BIRTHDAY_OPENS : BIRTHDAY_TRIES;
+    if (looks != 0)
+        executor_foresee_arm(x, a, looks >> a->side & 1, birthday ? 1 : FORESEEN_ROUNDS, start_us);
+    else
+        executor_birthday_arm(x, a, &(struct addr){0}, 0, start_us);
+}
+
 static void arm_direct(struct executor *x, struct attempt *a, const struct msg_punch_coordinate *m)
 {
     a->direct_over = true;
@@ -156,16 +175,15 @@ static void arm_direct(struct executor *x, struct attempt *a, const struct msg_p
     executor_aim(x, a, &m->theirs);
     for (size_t i = 0; i < m->plan.n; i++) {
         const struct step *s = &m->plan.v[i];
-        bool birthday = s->technique == TECHNIQUE_BIRTHDAY;
-        if (!punches(s->technique) && !birthday)
+        if (!punches(s->technique) && !guesses(s->technique))
             continue;
         int64_t start = x->now_us + m->fire_in_us + s->start_us;
         a->technique = s->technique;
         if (s->technique == TECHNIQUE_HOST)
             executor_aim_local(x, a, &m->their_local);
         a->direct_over = false;
-        if (birthday)
-            executor_birthday_arm(x, a, s->role, start);
+        if (guesses(s->technique))
+            arm_guess(x, a, s, start);
         else
             a->way[WAY_DIRECT].next_punch_us = start;
         a->give_up_us = start + s->span_us;

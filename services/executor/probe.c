@@ -214,6 +214,7 @@ static void finish(struct executor *x, struct outputs *out)
     if (all_silent(x))
         fall_silent(x);
     x->probed_once = true;
+    executor_sight(x);
     executor_filter_round_over(x);
     executor_override_round_over(x, out);
     if (x->told) { /* else the next attached begins another round */
@@ -307,7 +308,7 @@ bool executor_probe_datagram(struct executor *x, const struct input *in, struct 
 
     if (!stun_is(in->dgram.data, in->dgram.len) || !stun_parse(in->dgram.data, in->dgram.len, &m))
         return false;
-    if (executor_filter_datagram(x, in, &m, out))
+    if (executor_look_datagram(x, in, &m, out) || executor_filter_datagram(x, in, &m, out))
         return true;
     if (executor_override_datagram(x, in, &m, out))
         return true;

@@ -126,6 +126,25 @@ static void on_first(struct executor *x, struct attempt *a, enum way way, const 
     m->after_us = (uint32_t)(x->now_us - a->asked_us);
 }
 
+/*
+ * The address that this challenge went to: where the pong comes from, or, of a NAT that answers by another port
+ * for each of ours, one that was asked.  There our packets arrive.
+ */
+static const struct addr *challenged(const struct attempt *a, uint64_t echo, const struct addr *src)
+{
+    if (echo == executor_challenge(a, src))
+        return src;
+    for (size_t i = 0; i < a->n_candidates; i++)
+        if (addr_ip_eq(&a->candidates[i], src) && echo == executor_challenge(a, &a->candidates[i]))
+            return &a->candidates[i];
+    return NULL;
+}
+
+static bool guesses(const struct attempt *a)
+{
+    return a->birthday.part != BIRTHDAY_NONE || a->foreseen.phase != FORESEEN_NOT;
+}
+
 void executor_on_punch(struct executor *x, const struct input *in, struct outputs *out)
 {
     struct packet_head head;
@@ -157,25 +176,34 @@ void executor_on_punch(struct executor *x, const struct input *in, struct output
         return;
     }
     x->udp_silent = false;
+    if (way == WAY_DIRECT && executor_foresee_stray(x, a, in))
+        return;
     w->punches_received++;
     w->last_heard_us = x->now_us;
     if (p.flags & PUNCH_HAS_NOISE)
         on_noise(a, p.noise);
-    if (way == WAY_DIRECT && !w->heard && a->birthday.part != BIRTHDAY_NONE)
-        executor_birthday_met(x, a, in->dgram.sock, out);
+    bool again = w->heard && !w->confirmed && executor_pool_has(x, a, in->dgram.sock);
+    if (way == WAY_DIRECT && (again || (!w->heard && guesses(a))))
+        executor_guess_met(x, a, in->dgram.sock, out);
     if (way == WAY_DIRECT && !w->confirmed && (!w->heard || is_new(a, &in->dgram.src)))
         ask_there(x, a, &in->dgram.src, out);
     if (!w->heard)
         on_first(x, a, way, &in->dgram.src, out);
+    else if (again) /* a later round's */
+        w->remote = in->dgram.src;
     /* Of the pool one socket is kept, under another number; what another one receives now is too late. */
     uint16_t sock = w->sock;
-    bool answers_ours = p.type == PACKET_PONG && p.echo == executor_challenge(a, &in->dgram.src);
+    const struct addr *proven =
+        p.type == PACKET_PONG ? challenged(a, p.echo, &in->dgram.src) : NULL;
+    bool answers_ours = proven != NULL;
     if (answers_ours || (way == WAY_RELAY && (p.flags & PUNCH_CONFIRMED))) {
         if (!w->confirmed) {
             w->confirmed = true;
             w->confirmed_us = x->now_us;
-            w->remote = in->dgram.src; /* the address that is proven both ways */
+            w->remote = proven ? *proven : in->dgram.src; /* the address that is proven both ways */
             w->next_punch_us = NEVER;
+            if (way == WAY_DIRECT)
+                executor_aim_proven(a, &w->remote);
         }
         w->peer_confirmed = w->peer_confirmed || (p.flags & PUNCH_CONFIRMED);
         if (answers_ours && way == WAY_DIRECT)

@@ -72,7 +72,7 @@ bool executor_upgrade_order(struct executor *x, struct attempt *a,
     a->renewed_us = x->now_us;
     a->attempts++;
     executor_lost_direct(x, a, out); /* a side that thinks otherwise is alone with that */
-    executor_birthday_forget(x, a, out);
+    executor_guess_forget(x, a, out);
     a->n_candidates = 0;
     memset(a->candidate_packets, 0, sizeof a->candidate_packets);
     a->technique = TECHNIQUE_NONE;

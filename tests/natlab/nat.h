@@ -53,7 +53,7 @@ struct nat_conf {
     size_t n_external;                  /* 0 means 1 */
     uint16_t block;            /* ports of a subscriber's own block; 0: all share the range */
     int32_t delta;             /* contiguous; 0 means 1, may be negative */
-    uint32_t background_per_s; /* contiguous: ports that others behind the same NAT take */
+    uint32_t background_per_s; /* contiguous: ports that others behind the same NAT take, by chance */
     uint16_t lo, hi;           /* port range, inclusive; 0, 0 means 1024 to 65535 */
     int64_t lifetime_us;       /* UDP, since the last refresh; 0 means 120 s (RFC 4787 REQ-5) */
     bool inbound_refreshes;    /* RFC 4787 REQ-6: outbound always does */

@@ -3,7 +3,10 @@
 
 #include "tests/natlab/nat_table.h"
 
-enum { RANDOM_TRIES = 64 }; /* then the range is nearly full and is searched */
+enum {
+    RANDOM_TRIES = 64, /* then the range is nearly full and is searched */
+    POISSON_MAX = 100000
+};
 
 /* Where to look: one public address, the ports from lo on, and what was given out last of them. */
 struct ports {
@@ -51,9 +54,35 @@ static uint16_t search(struct nat *n, const struct nat_request *q, const struct 
     return 0;
 }
 
+/* Exponential with mean 1, by comparisons alone (von Neumann 1951). */
+static double exponential(struct rng *r)
+{
+    for (unsigned whole = 0;; whole++) {
+        uint64_t first = rng_u64(r), last = first, next;
+        unsigned falls = 0;
+        for (; (next = rng_u64(r)) < last; last = next)
+            falls++;
+        if (falls % 2 == 0)
+            return whole + (double)first / 18446744073709551616.0;
+    }
+}
+
+/* How many others took in this time: Poisson, or where it is many anyway just the mean. */
+static int64_t taken_by_others(struct nat *n, int64_t us)
+{
+    double mean = (double)us * n->conf.background_per_s / 1e6;
+    int64_t taken = 0;
+
+    if (mean <= 0 || mean > POISSON_MAX)
+        return (int64_t)mean;
+    for (double sum = exponential(&n->rng); sum < mean; sum += exponential(&n->rng))
+        taken++;
+    return taken;
+}
+
 static uint16_t contiguous_port(struct nat *n, const struct nat_request *q, const struct ports *p)
 {
-    int64_t taken = (q->now_us - p->last->us) * n->conf.background_per_s / 1000000;
+    int64_t taken = taken_by_others(n, q->now_us - p->last->us);
     int64_t offset = p->last->port - p->lo + n->conf.delta * (taken + 1);
     uint16_t port = search(n, q, p, offset, n->conf.delta);
 

@@ -230,13 +230,25 @@ static void told(struct world *w, size_t i, const struct output *o)
         }
 }
 
+static uint16_t fresh_port(struct world *w, const struct world_peer *p)
+{
+    for (;;) {
+        uint16_t port = (uint16_t)(10000 + rng_below(&w->rng, 20000));
+        size_t i = 0;
+        while (i < WORLD_SOCKETS && p->sockets[i].port != port)
+            i++;
+        if (i == WORLD_SOCKETS)
+            return port;
+    }
+}
+
 static void change_sockets(struct world *w, struct world_peer *p, const struct output *o)
 {
     uint16_t sock = o->socket.sock, to = o->socket.to;
 
     assert(sock > SAMPLES_MAX && to < WORLD_SOCKETS);
     switch (o->socket.op) {
-    case SOCKET_OPEN: p->sockets[sock].port = (uint16_t)(10000 + rng_below(&w->rng, 20000)); break;
+    case SOCKET_OPEN: p->sockets[sock].port = fresh_port(w, p); break;
     case SOCKET_CLOSE:
         for (; sock <= to; sock++)
             p->sockets[sock].port = 0;
