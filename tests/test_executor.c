@@ -130,10 +130,10 @@ Test(executor, under_the_relay_policy_asks_at_once_and_discloses_no_address)
     executor_bed_msg(40, &m);
     executor_bed_forget();
     executor_bed_connect(50, "bob", POLICY_RELAY, 15000);
-    executor_bed_expect(
-        "[   50] free -> requested: the application asks\n"
-        "[   50] punch_request nonce=7 target=bob target_id=- mode=0 policy=2 "
-        "tokens=(0) timeout_ms=14500 session=00000000000000000000000000000000 initiator=-\n");
+    executor_bed_expect("[   50] free -> requested: the application asks\n"
+                        "[   50] punch_request nonce=7 target=bob target_id=- mode=0 policy=2 "
+                        "tokens=(0) timeout_ms=14500 session=00000000000000000000000000000000 "
+                        "initiator=- attempt=0\n");
 }
 
 Test(executor, under_the_relay_policy_keeps_the_tokens_that_it_has_to_itself)
@@ -141,10 +141,10 @@ Test(executor, under_the_relay_policy_keeps_the_tokens_that_it_has_to_itself)
     executor_bed_ready();
     cr_assert_eq(X.tokens.n, 1);
     executor_bed_connect(200, "bob", POLICY_RELAY, 15000);
-    executor_bed_expect(
-        "[  200] free -> requested: the application asks\n"
-        "[  200] punch_request nonce=7 target=bob target_id=- mode=0 policy=2 "
-        "tokens=(0) timeout_ms=14500 session=00000000000000000000000000000000 initiator=-\n");
+    executor_bed_expect("[  200] free -> requested: the application asks\n"
+                        "[  200] punch_request nonce=7 target=bob target_id=- mode=0 policy=2 "
+                        "tokens=(0) timeout_ms=14500 session=00000000000000000000000000000000 "
+                        "initiator=- attempt=0\n");
 }
 
 Test(executor, a_prober_that_the_pinned_authority_did_not_certify_is_not_asked)
@@ -178,10 +178,10 @@ Test(executor, a_classifier_that_says_nothing_delays_a_request_by_a_second_only)
     executor_bed_connect(200, "bob", POLICY_AUTO, 15000);
     executor_bed_expect("[  200] free -> requested: the application asks\n");
     executor_bed_tick();
-    executor_bed_expect(
-        "[ 1000] app: profile\n"
-        "[ 1000] punch_request nonce=7 target=bob target_id=- mode=0 policy=0 "
-        "tokens=(1) timeout_ms=13700 session=00000000000000000000000000000000 initiator=-\n");
+    executor_bed_expect("[ 1000] app: profile\n"
+                        "[ 1000] punch_request nonce=7 target=bob target_id=- mode=0 policy=0 "
+                        "tokens=(1) timeout_ms=13700 session=00000000000000000000000000000000 "
+                        "initiator=- attempt=0\n");
 }
 
 Test(executor, a_request_that_a_dead_coordinator_took_along_is_sent_again)

@@ -8,6 +8,7 @@
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static struct ground ground;
 
@@ -114,4 +115,29 @@ Test(operator, a_peer_learns_why_of_its_own_sessions_and_goes_on_listening)
     cr_assert_eq(ground_number(json_array_get(answer, 0), "attached"), 3);
     cr_assert_eq(ground_number(json_array_get(answer, 0), "sessions"), 2);
     json_decref(answer);
+}
+
+/* The files go first: the process that has them open does not notice, and the next one begins without. */
+Test(operator, a_listener_is_back_by_itself_when_the_store_is_lost)
+{
+    static const char *const files[] = {"store.db", "store.db-wal", "store.db-shm"};
+    char path[128];
+    bool back = false;
+    int status;
+
+    listen_as("bob", "anyone");
+    for (size_t i = 0; i < 3; i++) {
+        snprintf(path, sizeof path, "%s/suite/%s", ground.dir, files[i]);
+        cr_assert(unlink(path) == 0 || i > 0);
+    }
+    ground_kill(&ground, "coordinator");
+    for (int i = 0; i < 1000 && !back; i++) { /* bounded: each question takes some ms */
+        json_t *peer = ground_admin(&ground, "peer", "bob");
+        back = json_is_true(json_object_get(peer, "attached"));
+        json_decref(peer);
+    }
+    cr_assert(back);
+    json_t *line = ground_connect(&ground, "alice", "bob", ARGS("--ping", "1"), &status);
+    cr_assert_eq(status, 0, "%s", ground_text(line, "verdict"));
+    json_decref(line);
 }

@@ -49,10 +49,11 @@ enum {
     COORD_TICKET_TTL_MS = 24 * 3600 * 1000,
     COORD_TIMEOUT_DEFAULT_MS = 15000, /* of a request that names none */
     COORD_TIMEOUT_MAX_MS = 120000,
-    COORD_GRACE_MS = 2000, /* for a result to travel after the order's deadline */
-    COORD_SPARE_MS = 1000, /* what an order's deadline leaves after its plan's span, at least */
-    COORD_ASK_MS = 10000,  /* a target that is asked has so long to answer */
-    COORD_HISTORY = 12,    /* transitions kept per session */
+    COORD_GRACE_MS = 2000,     /* for a result to travel after the order's deadline */
+    COORD_SPARE_MS = 1000,     /* what an order's deadline leaves after its plan's span, at least */
+    COORD_ASK_MS = 10000,      /* a target that is asked has so long to answer */
+    COORD_TRIES_MAX = 1000000, /* new ones at a direct path, of one session */
+    COORD_HISTORY = 12,        /* transitions kept per session */
     COORD_ENROLS_PER_S = 50,
     /* Per peer and minute. */
     COORD_ATTACHES_PER_MIN = 60,
@@ -211,11 +212,12 @@ struct coordinator_session {
     char target[NAME_MAX_BYTES + 1]; /* as asked for; "" when asked for by id */
     bool warm;                       /* both profiles and tokens were there at the request */
     bool leaving[2];                 /* that side has detached: close at the next tick */
-    bool by_operator;                /* neither side has asked: both must consent */
-    uint8_t consent;                 /* enum coordinator_consent */
-    uint8_t asked;                   /* whose consent it is: the target's first */
-    uint32_t invited_conn;           /* where the question went */
-    bool order_owed[2];              /* to a side that is back: send it at the next tick */
+    bool redriven;         /* it lives on the relay; who drove it before has forgotten it */
+    bool by_operator;      /* neither side has asked: both must consent */
+    uint8_t consent;       /* enum coordinator_consent */
+    uint8_t asked;         /* whose consent it is: the target's first */
+    uint32_t invited_conn; /* where the question went */
+    bool order_owed[2];    /* to a side that is back: send it at the next tick */
     bool attempted,
         counted;        /* an order with a direct technique was sent; its outcome was counted */
     uint64_t store_tag; /* of the question that is open, or 0 */

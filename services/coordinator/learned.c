@@ -33,7 +33,7 @@ static bool key_of(const struct coordinator *c, const struct coordinator_session
 
 bool coordinator_recall(struct coordinator *c, struct coordinator_session *s, struct outputs *out)
 {
-    if (s->recalled || s->policy != POLICY_AUTO)
+    if (s->recalled || s->redriven || s->policy != POLICY_AUTO)
         return false;
     s->recalled = true;
     s->has_history_key = key_of(c, s, &s->history_key);

@@ -189,9 +189,11 @@ void coordinator_order(struct coordinator *c, struct coordinator_session *s, str
         return;
     }
     s->order_ms = order_ms(c, s);
-    s->attempted = s->plan.v[0].technique != TECHNIQUE_RELAYED;
+    bool direct = s->plan.v[0].technique != TECHNIQUE_RELAYED;
+    s->attempted = direct && !s->redriven;
     c->n.punches_attempted += s->attempted;
     c->n.punching_now += s->attempted;
+    c->n.upgrades_attempted += direct && s->redriven;
     coordinator_enter(c, s, COORD_COORDINATING, verdict_name(s->reason), out);
 }
 

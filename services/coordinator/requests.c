@@ -34,9 +34,9 @@ static struct coordinator_session *repeated(struct coordinator *c, const struct 
                                             uint64_t nonce)
 {
     for (uint32_t i = p->sessions[0]; i != TABLE_NONE; i = c->sessions[i].side[0].next)
-        if (!c->sessions[i].by_operator && c->sessions[i].nonce == nonce &&
-            c->sessions[i].state <= COORD_EXECUTING && !c->sessions[i].side[0].reported &&
-            !c->sessions[i].leaving[0])
+        if (!c->sessions[i].by_operator && !c->sessions[i].redriven &&
+            c->sessions[i].nonce == nonce && c->sessions[i].state <= COORD_EXECUTING &&
+            !c->sessions[i].side[0].reported && !c->sessions[i].leaving[0])
             return &c->sessions[i];
     return NULL;
 }
@@ -113,6 +113,31 @@ static struct coordinator_session *begin(struct coordinator *c, const struct sid
     return s;
 }
 
+/*
+ * A new try for a session that is not known here: its coordinator, this one before a restart, has died while
+ * it lived on.  It is taken up as it says it is; the target's consent is sought as ever.
+ */
+static void redrive(struct coordinator *c, const struct coordinator_peer *p,
+                    const struct msg_punch_request *m, const struct peer_id *target,
+                    struct outputs *out)
+{
+    uint32_t slot = table_find(&c->peers_by_id, target->b);
+
+    if (m->policy != POLICY_AUTO || m->mode != MODE_MANAGED || m->attempt >= COORD_TRIES_MAX ||
+        slot == TABLE_NONE || !c->peers[slot].attached) {
+        c->n.ignored++;
+        return;
+    }
+    struct coordinator_session *s = begin(c, &m->session, p, m, out);
+    if (!s)
+        return;
+    s->nonce = m->nonce;
+    s->redriven = true;
+    s->renewals = m->attempt + 1;
+    coordinator_enter(c, s, COORD_REQUESTED, "it was lost, and lives", out);
+    found(c, s, slot, out);
+}
+
 void coordinator_on_punch_request(struct coordinator *c, struct coordinator_peer *p,
                                   const struct msg_punch_request *m, struct outputs *out)
 {
@@ -129,7 +154,10 @@ void coordinator_on_punch_request(struct coordinator *c, struct coordinator_peer
     }
     coordinator_take_tokens(c, p, &m->tokens);
     if (!sid_eq(&m->session, &(const struct sid){{0}})) {
-        coordinator_renew(c, p, &m->session, out);
+        if (coordinator_find(c, &m->session))
+            coordinator_renew(c, p, &m->session, out);
+        else
+            redrive(c, p, m, &id, out);
         return;
     }
     struct coordinator_session *s = repeated(c, p, m->nonce);

@@ -49,6 +49,8 @@ static bool receive_coordinator(struct service *s, void *arg, struct input *in)
     return ok;
 }
 
+static zsock_t *open_link(struct agent *g, const struct addr *to, bool enrolling);
+
 /* An event of libzmq's monitor: the connection is usable, or not any more. */
 static bool receive_monitor(struct service *s, void *arg, struct input *in)
 {
@@ -64,6 +66,9 @@ static bool receive_monitor(struct service *s, void *arg, struct input *in)
         if (zmq_msg_recv(&msg, g->monitor[enrolling], ZMQ_DONTWAIT) < 0)
             break;
     zmq_msg_close(&msg);
+    /* The front does not know this key (any more): the store may be another one.  Knock again. */
+    if (event == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH && !enrolling && !g->enrol && !g->core.refused)
+        g->enrol = open_link(g, &g->conf.join.enrol[0], true);
     in->kind = IN_LINK;
     in->link.enrolling = enrolling;
     in->link.up = event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED;
@@ -98,7 +103,8 @@ static zsock_t *open_link(struct agent *g, const struct addr *to, bool enrolling
     /* Each has a name of its own: libzmq frees that of a closed socket when it gets round to it. */
     snprintf(monitor, sizeof monitor, "inproc://agent-%p-%u", (void *)g, g->n_links++);
     if (zmq_socket_monitor(zsock_resolve(sock), monitor,
-                           ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED) != 0)
+                           ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH |
+                               ZMQ_EVENT_DISCONNECTED) != 0)
         die("event=no_monitor why=\"%s\"", zmq_strerror(errno));
     g->monitor[enrolling] = zmq_socket(zsys_init(), ZMQ_PAIR);
     if (!g->monitor[enrolling] || zmq_connect(g->monitor[enrolling], monitor) != 0)
@@ -228,8 +234,9 @@ static void tell(struct agent *g)
     for (size_t i = 0; i < g->n_events; i++) {
         uint32_t path = g->events[i].path;
         enum app_event event = g->events[i].event;
-        if (event == APP_ENROLLED && !g->front) {
+        if (event == APP_ENROLLED) {
             close_link(g, &g->enrol, true);
+            close_link(g, &g->front, false); /* one that was refused does not try again */
             g->front = open_link(g, &g->conf.join.front[0], false);
         }
         bool lost = event == APP_OPENED && g->pair[path] < 0 && g->app[path] < 0;

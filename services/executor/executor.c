@@ -95,14 +95,18 @@ static void on_link(struct executor *x, bool up, bool enrolling, struct outputs 
 /* When many knock at once some are told to come again: jittered, so that they don't do so together. */
 static void on_enrolled(struct executor *x, const struct msg_enrolled *m, struct outputs *out)
 {
-    if (m->kind[0] == '\0')
+    bool overloaded = strcmp(m->kind, "overloaded") == 0;
+
+    if (m->kind[0] == '\0') {
+        x->admitted = true;
         executor_app(x, NULL, APP_ENROLLED, out);
-    else if (strcmp(m->kind, "rate-limited") == 0)
+    } else if (strcmp(m->kind, "rate-limited") == 0 || (overloaded && x->admitted)) {
         x->next_enrol_us =
             x->now_us + ENROL_AGAIN_US / 2 + (int64_t)rng_below(&x->rng, ENROL_AGAIN_US);
-    else
+    } else {
         refuse(x, kind_valid(m->kind) ? m->kind : "not-authorized",
-               strcmp(m->kind, "overloaded") == 0 ? VERDICT_overloaded : VERDICT_not_enrolled, out);
+               overloaded ? VERDICT_overloaded : VERDICT_not_enrolled, out);
+    }
 }
 
 static bool all_admitted(const struct executor *x, const struct prober_info *p)
@@ -233,11 +237,26 @@ static void answer_invitation(const struct sid *session, bool accepted, struct o
     m->accepted = accepted;
 }
 
+static bool lives(const struct executor *x, const struct msg_invite *m)
+{
+    for (size_t k = 0; k < ATTEMPTS_MAX; k++) {
+        const struct attempt *a = &x->attempts[k];
+        if (a->state > ATTEMPT_EXECUTING && a->state < ATTEMPT_FAILED &&
+            sid_eq(&a->session, &m->session) && peer_id_eq(&a->peer, &m->peer))
+            return true;
+    }
+    return false;
+}
+
 /* Only an application that said that it wants to be asked is. */
 static void on_invite(struct executor *x, const struct msg_invite *m, struct outputs *out)
 {
     struct invitation i = {.session = m->session, .peer = m->peer, .timeout_ms = m->timeout_ms};
 
+    if (lives(x, m)) { /* with this peer: it was taken */
+        answer_invitation(&m->session, true, out);
+        return;
+    }
     if (x->conf.accept != ACCEPT_ASK) {
         answer_invitation(&m->session, false, out);
         return;

@@ -409,6 +409,7 @@ struct executor {
     bool relays_due; /* to be measured with the next probes */
     bool link_up, attached, refused;
     bool told; /* a report to this coordinator can count: it has named probers since the attach */
+    bool admitted; /* once: a coordinator that has no room for a new key now is asked again */
     char refused_kind[32];
     enum verdict refused_verdict;
     uint64_t instance; /* random: this process, not an earlier one with the same key */

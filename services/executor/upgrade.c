@@ -52,6 +52,7 @@ void executor_upgrade_tick(struct executor *x, struct attempt *a, struct outputs
     m->policy = a->policy;
     m->tokens = executor_tokens(x);
     m->session = a->session;
+    m->attempt = a->renewals; /* a coordinator that has lost the session goes on from there */
     x->upgrade_gate_us = x->now_us + UPGRADE_GATE_US;
     x->n.upgrades_asked++;
     executor_upgrade_later(x, a);
@@ -70,6 +71,7 @@ bool executor_upgrade_order(struct executor *x, struct attempt *a,
         return false;
     a->renewals = m->attempt;
     a->renewed_us = x->now_us;
+    a->result_us = x->now_us; /* it may have lost what was reported */
     a->attempts++;
     executor_lost_direct(x, a, out); /* a side that thinks otherwise is alone with that */
     executor_guess_forget(x, a, out);
