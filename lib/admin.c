@@ -246,8 +246,7 @@ json_t *admin_counters(const struct service *s)
                      (json_int_t)n->messages_dropped, "datagrams_in", (json_int_t)n->datagrams_in,
                      "datagrams_out", (json_int_t)n->datagrams_out, "datagrams_dropped",
                      (json_int_t)n->datagrams_dropped, "admin_answered",
-                     (json_int_t)n->admin_answered, "admin_dropped",
-                     (json_int_t)n->admin_dropped);
+                     (json_int_t)n->admin_answered, "admin_dropped", (json_int_t)n->admin_dropped);
 }
 
 /* ---- the client's side ------------------------------------------------------------------------------ */
