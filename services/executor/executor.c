@@ -4,6 +4,9 @@
 
 #include <string.h>
 
+/* Outputs of one attempt's tick: punches on two ways to every candidate, a ping, a relay message, a result. */
+enum { TICK_OUTPUTS = CANDIDATES_MAX + 10 + 2 * POOL_BATCH };
+
 static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
 
 struct attempt *executor_find_path(struct executor *x, const struct path_id *own)
@@ -62,6 +65,21 @@ static void refuse(struct executor *x, const char *kind, enum verdict verdict, s
     for (size_t i = 0; i < ATTEMPTS_MAX && out->n + 2 <= OUTPUTS_MAX; i++)
         if (x->attempts[i].state == ATTEMPT_REQUESTED)
             executor_fail(x, &x->attempts[i], kind, verdict, out);
+}
+
+/* Another process has our key, and the coordinator has ended what this one had; as above, of those that fit. */
+static void end_all(struct executor *x, enum verdict verdict, struct outputs *out)
+{
+    for (size_t i = 0; i < ATTEMPTS_MAX && out->n + TICK_OUTPUTS <= OUTPUTS_MAX; i++) {
+        struct attempt *a = &x->attempts[i];
+        if (a->state == ATTEMPT_EXECUTING) {
+            executor_fail(x, a, "cancelled", verdict, out);
+        } else if (a->state == ATTEMPT_DIRECT || a->state == ATTEMPT_RELAYED) {
+            msg_text(a->kind, sizeof a->kind, "cancelled");
+            a->verdict = verdict;
+            executor_enter(x, a, ATTEMPT_CLOSED, verdict_name(verdict), out);
+        }
+    }
 }
 
 static void send_enrol(struct executor *x, struct outputs *out)
@@ -163,6 +181,7 @@ static void on_detached(struct executor *x, const struct msg_detached *m, struct
 {
     if (strcmp(m->kind, "replaced") == 0) {
         refuse(x, "cancelled", VERDICT_replaced, out);
+        end_all(x, VERDICT_replaced, out);
         return;
     }
     if (!x->attached) /* its answer to what left before the attach arrived there */
@@ -383,9 +402,6 @@ static void on_app(struct executor *x, const struct input *in, struct outputs *o
     else
         a->data_dropped++;
 }
-
-/* Outputs of one attempt's tick: punches on two ways to every candidate, a ping, a relay message, a result. */
-enum { TICK_OUTPUTS = CANDIDATES_MAX + 10 + 2 * POOL_BATCH };
 
 static void on_tick(struct executor *x, struct outputs *out)
 {

@@ -249,6 +249,14 @@ static void on_opened(struct agent *g, const struct attempt *a)
 
 /* ---- events ------------------------------------------------------------------------------------------------- */
 
+/* What ended it is the result, whatever path there was before. */
+static void fail_late(const struct attempt *a)
+{
+    self.settled.path = PATH_FAILED;
+    self.settled.verdict = a->verdict;
+    memcpy(self.settled.kind, a->kind, sizeof self.settled.kind);
+}
+
 static void on_event(struct agent *g, enum app_event event, const struct attempt *a)
 {
     int64_t now = service_now_us();
@@ -274,6 +282,8 @@ static void on_event(struct agent *g, enum app_event event, const struct attempt
         if (a != self.a)
             break;
         self.closed = true;
+        if (self.is_settled && a->kind[0] != '\0') /* it has failed since */
+            fail_late(a);
         bridge_close(&self.bridge);
         break;
     default: break;

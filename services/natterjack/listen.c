@@ -9,6 +9,7 @@
 #include "services/natterjack/peer.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -25,6 +26,7 @@ static struct {
     int app[ATTEMPTS_MAX];          /* the application's end of each path that has no bridge */
     int64_t heard_us[ATTEMPTS_MAX]; /* when something last came by it */
     struct bridge bridge[ATTEMPTS_MAX];
+    unsigned lost; /* lines */
     int status;
 } self;
 
@@ -46,11 +48,35 @@ static bool receive_app(struct service *s, void *arg, struct input *in)
     return false;
 }
 
+/*
+ * Will stdout take a line at once?  A reader that does not read must not stop the sessions: what it leaves no
+ * room for is left out and counted, and that is said when there is room again.  (A pipe with room takes
+ * PIPE_BUF bytes, and a line is shorter.)
+ */
+static bool may_say(void)
+{
+    struct pollfd p = {.fd = STDOUT_FILENO, .events = POLLOUT};
+
+    if (poll(&p, 1, 0) == 0) {
+        self.lost++;
+        return false;
+    }
+    if (self.lost == 0)
+        return true;
+    if (self.json)
+        print_line(json_pack("{s:s, s:I}", "event", "lost", "lines", (json_int_t)self.lost));
+    else
+        printf("%u lines were left out, since nobody read\n", self.lost);
+    fflush(stdout);
+    self.lost = 0;
+    return may_say();
+}
+
 static void say_listening(struct agent *g)
 {
     char id[PEER_ID_TEXT];
 
-    if (self.said || !g->core.attached)
+    if (self.said || !g->core.attached || !may_say())
         return;
     self.said = true;
     peer_id_format(&g->core.conf.id, id);
@@ -68,8 +94,9 @@ static void say_listening(struct agent *g)
 
 static void say_reflex(const struct executor *x)
 {
+    if (!may_say())
+        return;
     json_t *line = json_reflex(x);
-
     if (self.json) {
         json_object_set_new(line, "event", json_string("reflex"));
         print_line(line);
@@ -84,6 +111,8 @@ static void say_reflex(const struct executor *x)
 
 static void say_session(const struct attempt *a, const char *event)
 {
+    if (!may_say())
+        return;
     json_t *line = json_attempt(a);
 
     if (self.json) {
