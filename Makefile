@@ -7,6 +7,7 @@
 #   make pairs           of these the pairs, as a table; RUNS=n of each
 #   make matrix-sim      27 x 27 classes of NATs in virtual time, RUNS=200 each, into docs/matrix (minutes)
 #   make garbage         100,000 pieces of garbage of each kind at each port of a suite (root; minutes)
+#   make soak-raw        a program's flow over a punched socket, MINUTES=10, NATs that forget in 30 s (root)
 #   make test-compose    docker-compose.yml with a Docker engine of its own (root; minutes)
 #   make bench           prober and relay against coturn, into docs/bench (root; 10 minutes); bench-quick: two
 #   make fresh           ./run demo and ./run test in a clean minimal root file system (root; long)
@@ -144,6 +145,11 @@ natlab-check: all pairs $(B)/tests/test_attempts $(B)/tests/test_paths $(B)/test
 	RELAY_RUNS=10 $(B)/tests/test_relays --short-filename $(ARGS)
 	RUNS=20 $(B)/tests/test_netcheck --short-filename $(ARGS)
 
+# The long version of test_raw's flow: what is sent is answered, to the last packet.
+MINUTES ?= 10
+soak-raw: all $(B)/tests/test_raw
+	SOAK_S=$$(( $(MINUTES) * 60 )) $(B)/tests/test_raw --short-filename --filter 'raw/a_program*'
+
 # One after the other: under -j, docs-check and purity would both build the same files.
 check:
 	$(MAKE) --no-print-directory format-check lint
@@ -176,5 +182,5 @@ clean:
 	rm -rf $(BUILD)
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
-.PHONY: all test natlab-check pairs garbage bench bench-quick docs docs-check format format-check lint purity check fresh matrix-sim test-compose clean
+.PHONY: all test natlab-check soak-raw pairs garbage bench bench-quick docs docs-check format format-check lint purity check fresh matrix-sim test-compose clean
 .SECONDARY:

@@ -2,7 +2,7 @@
  * test_raw.c - raw hand-over through the whole suite: two programs get the punched UDP socket, or one that
  * the relay forwards for, and own it from then on.
  *
- * SOAK_S=n keeps a flow for n seconds through NATs that forget after 30 s; `make soak-raw` has MINUTES of it.
+ * SOAK_S=n keeps a flow for n seconds through NATs that forget after 30 s: `make soak-raw`.
  */
 #include "lib/admin.h"
 #include "tests/lib/ground.h"
