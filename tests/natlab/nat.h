@@ -51,14 +51,15 @@ struct nat_conf {
     enum nat_errors errors;
     struct addr external[NAT_POOL_MAX]; /* the public ips; ports are not used */
     size_t n_external;                  /* 0 means 1 */
-    uint16_t block;            /* ports of a subscriber's own block; 0: all share the range */
-    int32_t delta;             /* contiguous; 0 means 1, may be negative */
-    uint32_t background_per_s; /* contiguous: ports that others behind the same NAT take, by chance */
-    uint16_t lo, hi;           /* port range, inclusive; 0, 0 means 1024 to 65535 */
-    int64_t lifetime_us;       /* UDP, since the last refresh; 0 means 120 s (RFC 4787 REQ-5) */
-    bool inbound_refreshes;    /* RFC 4787 REQ-6: outbound always does */
-    bool overload;             /* a port may serve several mappings whose remotes differ (Linux) */
-    bool stranger_same; /* the answer to an accepted stranger leaves by the mapping it used */
+    uint16_t block; /* ports of a subscriber's own block; 0: all share the range */
+    int32_t delta;  /* contiguous; 0 means 1, may be negative */
+    uint32_t
+        background_per_s;   /* contiguous: ports that others behind the same NAT take, by chance */
+    uint16_t lo, hi;        /* port range, inclusive; 0, 0 means 1024 to 65535 */
+    int64_t lifetime_us;    /* UDP, since the last refresh; 0 means 120 s (RFC 4787 REQ-5) */
+    bool inbound_refreshes; /* RFC 4787 REQ-6: outbound always does */
+    bool overload;          /* a port may serve several mappings whose remotes differ (Linux) */
+    bool stranger_same;     /* the answer to an accepted stranger leaves by the mapping it used */
     bool claims;  /* what comes in unasked owns its port towards its sender (Linux, unfiltered) */
     bool rejects; /* what comes in unasked is answered: port unreachable */
     bool expired_maps; /* a packet whose TTL ends in this NAT has its mapping nevertheless */
