@@ -1,0 +1,177 @@
+/*
+ * test_executor_relayed.c - the executor's core towards its relay over time: how it notices that one has gone, is full
+ * or waits, and what it sends meanwhile.
+ */
+#include "lib/relaywire.h"
+#include "tests/lib/executor_bed.h"
+
+#include <criterion/criterion.h>
+
+TestSuite(executor_relayed, .init = executor_bed_open, .timeout = 10);
+
+#define X executor_bed
+#define ATTEMPT (X.attempts[0])
+
+static struct msg order;
+
+static void from_relay(int64_t ms, uint8_t op, uint8_t status)
+{
+    uint8_t data[RELAY_CONTROL_MAX];
+    struct relay_control c = {.op = op, .status = status, .path = ATTEMPT.own_path};
+
+    memcpy(c.nonce, ATTEMPT.relay.nonce, sizeof c.nonce);
+    executor_bed_datagram(ms, &executor_bed_relay, data, relay_encode(&c, data));
+}
+
+/* Ordered at 240 ms, bound at 250; the other side is there when status says so. */
+static void start_bound(uint16_t side, enum technique technique, enum policy policy, uint8_t status)
+{
+    order = executor_bed_start(side, technique, policy);
+    ATTEMPT.has_keys = true; /* of zeroes */
+    from_relay(250, RELAY_BOUND, status);
+}
+
+/* The session goes over the relay, both ways proven at 260 ms. */
+static void start_relayed(void)
+{
+    uint8_t packet[PUNCH_BYTES];
+
+    start_bound(1, TECHNIQUE_RELAYED, POLICY_AUTO, RELAY_READY);
+    executor_bed_punch(&order, PACKET_PUNCH, 1, 0, PUNCH_CONFIRMED, packet);
+    executor_bed_datagram(260, &executor_bed_relay, packet, sizeof packet);
+    cr_assert_eq(ATTEMPT.state, ATTEMPT_RELAYED);
+}
+
+/* Messages of this kind to the relay in the last step. */
+static size_t said(enum relay_op op)
+{
+    struct relay_control c;
+    size_t n = 0;
+
+    for (size_t i = 0; i < executor_bed_out.n; i++) {
+        const struct output *o = &executor_bed_out.v[i];
+        n += o->kind == OUT_DATAGRAM && o->dgram.data[0] == PACKET_RELAY &&
+             relay_parse(o->dgram.data, o->dgram.len, &c) && c.op == op;
+    }
+    return n;
+}
+
+static size_t said_until(int64_t ms, enum relay_op op)
+{
+    size_t n = 0;
+
+    while (executor_deadline(&X) <= ms * 1000) {
+        executor_bed_tick();
+        n += said(op);
+    }
+    return n;
+}
+
+/* Packets to the peer through the relay until then. */
+static uint64_t punched_until(int64_t ms)
+{
+    uint64_t before = ATTEMPT.way[WAY_RELAY].punches_sent;
+
+    executor_bed_run_to(ms);
+    return ATTEMPT.way[WAY_RELAY].punches_sent - before;
+}
+
+Test(executor_relayed, looks_often_whether_the_other_side_has_come)
+{
+    start_bound(1, TECHNIQUE_RELAYED, POLICY_AUTO, RELAY_WAITING);
+    cr_assert_geq(said_until(1300, RELAY_KEEP), 5);
+}
+
+Test(executor_relayed, binds_anew_when_the_relay_has_not_answered_five_times_and_not_before)
+{
+    start_relayed();
+    for (int i = 0; i < 5; i++) { /* answered ones don't add up */
+        executor_bed_tick();
+        from_relay(X.now_us / 1000 + 1, RELAY_KEPT, RELAY_READY);
+    }
+    size_t keeps = 0, binds = 0;
+    while (binds == 0 && X.now_us < 300 * INT64_C(1000000)) {
+        executor_bed_tick();
+        keeps += said(RELAY_KEEP);
+        binds += said(RELAY_BIND);
+    }
+    cr_assert_eq(binds, 1);
+    cr_assert_eq(keeps, 5);
+}
+
+Test(executor_relayed, a_relay_that_worked_is_asked_again_when_it_comes_back_full)
+{
+    start_relayed();
+    struct path_id own = ATTEMPT.own_path;
+    from_relay(300, RELAY_UNKNOWN, 0); /* it has restarted */
+    cr_assert_eq(said(RELAY_BIND), 1);
+    from_relay(310, RELAY_BOUND, RELAY_FULL);
+    cr_assert_eq(ATTEMPT.state, ATTEMPT_RELAYED);
+    cr_assert_geq(said_until(3000, RELAY_BIND), 3);
+    from_relay(3010, RELAY_BOUND, RELAY_READY);
+    cr_assert(ATTEMPT.relay.bound);
+    cr_assert_eq(memcmp(&own, &ATTEMPT.own_path, sizeof own), 0);
+}
+
+Test(executor_relayed, punches_through_the_relay_so_often_and_no_more)
+{
+    start_bound(1, TECHNIQUE_RELAYED, POLICY_AUTO, RELAY_READY);
+    ATTEMPT.deadline_us = ATTEMPT.give_up_us = 60 * INT64_C(1000000);
+    for (int64_t ms = 300; ms < 50000; ms += 300) { /* the relay answers, the peer does not */
+        executor_bed_run_to(ms);
+        from_relay(ms, RELAY_KEPT, RELAY_READY);
+    }
+    cr_assert_eq(ATTEMPT.state, ATTEMPT_EXECUTING);
+    cr_assert_eq(ATTEMPT.way[WAY_RELAY].punches_sent, UINT8_MAX);
+    cr_assert_eq(punched_until(51000), 0);
+}
+
+/* A ping's pong goes by the way that the ping came; on one that is not proven nothing goes but punches. */
+Test(executor_relayed, sends_no_data_on_a_way_that_is_not_proven)
+{
+    static const uint8_t key[32];
+    uint8_t data[DATA_BYTES_MAX];
+    struct path_id to;
+
+    start_bound(1, TECHNIQUE_SYNCHRONOUS, POLICY_AUTO, RELAY_READY);
+    to = ATTEMPT.own_path;
+    size_t n = data_seal(DATA_PING, (const uint8_t *)"12345678", 8, 1, &to, key, data);
+    executor_bed_datagram(260, &executor_bed_peer_addr, data, n);
+    cr_assert_not(ATTEMPT.way[WAY_DIRECT].confirmed);
+    cr_assert_eq(executor_bed_count(PACKET_DATA, NULL), 0);
+    data_seal(DATA_PING, (const uint8_t *)"12345678", 8, 2, &to, key, data);
+    executor_bed_datagram(270, &executor_bed_relay, data, n); /* there it proves the way */
+    cr_assert_eq(executor_bed_count(PACKET_DATA, NULL), 1);
+}
+
+/* What opened and sealed a session's packets is not left in memory. */
+Test(executor_relayed, a_closed_session_leaves_no_secret)
+{
+    static const uint8_t none[4096];
+
+    start_relayed();
+    memset(ATTEMPT.noise_out, 7, sizeof ATTEMPT.noise_out);
+    memset(ATTEMPT.punch_key, 7, sizeof ATTEMPT.punch_key);
+    memset(&ATTEMPT.send, 7, sizeof ATTEMPT.send);
+    memset(&ATTEMPT.receive, 7, sizeof ATTEMPT.receive);
+    memset(&ATTEMPT.noise, 7, sizeof ATTEMPT.noise);
+    memset(ATTEMPT.challenge_key, 7, sizeof ATTEMPT.challenge_key);
+    memset(ATTEMPT.relay.ticket, 7, sizeof ATTEMPT.relay.ticket);
+    struct msg m = {.type = MSG_punch_cancel};
+    m.punch_cancel.session = ATTEMPT.session;
+    executor_bed_msg(300, &m);
+    cr_assert_eq(ATTEMPT.state, ATTEMPT_CLOSED);
+#define WIPED(what)                                                               \
+    do {                                                                          \
+        cr_assert_leq(sizeof ATTEMPT.what, sizeof none);                          \
+        cr_assert_eq(memcmp(&ATTEMPT.what, none, sizeof ATTEMPT.what), 0, #what); \
+    } while (0)
+    WIPED(noise_out);
+    WIPED(punch_key);
+    WIPED(send);
+    WIPED(receive);
+    WIPED(noise);
+    WIPED(challenge_key);
+    WIPED(relay.ticket);
+#undef WIPED
+}
