@@ -5,6 +5,7 @@
 #include "tests/lib/coordinator_bed.h"
 
 #include <criterion/criterion.h>
+#include <stdio.h>
 
 static struct bed bed, *const b = &bed;
 
@@ -568,9 +569,37 @@ Test(coordinator, tells_no_address_to_whom_the_target_does_not_accept)
     cr_assert_eq(b->core.n.rejections, COORD_REJECTED_PER_MIN);
     coordinator_bed_forget(b);
     request(0, "bob", 99);
+    expect(b, "p0: punch_refused rate-limited rate-limited\n");
+    const struct msg *refused = &b->out.v[b->out.n - 1].msg;
+    cr_assert_geq(refused->punch_refused.retry_after_ms, 1000);
+    cr_assert_leq(refused->punch_refused.retry_after_ms, 60000);
+    struct msg m = coordinator_bed_request("", 100); /* by its key, which nobody guesses */
+    m.punch_request.target_id = coordinator_bed_peer(1);
+    coordinator_bed_from_peer(b, 0, &m);
     expect(b, "free -> requested: asked for\n"
               "requested -> closed: too many calls that were not accepted\n"
               "p0: punch_refused rate-limited rate-limited\n");
+    coordinator_bed_pass(b, 60000);
+    coordinator_bed_attach(b, 0, "alice");
+    coordinator_bed_forget(b);
+    request(0, "nobody", 101);
+    cr_assert_not_null(strstr(b->text, "not-found"), "the minute is over");
+}
+
+Test(coordinator, names_cannot_be_tried_out_faster_than_calls_that_are_not_accepted)
+{
+    char name[16];
+
+    coordinator_bed_ready(b, 0, "alice");
+    coordinator_bed_ready(b, 1, "bob");
+    for (unsigned i = 0; i < 3 * COORD_REJECTED_PER_MIN; i++) {
+        snprintf(name, sizeof name, "n%u", i);
+        request(0, name, i);
+    }
+    cr_assert_eq(b->core.n.not_found, COORD_REJECTED_PER_MIN);
+    coordinator_bed_forget(b);
+    request(0, "bob", 99);
+    expect(b, "p0: punch_refused rate-limited rate-limited\n"); /* and so not of those that exist */
 }
 
 Test(coordinator, an_operator_changes_the_limits_of_requests_at_run_time)

@@ -46,6 +46,10 @@ void coordinator_unlimited(struct coordinator_peer *p,
                            enum coordinator_limit limit); /* one of those counted was none */
 bool coordinator_limited(struct coordinator *c, struct coordinator_peer *p,
                          enum coordinator_limit limit); /* counts one, true when it is too many */
+bool coordinator_spent(const struct coordinator *c, const struct coordinator_peer *p,
+                       enum coordinator_limit limit); /* one more would be too many */
+uint32_t coordinator_retry_ms(const struct coordinator *c,
+                              const struct coordinator_peer *p); /* until its minute is over */
 void coordinator_kick(struct coordinator *c,
                       const struct coordinator_peer *p); /* its sessions look again */
 

@@ -71,6 +71,19 @@ bool coordinator_limited(struct coordinator *c, struct coordinator_peer *p,
     return false;
 }
 
+bool coordinator_spent(const struct coordinator *c, const struct coordinator_peer *p,
+                       enum coordinator_limit limit)
+{
+    return c->now_us - p->window_us < WINDOW_US && p->used[limit] >= c->limits[limit];
+}
+
+uint32_t coordinator_retry_ms(const struct coordinator *c, const struct coordinator_peer *p)
+{
+    int64_t left_us = p->window_us + WINDOW_US - c->now_us;
+
+    return left_us > 0 ? (uint32_t)((left_us + 999) / 1000) : 0;
+}
+
 void coordinator_unlimited(struct coordinator_peer *p, enum coordinator_limit limit)
 {
     if (p->used[limit] > 0)

@@ -9,6 +9,8 @@ static void refuse_early(struct coordinator *c, const struct coordinator_peer *p
 
     c->n.refused++;
     m->nonce = nonce;
+    if (verdict == VERDICT_rate_limited)
+        m->retry_after_ms = coordinator_retry_ms(c, p);
     msg_text(m->kind, sizeof m->kind, kind);
     msg_text(m->verdict, sizeof m->verdict, verdict_name(verdict));
 }
@@ -166,6 +168,12 @@ void coordinator_on_punch_request(struct coordinator *c, struct coordinator_peer
             coordinator_send_order(c, s, 0, out);
         return;
     }
+    /* Who has asked for too many that nobody has, or that did not take the call, learns no more of names. */
+    if (peer_id_none(&id) && coordinator_spent(c, p, COORD_LIMIT_REJECTED)) {
+        c->n.rate_limited++;
+        refuse_early(c, p, m->nonce, "rate-limited", VERDICT_rate_limited, out);
+        return;
+    }
     struct sid sid = {{0}};
     rng_bytes(&c->rng, sid.b, sizeof sid.b);
     s = begin(c, &sid, p, m, out);
@@ -213,6 +221,8 @@ void coordinator_on_looked_up(struct coordinator *c, const struct input *in, str
     s->warm = false;
     if (in->store.status == STORE_NOT_FOUND) {
         c->n.not_found++;
+        if (!s->by_operator && s->target[0] != '\0')
+            coordinator_limited(c, &c->peers[s->side[0].peer], COORD_LIMIT_REJECTED);
         coordinator_refuse(c, s, "not-found", VERDICT_name_unknown, "nobody has claimed it", out);
         return;
     }

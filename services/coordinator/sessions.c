@@ -201,6 +201,8 @@ static void send_refused(struct coordinator *c, struct coordinator_session *s, s
     struct msg_punch_refused *m = &emit_peer(out, conn, MSG_punch_refused)->punch_refused;
     m->nonce = s->nonce;
     m->session = s->id;
+    if (s->verdict == VERDICT_rate_limited)
+        m->retry_after_ms = coordinator_retry_ms(c, &c->peers[s->side[0].peer]);
     msg_text(m->kind, sizeof m->kind, s->kind);
     msg_text(m->verdict, sizeof m->verdict, verdict_name(s->verdict));
 }

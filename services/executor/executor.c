@@ -218,6 +218,7 @@ static void on_refused(struct executor *x, const struct msg_punch_refused *m, st
         if (a->state == ATTEMPT_REQUESTED && a->asked && a->nonce == m->nonce) {
             enum verdict why = verdict_find(m->verdict);
             a->session = m->session;
+            a->retry_after_ms = m->retry_after_ms;
             if (why == VERDICT_no_token && x->udp_silent) /* and this is why */
                 executor_fail(x, a, "unreachable", VERDICT_udp_blocked, out);
             else

@@ -242,13 +242,14 @@ struct attempt {
     struct path_id own_path, peer_path;
     struct profile own_profile, their_profile;
     struct plan plan;
-    enum verdict reason;  /* the coordinator's, for the plan */
-    enum verdict verdict; /* of the outcome */
-    char kind[32];        /* of a failure */
-    uint8_t technique;    /* the direct one in force, or TECHNIQUE_NONE */
-    uint32_t attempts;    /* orders received */
-    uint32_t renewals;    /* the number of the last one for a session that was settled */
-    int64_t renewed_us;   /* when it came */
+    enum verdict reason;     /* the coordinator's, for the plan */
+    enum verdict verdict;    /* of the outcome */
+    char kind[32];           /* of a failure */
+    uint32_t retry_after_ms; /* when it is that of a limit; 0 when that is not known */
+    uint8_t technique;       /* the direct one in force, or TECHNIQUE_NONE */
+    uint32_t attempts;       /* orders received */
+    uint32_t renewals;       /* the number of the last one for a session that was settled */
+    int64_t renewed_us;      /* when it came */
     int64_t upgrade_us, upgrade_gap_us; /* on the relay: when to ask for another */
     int64_t deadline_us;                /* of the state */
     int64_t give_up_us;                 /* of direct techniques: start and span */

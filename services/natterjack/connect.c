@@ -145,6 +145,8 @@ static json_t *result(const struct agent *g)
     json_object_set_new(line, "confirmed_ms", json_ms(up ? w->confirmed_us : 0, a->asked_us));
     json_object_set_new(line, "total_ms", json_ms(a->settled_us, self.began_us));
     json_object_set_new(line, "rtt_ms", median_ms());
+    json_object_set_new(line, "retry_after_ms",
+                        a->retry_after_ms ? json_integer(a->retry_after_ms) : json_null());
     json_object_set_new(line, "attempts", json_integer(a->attempts));
     json_object_set_new(line, "punch_sent",
                         json_integer((json_int_t)a->way[WAY_DIRECT].punches_sent));
@@ -182,6 +184,8 @@ static void print_result(const struct agent *g)
     printf("\n  why: %s\n", verdict_cause(self.settled.verdict));
     if (executor_path(&self.settled) != PATH_DIRECT)
         printf("  what would help: %s\n", verdict_remedy(self.settled.verdict));
+    if (self.settled.retry_after_ms > 0)
+        printf("  try again in %u s\n", (self.settled.retry_after_ms + 999) / 1000);
     if (self.sent > 0)
         printf("  pings: %u sent, %u answered, median %.1f ms\n", self.sent, self.received,
                json_real_value(json_object_get(line, "rtt_ms")));
