@@ -14,7 +14,11 @@ enum behaviour { NAT_UNKNOWN, NAT_NONE, NAT_EI, NAT_AD, NAT_APD, BEHAVIOUR_COUNT
 /* How the port of a new mapping is chosen (RFC 4787 section 4.2). */
 enum allocation { ALLOC_UNKNOWN, ALLOC_PRESERVE, ALLOC_CONTIGUOUS, ALLOC_RANDOM, ALLOCATION_COUNT };
 
-/* RFC 4787 section 6: is what a host sends to the NAT's own outside brought back in, and under which source? */
+/*
+ * RFC 4787 section 6: is what a host sends to the NAT's own outside brought back in, and under which source?
+ * `none`: nothing was seen to come back.  What comes back under the private source may be dropped by the host that
+ * measures, as its own address is on it, so `none` forbids nothing.
+ */
 enum hairpin { HAIRPIN_UNKNOWN, HAIRPIN_NONE, HAIRPIN_INTERNAL, HAIRPIN_EXTERNAL, HAIRPIN_COUNT };
 
 struct profile {

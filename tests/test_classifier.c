@@ -421,6 +421,26 @@ Test(classifier, filtering_is_told_by_who_else_was_let_in)
     cr_assert_str_eq(filtering(), "unknown");
 }
 
+Test(classifier, hairpinning_is_kept_until_it_is_measured_again_and_is_none_of_a_host_without_nat)
+{
+    struct model m = model(NAT_EI, ALLOC_RANDOM, 1), none = model(NAT_NONE, ALLOC_PRESERVE, 1);
+
+    probe(&m, 0);
+    report.reflex_report.hairpin = HAIRPIN_EXTERNAL;
+    cr_assert_eq(tell()->hairpin, HAIRPIN_EXTERNAL);
+    report.reflex_report.hairpin = HAIRPIN_UNKNOWN;
+    cr_assert_eq(tell()->hairpin, HAIRPIN_EXTERNAL);
+    report.reflex_report.hairpin = HAIRPIN_NONE;
+    cr_assert_eq(tell()->hairpin, HAIRPIN_NONE);
+    report.reflex_report.peer.b[1] = 1;
+    report.reflex_report.hairpin = HAIRPIN_COUNT; /* of a later version */
+    cr_assert_eq(tell()->hairpin, HAIRPIN_UNKNOWN);
+    probe(&none, 0);
+    report.reflex_report.peer.b[1] = 2;
+    report.reflex_report.hairpin = HAIRPIN_EXTERNAL;
+    cr_assert_eq(tell()->hairpin, HAIRPIN_UNKNOWN);
+}
+
 Test(classifier, a_host_without_nat_is_open_or_firewalled_or_unknown)
 {
     struct model m = model(NAT_NONE, ALLOC_PRESERVE, 1);

@@ -336,6 +336,23 @@ static void order_host(const struct addr *their_local, const struct addr *their_
     executor_bed_msg(240, &order);
 }
 
+Test(executor, tries_the_hairpin_at_once_where_it_is_known_to_work)
+{
+    struct addr local = addr_v4(192, 168, 7, 7, 4000), shared;
+
+    executor_bed_open();
+    executor_bed_ready();
+    shared = X.reflexive;
+    shared.port = 5000;
+    order_host(&local, &shared);
+    struct msg hairpins = order;
+    hairpins.punch_coordinate.their_profile.hairpin = HAIRPIN_EXTERNAL;
+    executor_bed_open();
+    executor_bed_ready();
+    executor_bed_msg(240, &hairpins);
+    cr_assert_eq(executor_bed_count(PACKET_PUNCH, NULL), 2);
+}
+
 Test(executor, tries_the_local_address_first_and_the_hairpin_after_40_ms)
 {
     struct addr local = addr_v4(192, 168, 7, 7, 4000), shared, to;

@@ -67,10 +67,13 @@ static void learn(struct classifier *c, const struct finding_key *key, const str
     *tell = (struct known){*local, *f, c->now_us};
     if (same && f->profile.filtering == NAT_UNKNOWN) /* its measurement takes longer */
         tell->finding.profile.filtering = k->finding.profile.filtering;
+    if (same && f->profile.hairpin == HAIRPIN_UNKNOWN) /* so does this one's */
+        tell->finding.profile.hairpin = k->finding.profile.hairpin;
     if (same && weight(&tell->finding.profile) < weight(&k->finding.profile)) {
         c->n.kept++;
         if (f->reflexive.len != 0) /* a mapping made anew may have another port */
             c->known[slot].finding.reflexive = f->reflexive;
+        c->known[slot].finding.profile.hairpin = tell->finding.profile.hairpin;
         *tell = c->known[slot];
     } else if (slot != TABLE_NONE || f->used > 0) {
         c->n.replaced++;

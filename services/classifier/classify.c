@@ -279,6 +279,8 @@ void classify(const struct msg_reflex_report *r, struct finding *out)
     out->profile.mapping = (uint8_t)mapping_of(&c);
     out->profile.filtering = (uint8_t)filtering_of(r, out->profile.mapping);
     out->profile.allocation = (uint8_t)allocation_of(&m, &out->profile.delta);
+    if (r->hairpin < HAIRPIN_COUNT && out->profile.mapping != NAT_NONE)
+        out->profile.hairpin = (uint8_t)r->hairpin;
     out->profile.confidence = confidence(&out->profile, c.n, m.n);
     out->reflexive = most_common(&l);
     out->varies = c.changed || c.ports_differ || c.ips_differ;

@@ -202,6 +202,8 @@ static void on_profile(struct executor *x, const struct msg_nat_profile *m, stru
     x->profile_by_us = NEVER;
     if (x->filter.state == FILTER_KNOWN && m->profile.filtering != NAT_UNKNOWN)
         x->filter.word_by_us = NEVER;
+    if (m->profile.hairpin != HAIRPIN_UNKNOWN)
+        x->hairpin.word_by_us = NEVER;
     if (!x->profile_known) {
         x->profile_known = true;
         executor_app(x, NULL, APP_PROFILE, out);
@@ -425,6 +427,7 @@ void executor_init(struct executor *x, const struct executor_conf *conf,
     x->instance = rng_u64(&x->rng);
     x->next_probe_us = x->profile_by_us = x->next_attach_us = x->next_enrol_us = NEVER;
     x->filter.word_by_us = NEVER;
+    executor_hairpin_reset(x);
     x->override = (struct override){.next_us = NEVER, .claimed = conf->override};
     x->override.state = conf->override.len != 0 ? OVERRIDE_WAITING : OVERRIDE_NONE;
     x->pool_owner = ATTEMPTS_MAX;

@@ -345,6 +345,26 @@ enum {
 };
 _Static_assert((int)FILTER_SOCKETS <= (int)SAMPLES_MAX, "samples ask");
 
+/* Does the NAT bring back what is sent to its own outside?  See hairpin.c. */
+enum {
+    HAIRPIN_SOCK =
+        SAMPLES_MAX, /* the sample that takes part beside socket 0; it doesn't ask for filtering */
+    HAIRPIN_TRIES = 3,                /* at 0, 100 and 250 ms */
+    HAIRPIN_SILENCE_US = 1000 * 1000, /* after the last try */
+};
+_Static_assert((int)HAIRPIN_SOCK > (int)FILTER_SOCKETS,
+               "it sends to others, which would open a filter");
+
+struct hairpin_test {
+    enum { HAIRPIN_OFF, HAIRPIN_ASKING, HAIRPIN_KNOWN } state;
+    enum hairpin is;
+    struct addr outside[2]; /* of socket 0 and of the sample: exact words of fresh tokens */
+    uint8_t txid[12];
+    uint8_t tries;
+    int64_t next_us;
+    int64_t word_by_us; /* the classifier's, after the report; NEVER when none is waited for */
+};
+
 struct filter_test {
     enum filter_state { FILTER_OFF, FILTER_ASKING, FILTER_KNOWN } state;
     struct addr server[4];
@@ -428,6 +448,7 @@ struct executor {
     bool drifted;    /* the NAT shows another address than before: measure it anew */
     int64_t probe_began_us, next_probe_us, profile_by_us;
     struct filter_test filter;
+    struct hairpin_test hairpin;
     struct spare spares[SPARES_MAX];
     uint32_t spare_number;              /* of the newest */
     struct msg_token_list tokens;       /* the newest good ones */
@@ -454,8 +475,9 @@ void executor_init(struct executor *x, const struct executor_conf *conf,
 void executor_step(struct executor *x, const struct input *in, struct outputs *out);
 int64_t executor_deadline(const struct executor *x);
 
-/* The filtering is being measured, or the classifier's word on it is due. */
+/* The filtering or hairpinning is being measured, or the classifier's word on it is due. */
 bool executor_filter_pending(const struct executor *x);
+bool executor_hairpin_pending(const struct executor *x);
 
 /* Why and how an attempt ended, for reports: enum path_kind as DESIGN section 1 counts it. */
 enum path_kind executor_path(const struct attempt *a);

@@ -3,6 +3,7 @@
 #define EXECUTOR_INTERNAL_H
 
 #include "lib/stun.h"
+#include "lib/token.h"
 #include "services/executor/executor.h"
 
 /* attempt.c: the attempt's state machine. */
@@ -95,6 +96,15 @@ void executor_filter_tick(struct executor *x, struct outputs *out);
 bool executor_filter_datagram(struct executor *x, const struct input *in, const struct stun *m,
                               struct outputs *out);
 int64_t executor_filter_deadline(const struct executor *x);
+
+/* hairpin.c: does the NAT bring back what is sent to its own outside? */
+void executor_hairpin_reset(struct executor *x);
+void executor_hairpin_token(struct executor *x, const struct token *t);
+void executor_hairpin_round_over(struct executor *x, struct outputs *out);
+void executor_hairpin_tick(struct executor *x, struct outputs *out);
+bool executor_hairpin_datagram(struct executor *x, const struct input *in, const struct stun *m,
+                               struct outputs *out);
+int64_t executor_hairpin_deadline(const struct executor *x);
 
 /* override.c: an operator's port mapping. */
 void executor_override_set(struct executor *x, const struct addr *claimed, struct outputs *out);

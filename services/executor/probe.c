@@ -70,6 +70,7 @@ void executor_probe_start(struct executor *x)
     x->drifted = false;
     if (x->full_round && x->n_targets > 0) {
         executor_filter_start(x);
+        executor_hairpin_reset(x);
         const struct addr *server = executor_filter_server(x);
         const struct addr to = server ? server[0] : x->targets[0].addr;
         for (uint8_t s = 0; s < x->conf.n_samples; s++)
@@ -166,6 +167,7 @@ void executor_probe_report(struct executor *x, struct outputs *out)
         };
     }
     executor_relays_report(x, &m->relays);
+    m->hairpin = (uint16_t)x->hairpin.is;
     m->filter_asked = x->filter.state == FILTER_KNOWN;
     m->filter_other_ip = x->filter.heard[FILTER_OTHER_IP];
     m->filter_other_port = x->filter.heard[FILTER_OTHER_PORT];
@@ -217,6 +219,7 @@ static void finish(struct executor *x, struct outputs *out)
     executor_sight(x);
     executor_filter_round_over(x);
     executor_override_round_over(x, out);
+    executor_hairpin_round_over(x, out);
     if (x->told) { /* else the next attached begins another round */
         executor_probe_report(x, out);
         if (!x->profile_known)
@@ -245,6 +248,7 @@ void executor_probe_tick(struct executor *x, struct outputs *out)
     }
     executor_filter_tick(x, out);
     executor_override_tick(x, out);
+    executor_hairpin_tick(x, out);
     executor_relays_tick(x, out);
     if (!x->probing)
         return;
@@ -278,7 +282,7 @@ static void on_answer(struct executor *x, struct probe_target *t, const struct s
     t->answered = true;
     t->seen = m->mapped;
     t->rtt_ms = (uint16_t)(rtt_ms < UINT16_MAX ? rtt_ms : UINT16_MAX);
-    if (t->sock != 0 && t->sock < SPARE_FIRST) {
+    if (t->sock != 0 && t->sock < HAIRPIN_SOCK) {
         t->done = true;
         executor_filter_begin(x, t, m, out);
     } else if (m->token.len > 0) {
@@ -288,6 +292,8 @@ static void on_answer(struct executor *x, struct probe_target *t, const struct s
             executor_knock_answered(x, &t->addr);
         if (t->done && t->sock == 0)
             keep_token(x, &m->token, &token);
+        else if (t->done && t->sock == HAIRPIN_SOCK)
+            executor_hairpin_token(x, &token);
         else if (t->done)
             executor_spare_token(x, t, &m->token, local_port);
     } else if (m->has_cookie && !is_zero(m->cookie, sizeof m->cookie)) {
@@ -310,7 +316,7 @@ bool executor_probe_datagram(struct executor *x, const struct input *in, struct 
         return false;
     if (executor_look_datagram(x, in, &m, out) || executor_filter_datagram(x, in, &m, out))
         return true;
-    if (executor_override_datagram(x, in, &m, out))
+    if (executor_override_datagram(x, in, &m, out) || executor_hairpin_datagram(x, in, &m, out))
         return true;
     if (m.type != STUN_BINDING_RESPONSE || m.mapped.len == 0)
         return false;
@@ -337,6 +343,8 @@ int64_t executor_probe_deadline(const struct executor *x)
         next = x->profile_by_us;
     if (x->override.next_us < next)
         next = x->override.next_us;
+    if (executor_hairpin_deadline(x) < next)
+        next = executor_hairpin_deadline(x);
     if (!x->probing)
         return x->told && x->next_probe_us < next ? x->next_probe_us : next;
     if (x->probe_began_us + PROBE_GIVE_UP_US < next)

@@ -13,6 +13,18 @@
 
 enum { HAIRPIN_AFTER = 2 }; /* punches of the schedule: at 40 ms */
 
+/*
+ * On one network the local address comes first; the way through the router is tried when that is slow, or, where
+ * either side has seen it work, at once.
+ */
+static bool local_alone(const struct attempt *a)
+{
+    bool hairpins =
+        a->own_profile.hairpin > HAIRPIN_NONE || a->their_profile.hairpin > HAIRPIN_NONE;
+
+    return a->technique == TECHNIQUE_HOST && !hairpins && a->way[WAY_DIRECT].burst <= HAIRPIN_AFTER;
+}
+
 void executor_send_punch(struct executor *x, struct attempt *a, enum way way, uint8_t type,
                          uint64_t echo, uint16_t sock, const struct addr *to, struct outputs *out)
 {
@@ -64,9 +76,7 @@ void executor_punch(struct executor *x, struct attempt *a, enum way way, struct 
         executor_send_punch(x, a, way, PACKET_PUNCH, 0, w->sock, &a->relay.addr, out);
         return;
     }
-    /* On one network the local address comes first; the way through the router is tried when it is slow. */
-    bool local_alone = a->technique == TECHNIQUE_HOST && w->burst <= HAIRPIN_AFTER;
-    size_t n = local_alone && a->n_candidates > 1 ? 1 : a->n_candidates;
+    size_t n = local_alone(a) && a->n_candidates > 1 ? 1 : a->n_candidates;
     for (size_t i = 0; i < n; i++)
         if (executor_spend(a, &a->candidates[i]))
             executor_send_punch(x, a, way, PACKET_PUNCH, 0, w->sock, &a->candidates[i], out);

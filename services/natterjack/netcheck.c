@@ -20,7 +20,8 @@ static bool is_done(void *arg)
 {
     const struct agent *g = arg;
 
-    return refused || (classified && !executor_filter_pending(&g->core));
+    return refused || (classified && !executor_filter_pending(&g->core) &&
+                       !executor_hairpin_pending(&g->core));
 }
 
 /* The kinds of far side that people meet, in their words. */
@@ -83,6 +84,16 @@ static const char *filtering_text(const struct profile *p)
     }
 }
 
+static const char *hairpin_text(const struct profile *p)
+{
+    switch (p->hairpin) {
+    case HAIRPIN_NONE: return "nothing came back of what was sent to the own public address";
+    case HAIRPIN_INTERNAL: return "yes, under the sender's private address";
+    case HAIRPIN_EXTERNAL: return "yes, under the sender's public address";
+    default: return p->mapping == NAT_NONE ? "there is no NAT" : "not known";
+    }
+}
+
 static int print_text(const struct agent *g, bool udp)
 {
     const struct profile *p = &g->core.profile;
@@ -99,6 +110,7 @@ static int print_text(const struct agent *g, bool udp)
     printf("mapping:      %s\n", mapping_text(p));
     printf("allocation:   %s\n", allocation_text(p));
     printf("filtering:    %s\n", filtering_text(p));
+    printf("hairpinning:  %s\n", hairpin_text(p));
     printf("also called:  %s\n", profile_display(p));
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         printf("to %s: %s\n", kinds[i].text,
