@@ -13,9 +13,29 @@ static struct ground ground;
 
 #define ARGS(...) ((const char *const[]){__VA_ARGS__, NULL})
 
-enum { PINGS = 60, LOST_MAX = 20 /* 2 s */ };
+enum { PINGS = 60, LOST_MAX = 20 /* 2 s */, LOAD = 8 /* sessions at once */ };
 
 TestSuite(faults, .timeout = 120);
+
+/* Until so many sessions go directly or over the relay. */
+static void await_settled(size_t n)
+{
+    size_t settled = 0;
+
+    for (int i = 0; i < 2000 && settled < n; i++) { /* bounded: each question takes some ms */
+        json_t *sessions = ground_admin(&ground, "sessions", NULL);
+        size_t k;
+        json_t *s;
+        settled = 0;
+        json_array_foreach(sessions, k, s)
+        {
+            const char *state = ground_text(s, "state");
+            settled += strcmp(state, "direct") == 0 || strcmp(state, "relayed") == 0;
+        }
+        json_decref(sessions);
+    }
+    cr_assert_geq(settled, n);
+}
 
 /* Start a pinging session, kill a process while it runs, and return the result. */
 static json_t *kill_during(const char *from, const char *to, const char *process, int *status)
@@ -23,20 +43,8 @@ static json_t *kill_during(const char *from, const char *to, const char *process
     struct ground_run r =
         ground_start(&ground, from, "connect", ARGS(to, "--ping", "60", "--timeout", "10"));
     json_t *line;
-    bool settled = false;
 
-    for (int i = 0; i < 2000 && !settled; i++) { /* bounded: each question takes some ms */
-        json_t *sessions = ground_admin(&ground, "sessions", NULL);
-        size_t k;
-        json_t *s;
-        json_array_foreach(sessions, k, s)
-        {
-            const char *state = ground_text(s, "state");
-            settled = settled || strcmp(state, "direct") == 0 || strcmp(state, "relayed") == 0;
-        }
-        json_decref(sessions);
-    }
-    cr_assert(settled);
+    await_settled(1);
     ground_kill(&ground, process);
     line = ground_result(&r, status);
     return line;
@@ -44,8 +52,12 @@ static json_t *kill_during(const char *from, const char *to, const char *process
 
 static void open_ground(void)
 {
-    ground_open(&ground, ARGS("--delay", "20ms", "alice=ei/preserve/apd", "bob=ei/random/apd",
-                              "carol=apd/random/apd", "dave=apd/random/apd"));
+    ground_open(&ground,
+                ARGS("--delay", "20ms", "alice=ei/preserve/apd", "bob=ei/random/apd",
+                     "carol=apd/random/apd", "dave=apd/random/apd", "load0=ei/preserve/apd",
+                     "load1=apd/random/apd", "load2=ei/preserve/apd", "load3=apd/random/apd",
+                     "load4=ei/preserve/apd", "load5=apd/random/apd", "load6=ei/preserve/apd",
+                     "load7=apd/random/apd"));
     ground_listen(&ground, "bob");
     ground_listen(&ground, "dave");
 }
@@ -96,11 +108,37 @@ Test(faults, a_killed_relay_interrupts_no_direct_path_and_a_relayed_one_for_two_
     ground_close(&ground);
 }
 
-Test(faults, a_killed_prober_or_classifier_is_missed_by_nobody)
+/* Half of the sessions go directly, half over the relay, and a new one is asked for right after each kill. */
+Test(faults, each_process_killed_in_turn_under_load_is_back_and_interrupts_what_it_carries_alone)
 {
+    struct ground_run run[LOAD];
+    int status;
+
     open_ground();
-    ground_kill(&ground, "prober");
-    ground_kill(&ground, "classifier");
+    for (size_t i = 0; i < LOAD; i++) {
+        char host[16];
+        snprintf(host, sizeof host, "load%zu", i);
+        run[i] = ground_start(&ground, host, "connect",
+                              ARGS(i % 2 ? "dave" : "bob", "--ping", "60", "--timeout", "10"));
+    }
+    await_settled(LOAD);
+    for (const char *const *process = ARGS("prober", "classifier", "relay", "coordinator");
+         *process; process++) {
+        ground_kill(&ground, *process);
+        json_t *line = ground_connect(&ground, "alice", "bob", ARGS("--ping", "1"), &status);
+        cr_assert(status == 0 || status == 3, "%s killed: %s", *process,
+                  ground_text(line, "verdict"));
+        cr_assert_eq(ground_number(line, "received"), 1, "%s killed", *process);
+        json_decref(line);
+    }
+    for (size_t i = 0; i < LOAD; i++) {
+        json_t *line = ground_result(&run[i], &status);
+        double lost = ground_number(line, "sent") - ground_number(line, "received");
+        cr_assert_eq(status, i % 2 ? 3 : 0, "%s", ground_text(line, "verdict"));
+        cr_assert_eq(ground_number(line, "sent"), PINGS);
+        cr_assert_leq(lost, i % 2 ? LOST_MAX : 0, "session %zu, %s", i, ground_text(line, "path"));
+        json_decref(line);
+    }
     new_sessions_work();
     ground_close(&ground);
 }
