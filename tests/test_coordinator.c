@@ -1033,6 +1033,10 @@ Test(coordinator, adds_up_what_relays_carried)
     coordinator_bed_from_suite(b, SERVICE_relay, &m);
     coordinator_bed_from_suite(b, SERVICE_relay, &m);
     cr_assert(session()->relay_packets == 4 && session()->relay_bytes == 400);
+    cr_assert_not(session()->relay_ended);
+    m.relay_usage.ended = true;
+    coordinator_bed_from_suite(b, SERVICE_relay, &m);
+    cr_assert(session()->relay_ended);
 }
 
 Test(coordinator, counts_a_fallback_once_and_only_where_the_relay_is_the_path)

@@ -104,6 +104,21 @@ Test(executor, a_refusal_while_every_attempt_waits_is_no_more_than_that)
         cr_assert_eq(X.attempts[i].state, ATTEMPT_FREE, "attempt %d", i);
 }
 
+Test(executor, attaches_again_as_often_as_the_coordinator_says_within_reason)
+{
+    static const uint32_t asked_s[] = {20, 0, 7, 3600};
+    static const int64_t every_us[] = {20000000, ATTACH_EVERY_MIN_US, 7000000, ATTACH_EVERY_MAX_US};
+
+    for (size_t i = 0; i < 4; i++) {
+        struct msg m = {.type = MSG_attached, .attached = {.refresh_s = asked_s[i]}};
+        m.attached.probers.n = 1; /* else it asks again for probers */
+        executor_bed_open();
+        executor_bed_link(0, true, false);
+        executor_bed_msg(40, &m);
+        cr_assert_eq(X.next_attach_us, 40000 + every_us[i]);
+    }
+}
+
 Test(executor, attaches_again_when_no_answer_comes)
 {
     X.instance = 1;

@@ -241,6 +241,7 @@ struct coordinator_session {
     uint32_t instants;      /* punch_execute sent for this order */
     uint32_t renewals;      /* new tries at a direct path, after it had settled */
     uint64_t relay_packets, relay_bytes;
+    bool relay_ended;   /* the relay carries it no more */
     bool fell_back;     /* counted in relay_fallbacks */
     uint32_t n_changes; /* all that happened; the ring keeps the last */
     struct coordinator_change changes[COORD_HISTORY];

@@ -391,6 +391,7 @@ json_t *coordinator_explain_json(const struct coordinator *c, const struct coord
     json_object_set_new(o, "relay", coordinator_addr_json(&s->relay));
     json_object_set_new(o, "relay_packets", json_integer((json_int_t)s->relay_packets));
     json_object_set_new(o, "relay_bytes", json_integer((json_int_t)s->relay_bytes));
+    json_object_set_new(o, "relay_ended", json_boolean(s->relay_ended));
     json_object_set_new(o, "transitions", transitions_json(s));
     json_object_set_new(o, "story", story_json(s));
     return o;

@@ -9,6 +9,7 @@
  *   requests.c     punch requests, until the target is known
  *   consent.c      accept policies: does the target (and under an operator's request the initiator) take the call?
  *   sessions.c     the state table, enter(), refusals, deadlines
+ *   links.c        the lists that sessions are in
  *   orders.c       plans, and the orders that carry them
  *   learned.c      what worked before between the two
  *   instants.c     where NATs stand right before an attempt, and the instant for both to begin
@@ -102,8 +103,6 @@ void coordinator_unanswered(struct coordinator *c, struct coordinator_session *s
 /* sessions.c */
 struct coordinator_session *coordinator_session_open(struct coordinator *c, const struct sid *id,
                                                      uint32_t initiator, struct outputs *out);
-void coordinator_session_link(struct coordinator *c, struct coordinator_session *s, unsigned side,
-                              uint32_t peer);
 void coordinator_enter(struct coordinator *c, struct coordinator_session *s,
                        enum coordinator_state to, const char *why, struct outputs *out);
 void coordinator_refuse(struct coordinator *c, struct coordinator_session *s, const char *kind,
@@ -119,6 +118,14 @@ void coordinator_session_due(struct coordinator *c, uint32_t slot, struct output
 void coordinator_touch(struct coordinator *c, struct coordinator_session *s);
 struct coordinator_session *coordinator_find(struct coordinator *c, const struct sid *id);
 uint32_t coordinator_session_slot(const struct coordinator *c, const struct coordinator_session *s);
+
+/* links.c */
+void coordinator_session_link(struct coordinator *c, struct coordinator_session *s, unsigned side,
+                              uint32_t peer);
+void coordinator_session_unlink(struct coordinator *c, struct coordinator_session *s,
+                                unsigned side);
+void coordinator_closed_append(struct coordinator *c, struct coordinator_session *s);
+void coordinator_closed_remove(struct coordinator *c, const struct coordinator_session *s);
 
 /* orders.c */
 enum { COORD_ADVANCE_OUTPUTS = 8 }; /* what moving one session can emit, at most */

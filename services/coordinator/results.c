@@ -253,6 +253,7 @@ void coordinator_on_relay_usage(struct coordinator *c, const struct msg_relay_us
         s->fell_back = true;
         c->n.relay_fallbacks++;
     }
+    s->relay_ended = m->ended;
     s->relay_packets += m->packets;
     s->relay_bytes += m->bytes;
 }

@@ -49,70 +49,6 @@ struct coordinator_session *coordinator_find(struct coordinator *c, const struct
     return slot == TABLE_NONE ? NULL : &c->sessions[slot];
 }
 
-/* ---- lists -------------------------------------------------------------------------------------- */
-
-void coordinator_session_link(struct coordinator *c, struct coordinator_session *s, unsigned side,
-                              uint32_t peer)
-{
-    struct coordinator_peer *p = &c->peers[peer];
-    struct coordinator_side *me = &s->side[side];
-
-    me->id = p->id;
-    memcpy(me->name, p->name, sizeof me->name);
-    me->peer = peer;
-    me->prev = TABLE_NONE;
-    me->next = p->sessions[side];
-    if (me->next != TABLE_NONE)
-        c->sessions[me->next].side[side].prev = coordinator_session_slot(c, s);
-    p->sessions[side] = coordinator_session_slot(c, s);
-    p->n_sessions++;
-}
-
-static void unlink_side(struct coordinator *c, struct coordinator_session *s, unsigned side)
-{
-    struct coordinator_side *me = &s->side[side];
-    uint32_t peer = me->peer;
-
-    if (peer == TABLE_NONE)
-        return;
-    if (me->prev != TABLE_NONE)
-        c->sessions[me->prev].side[side].next = me->next;
-    else
-        c->peers[peer].sessions[side] = me->next;
-    if (me->next != TABLE_NONE)
-        c->sessions[me->next].side[side].prev = me->prev;
-    me->peer = TABLE_NONE;
-    c->peers[peer].n_sessions--;
-    coordinator_peer_unused(c, peer);
-}
-
-static void append_closed(struct coordinator *c, struct coordinator_session *s)
-{
-    uint32_t slot = coordinator_session_slot(c, s);
-
-    s->older = c->closed_newest;
-    s->newer = TABLE_NONE;
-    if (s->older != TABLE_NONE)
-        c->sessions[s->older].newer = slot;
-    else
-        c->closed_oldest = slot;
-    c->closed_newest = slot;
-    c->n_closed++;
-}
-
-static void remove_closed(struct coordinator *c, const struct coordinator_session *s)
-{
-    if (s->older != TABLE_NONE)
-        c->sessions[s->older].newer = s->newer;
-    else
-        c->closed_oldest = s->newer;
-    if (s->newer != TABLE_NONE)
-        c->sessions[s->newer].older = s->older;
-    else
-        c->closed_newest = s->older;
-    c->n_closed--;
-}
-
 /* ---- enter -------------------------------------------------------------------------------------- */
 
 /* The connection of a side that is here, else 0: then nothing is sent to it. */
@@ -233,13 +169,13 @@ void coordinator_enter(struct coordinator *c, struct coordinator_session *s,
     if (to == COORD_CLOSED) {
         if (from < COORD_COORDINATING)
             send_refused(c, s, out);
-        unlink_side(c, s, 0);
-        unlink_side(c, s, 1);
+        coordinator_session_unlink(c, s, 0);
+        coordinator_session_unlink(c, s, 1);
         s->store_tag = 0;
-        append_closed(c, s);
+        coordinator_closed_append(c, s);
     }
     if (to == COORD_FREE) {
-        remove_closed(c, s);
+        coordinator_closed_remove(c, s);
         table_remove(&c->sessions_by_id, slot);
     }
 }

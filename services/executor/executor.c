@@ -52,7 +52,7 @@ static void send_attach(struct executor *x, struct outputs *out)
     m->modes = x->conf.modes;
     m->seq = x->attach_seq;
     m->instance = x->instance;
-    x->next_attach_us = x->now_us + (x->attached ? ATTACH_EVERY_US : ATTACH_RETRY_US);
+    x->next_attach_us = x->now_us + (x->attached ? x->attach_every_us : ATTACH_RETRY_US);
 }
 
 static void refuse(struct executor *x, const char *kind, enum verdict verdict, struct outputs *out)
@@ -148,6 +148,13 @@ static void take_probers(struct executor *x, const struct prober_list *probers)
         x->probers = good;
 }
 
+static int64_t clamp(int64_t asked_us)
+{
+    int64_t us = asked_us < ATTACH_EVERY_MIN_US ? ATTACH_EVERY_MIN_US : asked_us;
+
+    return us < ATTACH_EVERY_MAX_US ? us : ATTACH_EVERY_MAX_US;
+}
+
 static void on_attached(struct executor *x, const struct msg_attached *m, struct outputs *out)
 {
     if (m->kind[0] != '\0') {
@@ -157,8 +164,9 @@ static void on_attached(struct executor *x, const struct msg_attached *m, struct
     }
     bool first = !x->attached;
     x->attached = true;
+    x->attach_every_us = clamp(m->refresh_s * INT64_C(1000000));
     if (first)
-        x->next_attach_us = x->now_us + ATTACH_EVERY_US;
+        x->next_attach_us = x->now_us + x->attach_every_us;
     take_probers(x, &m->probers);
     executor_relays_take(x, &m->relays);
     if (first)

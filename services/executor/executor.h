@@ -70,7 +70,8 @@ enum executor_times {
     NETWORK_EVERY_US = 5 * 1000000, /* between rounds that they cause */
     PROFILE_WAIT_US = 1000 * 1000,  /* for the classifier, after the report */
     ENROL_AGAIN_US = 1000 * 1000,   /* half to one and a half of it, when too many enrol at once */
-    ATTACH_EVERY_US = 20 * 1000000,
+    ATTACH_EVERY_MIN_US = 5 * 1000000, /* whatever the coordinator asks for */
+    ATTACH_EVERY_MAX_US = 50 * 1000000,
     ATTACH_RETRY_US = 2 * 1000000, /* while no answer has come */
     ATTACH_AGAIN_US =
         500 * 1000, /* when the coordinator knows no prober yet, as after its restart */
@@ -435,7 +436,7 @@ struct executor {
     enum verdict refused_verdict;
     uint64_t instance; /* random: this process, not an earlier one with the same key */
     uint64_t attach_seq;
-    int64_t next_attach_us;
+    int64_t next_attach_us, attach_every_us;
     int64_t next_enrol_us; /* NEVER, or when to knock again */
     struct prober_list probers;
     /* probing */
