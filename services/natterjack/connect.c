@@ -190,6 +190,7 @@ static void print_result(const struct agent *g)
         printf("  pings: %u sent, %u answered, median %.1f ms\n", self.sent, self.received,
                json_real_value(json_object_get(line, "rtt_ms")));
     printf("  session: %s\n", text_of(line, "session"));
+    fflush(stdout); /* what the path is for goes on */
     json_decref(line);
 }
 
