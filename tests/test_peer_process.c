@@ -64,7 +64,7 @@ Test(peer_process, listens_on_though_nobody_reads_and_says_what_was_left_out)
     struct ground_run bob = ground_start(&ground, "bob", "listen", ARGS("--name", "bob", "--echo"));
     json_decref(ground_line(&bob, GROUND_WAIT_MS));
     cr_assert_geq(fcntl(bob.out, F_SETPIPE_SZ, 4096), 0);
-    for (int i = 0; i < 10; i++) { /* three lines each, and there is room for a dozen */
+    for (int i = 0; i < 6; i++) { /* two lines each, and there is room for eight */
         json_t *line = ground_connect(&ground, "alice", "bob",
                                       ARGS("--policy", "relay", "--ping", "1"), &status);
         cr_assert_eq(status, 3, "call %d: %s", i, ground_text(line, "verdict"));
