@@ -27,7 +27,9 @@ struct sender {
     struct peer_id peer; /* SERVICE_executor: the key that CURVE authenticated */
     uint32_t conn;  /* SERVICE_executor: the connection, to answer on; never reused within 2^32 */
     bool enrolling; /* came in by the enrolment socket, where any key may knock */
-    uint8_t link;   /* the service on another host that CURVE authenticated; 0: on this bus */
+    struct addr
+        source;   /* SERVICE_executor: the ip that the connection comes from; len 0: not known */
+    uint8_t link; /* the service on another host that CURVE authenticated; 0: on this bus */
 };
 
 enum input_kind {

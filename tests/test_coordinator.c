@@ -75,6 +75,32 @@ Test(coordinator, enrols_so_many_a_second_and_no_more)
     expect(b, "store: put_enrolled \np3(enrol): enrolled \n");
 }
 
+Test(coordinator, a_source_that_guesses_tokens_is_limited_and_takes_nothing_from_others)
+{
+    b->source = addr_v4(8, 8, 8, 8, 1);
+    for (int i = 0; i < COORD_ENROLS_OF_SOURCE_PER_MIN; i++)
+        enrol("0123456789abcdeF", 16);
+    coordinator_bed_forget(b);
+    enrol("0123456789abcdef", 16);
+    expect(b, "p3(enrol): enrolled rate-limited\n");
+    cr_assert_geq(b->out.v[0].msg.enrolled.retry_after_ms, 1000);
+    cr_assert_eq(b->core.n.enrols_by_source_limited, 1);
+    b->source.ip[3]++;
+    enrol("0123456789abcdef", 16);
+    expect(b, "store: put_enrolled \np3(enrol): enrolled \n");
+    cr_assert_eq(b->core.n.enrols_limited, 0);
+}
+
+Test(coordinator, sources_behind_a_gateway_are_not_told_apart)
+{
+    b->source = addr_v4(172, 17, 0, 1, 1);
+    for (int i = 0; i < 2 * COORD_ENROLS_OF_SOURCE_PER_MIN; i++)
+        enrol("0123456789abcdeF", 16);
+    coordinator_bed_forget(b);
+    enrol("0123456789abcdef", 16);
+    expect(b, "store: put_enrolled \np3(enrol): enrolled \n");
+}
+
 Test(coordinator, admits_nobody_whose_enrolment_is_not_written)
 {
     b->store.away = true;
@@ -89,8 +115,10 @@ Test(coordinator, takes_nothing_but_enrolment_from_strangers)
     struct input in = {.kind = IN_MSG};
 
     in.msg = &m;
-    in.from = (struct sender){SERVICE_executor, coordinator_bed_peer(0), coordinator_bed_conn(0),
-                              true, 0};
+    in.from = (struct sender){.service = SERVICE_executor,
+                              .peer = coordinator_bed_peer(0),
+                              .conn = coordinator_bed_conn(0),
+                              .enrolling = true};
     coordinator_bed_step(b, &in);
     m.type = MSG_enrol;
     in.from.enrolling = false;

@@ -296,7 +296,7 @@ Test(prober, ipv6_needs_the_budget_for_a_bare_request)
     }
     m = request();
     for (int i = 0; i < DISCOVERY_BUDGET; i++) {
-        client.ip[15]++; /* a /64 is one source */
+        client.ip[7]++; /* a /56 is one source */
         ask(0, &m);
         cr_assert_eq(answer_len, 44);
     }
@@ -309,7 +309,7 @@ Test(prober, ipv6_needs_the_budget_for_a_bare_request)
     m = token_request(); /* large enough to be answered freely */
     ask(0, &m);
     cr_assert_eq(answer_len, 64);
-    client.ip[7]++;
+    client.ip[6]++;
     m = change_request(STUN_CHANGE_IP);
     ask(0, &m);
     cr_assert_eq(memcmp(said, "a2p1>", 5), 0);

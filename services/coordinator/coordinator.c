@@ -62,6 +62,8 @@ void coordinator_init(struct coordinator *c, const struct coordinator_conf *conf
     coordinator_limit_relaying(c, 0, 0);
     rng_init(&c->rng, rng_key);
     rng_bytes(&c->rng, secret, sizeof secret);
+    budget_init(&c->enrols_by_source, COORD_ENROLS_OF_SOURCE_PER_MIN, 60 * INT64_C(1000000),
+                secret);
     uint32_t peers = c->conf.peers_max, sessions = c->conf.sessions_max;
     assert(peers <= 1u << TAG_SLOT_BITS && sessions <= 1u << TAG_SLOT_BITS);
     table_init(&c->peers_by_id, peers, sizeof(struct peer_id), secret,

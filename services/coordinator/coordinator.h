@@ -28,6 +28,7 @@
 #ifndef COORDINATOR_H
 #define COORDINATOR_H
 
+#include "lib/budget.h"
 #include "lib/core.h"
 #include "lib/deadlines.h"
 #include "lib/fence.h"
@@ -55,6 +56,7 @@ enum {
     COORD_TRIES_MAX = 1000000, /* new ones at a direct path, of one session */
     COORD_HISTORY = 12,        /* transitions kept per session */
     COORD_ENROLS_PER_S = 50,
+    COORD_ENROLS_OF_SOURCE_PER_MIN = 300, /* of one public ip; many share a carrier's */
     /* Per peer and minute. */
     COORD_ATTACHES_PER_MIN = 60,
     COORD_REPORTS_PER_MIN = 60,
@@ -266,7 +268,7 @@ struct coordinator_relay {
  */
 /* clang-format off */
 #define COORDINATOR_COUNTERS(X) \
-    X(enrolled) X(enrol_refused) X(attached) X(attach_refused) X(replaced) X(expired) X(unknown_conn) \
+    X(enrolled) X(enrol_refused) X(enrols_limited) X(enrols_by_source_limited) X(attached) X(attach_refused) X(replaced) X(expired) X(unknown_conn) \
     X(reports) X(tokens_taken) X(tokens_refused) X(profiles) X(hellos_refused) \
     X(requests) X(sessions) X(refused) X(rejections) X(rate_limited) X(not_found) X(timeouts) X(no_relay) \
     X(overloaded) X(cancelled) X(ignored) \
@@ -303,6 +305,7 @@ struct coordinator {
     enum admission admission;
     const struct peer_id *listed; /* borrowed, sorted */
     size_t n_listed;
+    struct budget enrols_by_source;
     int64_t enrol_window_us;
     uint32_t enrols;
     uint16_t limits[COORD_LIMITS];               /* per peer and minute */

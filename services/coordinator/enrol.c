@@ -51,17 +51,40 @@ static bool admitted(const struct coordinator *c, const struct input *in)
            sodium_memcmp(m->token.b, c->conf.enrol_token, sizeof c->conf.enrol_token) == 0;
 }
 
-/* Why not, or "". */
-static const char *admit(struct coordinator *c, const struct input *in)
+/*
+ * Has this source asked too often?  Only public ones are told apart: behind a gateway all look alike.  A
+ * wrong token costs its source, and nothing of what there is for all.
+ */
+static bool source_spent(struct coordinator *c, const struct addr *source)
+{
+    if (addr_kind(source) != ADDR_PUBLIC || budget_take(&c->enrols_by_source, source, c->now_us))
+        return false;
+    c->n.enrols_by_source_limited++;
+    return true;
+}
+
+static bool all_spent(struct coordinator *c)
 {
     if (c->now_us - c->enrol_window_us >= ENROL_WINDOW_US) {
         c->enrol_window_us = c->now_us;
         c->enrols = 0;
     }
-    if (c->enrols >= COORD_ENROLS_PER_S)
+    if (c->enrols < COORD_ENROLS_PER_S) {
+        c->enrols++;
+        return false;
+    }
+    c->n.enrols_limited++;
+    return true;
+}
+
+/* Why not, or "". */
+static const char *admit(struct coordinator *c, const struct input *in)
+{
+    if (source_spent(c, &in->from.source))
         return "rate-limited";
-    c->enrols++;
-    return admitted(c, in) ? "" : "not-authorized";
+    if (!admitted(c, in))
+        return "not-authorized";
+    return all_spent(c) ? "rate-limited" : "";
 }
 
 static void send_enrolled(uint32_t conn, const char *kind, struct outputs *out)
@@ -70,6 +93,8 @@ static void send_enrolled(uint32_t conn, const char *kind, struct outputs *out)
 
     out->v[out->n - 1].enrolling = true;
     msg_text(m->kind, sizeof m->kind, kind);
+    if (strcmp(kind, "rate-limited") == 0)
+        m->retry_after_ms = ENROL_WINDOW_US / 1000;
 }
 
 /* The answer waits for the store's: who was told that it is admitted stays so through a crash. */

@@ -136,6 +136,15 @@ static bool who_sent(zmq_msg_t *body, struct peer_id *peer)
     return id && peer_id_parse(id, peer);
 }
 
+/* The ip at the other end of the connection; len 0 when libzmq doesn't say. */
+static struct addr source_of(zmq_msg_t *body)
+{
+    const char *ip = zmq_msg_gets(body, "Peer-Address");
+    struct addr a = {0};
+
+    return ip && addr_parse_ip(ip, 1, &a) ? a : (struct addr){0};
+}
+
 /* Does this routing id look like one that libzmq drew? */
 static bool drawn_id(zmq_msg_t *id)
 {
@@ -160,6 +169,7 @@ static bool take(struct service *s, zmq_msg_t frame[3], bool enrolling, struct i
         .peer = peer,
         .conn = conn_number(&key, &peer),
         .enrolling = enrolling,
+        .source = source_of(&frame[2]),
     };
     return true;
 }

@@ -110,6 +110,16 @@ static void on_link(struct executor *x, bool up, bool enrolling, struct outputs 
     send_attach(x, out);
 }
 
+/* What the coordinator asks for, within reason. */
+static int64_t enrol_again_us(const struct msg_enrolled *m)
+{
+    int64_t asked_us = m->retry_after_ms * INT64_C(1000);
+
+    return asked_us < ENROL_AGAIN_US        ? ENROL_AGAIN_US
+           : asked_us < 60 * ENROL_AGAIN_US ? asked_us
+                                            : 60 * ENROL_AGAIN_US;
+}
+
 /* When many knock at once some are told to come again: jittered, so that they don't do so together. */
 static void on_enrolled(struct executor *x, const struct msg_enrolled *m, struct outputs *out)
 {
@@ -119,8 +129,8 @@ static void on_enrolled(struct executor *x, const struct msg_enrolled *m, struct
         x->admitted = true;
         executor_app(x, NULL, APP_ENROLLED, out);
     } else if (strcmp(m->kind, "rate-limited") == 0 || (overloaded && x->admitted)) {
-        x->next_enrol_us =
-            x->now_us + ENROL_AGAIN_US / 2 + (int64_t)rng_below(&x->rng, ENROL_AGAIN_US);
+        x->next_enrol_us = x->now_us + enrol_again_us(m) / 2 +
+                           (int64_t)rng_below(&x->rng, (uint64_t)enrol_again_us(m));
     } else {
         refuse(x, kind_valid(m->kind) ? m->kind : "not-authorized",
                overloaded ? VERDICT_overloaded : VERDICT_not_enrolled, out);

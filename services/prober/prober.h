@@ -41,7 +41,7 @@
 #include "lib/fence.h"
 #include "lib/rng.h"
 #include "lib/stun.h"
-#include "services/prober/budget.h"
+#include "lib/budget.h"
 #include "services/prober/gateway.h"
 
 enum {

@@ -213,8 +213,11 @@ void coordinator_bed_from_conn(struct bed *b, unsigned i, uint32_t conn, const s
     struct input in = {.kind = IN_MSG};
 
     in.msg = m;
-    in.from =
-        (struct sender){SERVICE_executor, coordinator_bed_peer(i), conn, m->type == MSG_enrol, 0};
+    in.from = (struct sender){.service = SERVICE_executor,
+                              .peer = coordinator_bed_peer(i),
+                              .conn = conn,
+                              .enrolling = m->type == MSG_enrol,
+                              .source = b->source};
     coordinator_bed_step(b, &in);
 }
 

@@ -15,6 +15,7 @@ struct bed {
     void *memory;
     struct outputs out; /* of the last step, and of the store answers it led to the last */
     int64_t now_us;
+    struct addr source; /* of all connections; len 0: not known */
     uint8_t prober_public[32], prober_secret[64], authority_secret[64];
     struct prober_info prober;
     struct msg_relay_hello relay;

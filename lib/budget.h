@@ -1,6 +1,6 @@
 /*
  * budget.h - how often a source may have something dearer than the plain answer: a token bucket per
- * source ip (IPv6: per /64, which one host owns), in a table of fixed size.
+ * source ip (IPv6: per /56, which one customer gets), in a table of fixed size.
  *
  * Set-associative: a source has a place in one set only, found by a keyed hash that strangers can't
  * steer.  A bucket that is full again is as good as none, so its place is free; when every place of a
@@ -11,7 +11,7 @@
 
 #include "lib/addr.h"
 
-enum { BUDGET_SETS = 512, BUDGET_WAYS = 8 };
+enum { BUDGET_SETS = 512, BUDGET_WAYS = 8, BUDGET_V6_BYTES = 7 };
 
 struct budget {
     int64_t cost_us;   /* a unit is regained in this time */

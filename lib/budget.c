@@ -1,5 +1,5 @@
 /* budget.c - see budget.h. */
-#include "services/prober/budget.h"
+#include "lib/budget.h"
 
 #include <assert.h>
 #include <sodium.h>
@@ -32,7 +32,7 @@ bool budget_take(struct budget *b, const struct addr *src, int64_t now_us)
     struct bucket key = {.len = src->len};
     struct bucket *place = NULL;
 
-    memcpy(key.ip, src->ip, src->len == 16 ? 8 : src->len);
+    memcpy(key.ip, src->ip, src->len == 16 ? BUDGET_V6_BYTES : src->len);
     struct bucket *set = set_of(b, &key);
     for (size_t i = 0; i < BUDGET_WAYS; i++) {
         if (set[i].len == key.len && memcmp(set[i].ip, key.ip, sizeof key.ip) == 0) {
