@@ -20,7 +20,7 @@ static struct world w;
 TestSuite(classes, .timeout = 300);
 
 struct tally {
-    size_t all, unknown;
+    size_t all, unknown, hairpins;
 };
 
 static const char *class_name(size_t i, char text[static 32])
@@ -62,6 +62,12 @@ static void judge(size_t peer, uint64_t seed, const char *name, struct tally *t)
               "seed %lu: %s: allocation said to be %s", seed, name, allocation_name[p->allocation]);
     cr_assert(p->allocation != ALLOC_CONTIGUOUS || p->delta == is.delta,
               "seed %lu: %s: delta said to be %d, not %d", seed, name, p->delta, is.delta);
+    /* Behind a NAT with a port for each remote nobody can be sent to where a prober saw him. */
+    uint8_t hairpin = w.nats[peer] ? (uint8_t)(HAIRPIN_NONE + w.nats[peer]->conf.hairpin) : 0;
+    cr_assert(p->hairpin == hairpin || p->hairpin == HAIRPIN_UNKNOWN ||
+                  (p->hairpin == HAIRPIN_NONE && is.mapping != NAT_EI),
+              "seed %lu: %s: hairpin said to be %s", seed, name, hairpin_name[p->hairpin]);
+    t->hairpins += p->hairpin == hairpin;
     t->all++;
     bool unknown =
         p->mapping == NAT_UNKNOWN || p->filtering == NAT_UNKNOWN || p->allocation == ALLOC_UNKNOWN;
@@ -85,6 +91,7 @@ static void run(uint64_t seed, uint32_t loss_ppm, size_t first, size_t n, struct
     for (size_t i = 0; i < n; i++) {
         c.peers[i] = world_nat(class_name(first + i, name));
         c.peers[i].nat.delta = deltas[rng_below(&r, 4)];
+        c.peers[i].nat.hairpin = (enum nat_hairpin)((first + i + seed) % 3);
     }
     world_open(&w, &c);
     world_run(&w, 8 * SECOND);
@@ -103,7 +110,8 @@ static struct tally run_all(uint64_t first_seed, uint32_t loss_ppm)
             run(seed, loss_ppm, 0, CLASSES / 2, &t);
             run(seed, loss_ppm, CLASSES / 2, CLASSES - CLASSES / 2, &t);
         }
-    printf("%zu of %zu with something unknown\n", t.unknown, t.all);
+    printf("%zu of %zu with something unknown; of %zu the hairpin exactly\n", t.unknown, t.all,
+           t.hairpins);
     return t;
 }
 

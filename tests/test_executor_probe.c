@@ -10,7 +10,7 @@
 #include <sodium.h>
 #include <stdio.h>
 
-enum { SOCKETS = 1 + SAMPLES_MAX, RTT_MS = 40, SENT_MAX = 256 };
+enum { RTT_MS = 40, SENT_MAX = 256, TO_SELF = 4 };
 
 static struct executor core;
 static struct outputs out;
@@ -19,7 +19,8 @@ static uint8_t prober_secret[64];
 static int64_t now_ms;
 static struct addr seen; /* of socket 0; the samples' ports follow */
 static uint16_t deaf;    /* bit i: what is sent to the prober's address i gets no answer */
-static bool lets_in_port, lets_in_ip;
+static bool lets_in_port, lets_in_ip, signs;
+static enum hairpin hairpin; /* what becomes of packets to the own outer addresses */
 static uint32_t rtt_ms;
 
 static size_t n_reports;
@@ -30,7 +31,8 @@ static int64_t report_ms;
 static struct sent {
     int64_t ms;
     uint16_t sock;
-    unsigned to;
+    unsigned to;   /* or TO_SELF */
+    uint16_t self; /* then to which of our sockets */
     uint32_t change;
     struct stun m;
     bool answered;
@@ -61,6 +63,8 @@ static void setup(void)
     n_sent = n_reports = 0;
     deaf = 0;
     lets_in_port = lets_in_ip = false;
+    hairpin = HAIRPIN_NONE;
+    signs = true;
     rtt_ms = RTT_MS;
 }
 
@@ -80,8 +84,11 @@ static void note(const struct output *o)
     struct sent *s = &sent[n_sent++];
     cr_assert_leq(n_sent, SENT_MAX);
     *s = (struct sent){.ms = now_ms, .sock = o->dgram.sock};
-    while (!addr_eq(&prober.addrs[s->to], &o->dgram.dst))
-        cr_assert_lt(++s->to, 4);
+    while (s->to < TO_SELF && !addr_eq(&prober.addrs[s->to], &o->dgram.dst))
+        s->to++;
+    if (s->to == TO_SELF)
+        cr_assert(addr_ip_eq(&o->dgram.dst, &seen));
+    s->self = (uint16_t)(o->dgram.dst.port - seen.port);
     cr_assert(stun_parse(o->dgram.data, o->dgram.len, &s->m));
     s->change = s->m.change;
 }
@@ -93,6 +100,23 @@ static void step(struct input *in)
     executor_step(&core, in, &out);
     for (size_t i = 0; i < out.n; i++)
         note(&out.v[i]);
+}
+
+/* What one of our sockets sent to another one's outer address comes in, if the NAT is so. */
+static void lead_back(struct sent *s)
+{
+    struct input in = {.kind = IN_DATAGRAM};
+    uint8_t buf[STUN_MAX];
+
+    s->answered = true;
+    if (hairpin == HAIRPIN_NONE)
+        return;
+    in.dgram.data = buf;
+    in.dgram.len = stun_encode(&s->m, buf);
+    in.dgram.src = hairpin == HAIRPIN_EXTERNAL ? seen : core.conf.local;
+    in.dgram.src.port = (uint16_t)(in.dgram.src.port + s->sock);
+    in.dgram.sock = s->self;
+    step(&in);
 }
 
 static void answer(struct sent *s)
@@ -116,7 +140,7 @@ static void answer(struct sent *s)
     if (s->m.has_peer && sodium_is_zero(s->m.cookie, sizeof s->m.cookie)) {
         a.has_cookie = true;
         memset(a.cookie, 5, sizeof a.cookie);
-    } else if (s->m.has_peer) {
+    } else if (s->m.has_peer && signs) {
         t.addr = a.mapped;
         token_sign(&t, prober_secret, &a.token);
     }
@@ -140,7 +164,7 @@ static void run_to(int64_t ms)
             tick_ms = INT64_MAX;
         if (next && next->ms + rtt_ms <= ms && next->ms + rtt_ms <= tick_ms) {
             now_ms = next->ms + rtt_ms > now_ms ? next->ms + rtt_ms : now_ms;
-            answer(next);
+            next->to == TO_SELF ? lead_back(next) : answer(next);
         } else if (tick_ms <= ms) {
             now_ms = tick_ms > now_ms ? tick_ms : now_ms;
             step(&(struct input){.kind = IN_TICK});
@@ -192,6 +216,11 @@ static const char *times(uint16_t sock, unsigned to, uint32_t change)
     return text;
 }
 
+static bool measuring(void)
+{
+    return executor_filter_pending(&core) || executor_hairpin_pending(&core);
+}
+
 enum { PLAIN = 0, BOTH = STUN_CHANGE_IP | STUN_CHANGE_PORT };
 
 /* ---- rounds --------------------------------------------------------------------------------------- */
@@ -210,13 +239,14 @@ Test(executor_probe, the_mapping_is_told_at_once_and_the_filtering_after_a_secon
     attach();
     run_to(200);
     cr_assert_eq(n_reports, 1);
+    cr_assert_eq(report.hairpin, HAIRPIN_UNKNOWN);
     cr_assert_eq(report_ms, 2 * RTT_MS, "as soon as every answer is there");
     cr_assert_not(report.filter_asked);
     cr_assert_eq(report.seen.n, 4 + SAMPLES_MAX);
     run_to(5000);
     cr_assert_str_eq(times(1, 0, BOTH), "40 140 290 540 ");
     cr_assert_str_eq(times(2, 0, STUN_CHANGE_PORT), "40 140 290 540 ");
-    cr_assert_eq(n_reports, 2);
+    cr_assert_eq(n_reports, 3, "hairpin is told before");
     cr_assert_eq(report_ms, 540 + FILTER_SILENCE_US / 1000);
     cr_assert(report.filter_asked && !report.filter_other_ip && !report.filter_other_port);
 }
@@ -253,7 +283,7 @@ Test(executor_probe, silence_of_an_address_that_answers_nobody_says_nothing)
     attach();
     run_to(10000);
     cr_assert_not(report.filter_asked);
-    cr_assert_not(executor_filter_pending(&core));
+    cr_assert_not(measuring());
 }
 
 Test(executor_probe, an_address_that_two_probers_tell_of_is_asked_once)
@@ -276,6 +306,64 @@ Test(executor_probe, an_address_that_two_probers_tell_of_is_asked_once)
     step(&in);
     for (unsigned i = 0; i < 4; i++)
         cr_assert_str_eq(times(0, i, PLAIN), "0 ");
+}
+
+/* ---- hairpin -------------------------------------------------------------------------------------- */
+
+Test(executor_probe, two_own_sockets_send_to_each_others_outer_address_and_silence_tells_none)
+{
+    attach();
+    run_to(2000);
+    cr_assert_str_eq(times(0, TO_SELF, PLAIN), "80 180 330 ");
+    cr_assert_str_eq(times(HAIRPIN_SOCK, TO_SELF, PLAIN), "80 180 330 ");
+    cr_assert_eq(report.hairpin, HAIRPIN_NONE);
+    cr_assert(measuring(), "the classifier has not answered");
+    classified();
+    run_to(8000);
+    cr_assert_not(measuring());
+}
+
+Test(executor_probe, one_packet_that_is_led_back_tells_and_its_source_tells_how)
+{
+    hairpin = HAIRPIN_EXTERNAL;
+    attach();
+    run_to(5000);
+    cr_assert_eq(report.hairpin, HAIRPIN_EXTERNAL);
+    cr_assert_str_eq(times(0, TO_SELF, PLAIN), "80 ");
+    setup();
+    hairpin = HAIRPIN_INTERNAL;
+    attach();
+    run_to(5000);
+    cr_assert_eq(report.hairpin, HAIRPIN_INTERNAL);
+}
+
+Test(executor_probe, a_host_without_nat_sends_nothing_to_itself)
+{
+    core.conf.local = seen;
+    attach();
+    run_to(5000);
+    cr_assert_str_eq(times(0, TO_SELF, PLAIN), "");
+    cr_assert_eq(report.hairpin, HAIRPIN_UNKNOWN);
+}
+
+Test(executor_probe, what_no_token_vouches_for_is_not_sent_to)
+{
+    signs = false; /* anybody could have said that this is our address */
+    attach();
+    run_to(5000);
+    cr_assert_str_eq(times(0, TO_SELF, PLAIN), "");
+    cr_assert_eq(report.hairpin, HAIRPIN_UNKNOWN);
+}
+
+Test(executor_probe, a_refresh_does_not_ask_for_hairpin_again)
+{
+    attach();
+    run_to(200);
+    classified();
+    run_to(5000);
+    classified();
+    run_to(PROBE_EVERY_US / 1000 + 5000);
+    cr_assert_str_eq(times(0, TO_SELF, PLAIN), "80 180 330 ");
 }
 
 /* ---- one at a time, and again --------------------------------------------------------------------- */
@@ -321,7 +409,7 @@ Test(executor_probe, an_address_that_drifts_has_all_measured_again_at_once)
     seen.port += 100;
     run_to(PROBE_EVERY_US / 1000 + 3000);
     cr_assert(core.full_round, "with samples");
-    cr_assert_eq(n_reports, 5, "two, the refresh, and two more");
+    cr_assert_geq(n_reports, 6, "three, the refresh, and the mapping and its filtering again");
     cr_assert_eq(report.seen.v[0].seen.port, seen.port);
     cr_assert(report.filter_asked);
 }
