@@ -95,14 +95,17 @@ static bool filters_by_address(const struct profile *p)
 }
 
 /*
- * A side whose port moves can't be sent to, but it can be heard by one whose port is known and that lets
- * in any port of an address: the index of the one that moves, or 2 when the pair is not such a one.
+ * A side whose port moves can't be sent to, but it can be heard: by one whose port is known and that lets in any
+ * port of an address; and, if it does so itself, by one that lets in everybody where probers see it, from
+ * whatever port that one then answers.  The index of the one that moves, or 2 when the pair is not such a one.
  */
 static uint8_t first_sender(const struct profile *const side[2])
 {
     for (uint8_t i = 0; i < 2; i++) {
-        enum port port = port_of(side[i]);
-        if (port >= PORT_STEPS && port_of(side[!i]) == PORT_FIXED && filters_by_address(side[!i]))
+        const struct profile *other = side[!i];
+        bool known = port_of(other) == PORT_FIXED && filters_by_address(other);
+        bool anybody = other->filtering == NAT_EI && filters_by_address(side[i]);
+        if (port_of(side[i]) >= PORT_STEPS && (known || (anybody && port_of(other) >= PORT_STEPS)))
             return i;
     }
     return 2;

@@ -49,7 +49,8 @@ Test(matrix, rates_have_wilsons_interval_and_quantiles_are_of_the_direct_ones)
 {
     blank(10, true);
     for (unsigned k = 0; k < 10; k++)
-        m.cell[0].runs[k] = (struct matrix_run){k < 9, 0, k < 9 ? 1000 * (k + 1) : 0, 100};
+        m.cell[0].runs[k] =
+            (struct matrix_run){.direct = k < 9, .us = k < 9 ? 1000 * (k + 1) : 0, .packets = 100};
     struct tally t = tally_cell(&m, &m.cell[0]);
 
     cr_assert_eq(t.runs, 10);
@@ -167,4 +168,51 @@ Test(matrix, each_class_meets_each_other_and_opens_what_its_tier_allows)
         cr_assert_geq(t.direct * 100, t.runs * floors[i].percent, "%s: %u of %u",
                       matrix_tier_name[floors[i].tier], t.direct, t.runs);
     }
+}
+
+/* A round is the time from looking to having missed; the first is over when the second has looked. */
+Test(matrix, contiguous_nats_meet_in_the_first_round_however_busy_and_far_away)
+{
+    static struct world w;
+    static const struct {
+        uint32_t background_per_s;
+        int64_t delay_us;
+    } places[] = {
+        {0,   10000 },
+        {20,  50000 },
+        {100, 10000 },
+        {100, 150000}
+    };
+    enum { ATTEMPTS = 60 };
+    struct matrix_class a = matrix_class(23), b = matrix_class(22);
+
+    cr_assert_str_eq(a.text, "apd/contiguous/apd");
+    cr_assert_str_eq(b.text, "apd/contiguous/ad");
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        struct play_conf conf = {.delay_us = places[i].delay_us,
+                                 .background_per_s = places[i].background_per_s};
+        unsigned first = 0, direct = 0;
+        for (unsigned k = 0; k < ATTEMPTS; k++) {
+            struct matrix_run r = play(&w, &conf, &a, k % 2 ? &b : &a, 7000 + 100 * i + k);
+            direct += r.direct;
+            first += r.direct && r.rounds == 1;
+        }
+        cr_assert_geq(first, ATTEMPTS * 90 / 100, "%u/s, %ld us: %u", places[i].background_per_s,
+                      (long)places[i].delay_us, first);
+        cr_assert_geq(direct, ATTEMPTS - 1);
+    }
+}
+
+Test(matrix, ports_of_a_block_are_tried_where_some_were_seen_first)
+{
+    static struct world w;
+    struct play_conf conf = {.delay_us = 20000, .block = 1024};
+    struct matrix_class fixed = matrix_class(2), random = matrix_class(26);
+    unsigned quick = 0;
+
+    for (unsigned k = 0; k < 40; k++) {
+        struct matrix_run r = play(&w, &conf, &fixed, &random, 8000 + k);
+        quick += r.direct && r.us <= 300000;
+    }
+    cr_assert_geq(quick, 38, "%u", quick);
 }

@@ -351,6 +351,8 @@ static enum verdict expected_of_two_moving(const struct nat_class *a, const stru
 {
     const struct nat_class *steps = a->allocation == 1 ? a : b, *random = steps == a ? b : a;
 
+    if ((a->filtering == 0 && b->filtering < 2) || (b->filtering == 0 && a->filtering < 2))
+        return VERDICT_direct_send_first; /* to where probers see the one that lets in everybody */
     if (a->allocation == 1 && b->allocation == 1)
         return VERDICT_direct_prediction;
     if (a->allocation == 2 && b->allocation == 2)

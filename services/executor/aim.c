@@ -207,7 +207,9 @@ static struct guesses *guesses_at(struct executor *x, const struct addr *ip)
         return NULL;
     if (!g || x->now_us - g->since_us >= GUESS_WINDOW_US) {
         g = g ? g : oldest;
-        *g = (struct guesses){.ip = *ip, .since_us = x->now_us, .next_us = x->now_us};
+        *g = (struct guesses){.ip = *ip,
+                              .since_us = x->now_us,
+                              .next_us = x->now_us - GUESS_AT_ONCE * GUESS_EVERY_US};
     }
     return g;
 }
@@ -222,9 +224,9 @@ enum may executor_may_guess(struct executor *x, const struct addr *ip, int64_t *
         *again_us = g->next_us;
         return MAY_LATER;
     }
-    /* What was missed is made up for in a batch, not more. */
-    if (g->next_us < x->now_us - GUESS_BATCH * GUESS_EVERY_US)
-        g->next_us = x->now_us - GUESS_BATCH * GUESS_EVERY_US;
+    /* What was missed is made up for in one go, not more. */
+    if (g->next_us < x->now_us - GUESS_AT_ONCE * GUESS_EVERY_US)
+        g->next_us = x->now_us - GUESS_AT_ONCE * GUESS_EVERY_US;
     g->next_us += GUESS_EVERY_US;
     g->n++;
     return MAY_NOW;

@@ -13,6 +13,9 @@ enum {
     LINUX_LO = 32768,
     LINUX_HI = 60999,
     LINUX_TRIES = 600, /* of 28,232 ports with 256 open: 99.6 %; after that all others */
+    /* A carrier's NAT has a block for each subscriber: seen ports so close together are of one. */
+    BLOCK_SPREAD_MAX = 2048,
+    BLOCK_WIDER = 1024, /* how far past the seen ones it may reach, either side */
 };
 
 static uint32_t ports(const struct attempt *a)
@@ -42,11 +45,57 @@ static void start_walk(struct executor *x, struct attempt *a, uint16_t lo, uint1
     a->birthday.tried = 0;
 }
 
+/* The i-th range to try ports of, the likeliest first: where some were seen, then wider.  False: not here. */
+enum { RANGES = 4 };
+static bool range_of(const struct profile *p, unsigned i, uint16_t *lo, uint16_t *hi)
+{
+    bool seen = p->port_lo >= GUESS_PORT_MIN && p->port_hi > p->port_lo;
+    bool block = seen && p->port_hi - p->port_lo < BLOCK_SPREAD_MAX;
+
+    *lo = GUESS_PORT_MIN;
+    *hi = UINT16_MAX;
+    switch (i) {
+    case 0:
+        *lo = p->port_lo;
+        *hi = p->port_hi;
+        return block;
+    case 1:
+        if (p->port_lo > GUESS_PORT_MIN + BLOCK_WIDER)
+            *lo = (uint16_t)(p->port_lo - BLOCK_WIDER);
+        if (p->port_hi < UINT16_MAX - BLOCK_WIDER)
+            *hi = (uint16_t)(p->port_hi + BLOCK_WIDER);
+        return block;
+    case 2:
+        *lo = LINUX_LO;
+        *hi = LINUX_HI;
+        return seen && !block && p->port_lo >= LINUX_LO && p->port_hi <= LINUX_HI;
+    default: return true;
+    }
+}
+
+static bool next_range(struct executor *x, struct attempt *a)
+{
+    uint16_t lo, hi;
+
+    while (a->birthday.range < RANGES)
+        if (range_of(&a->their_profile, a->birthday.range++, &lo, &hi)) {
+            start_walk(x, a, lo, hi);
+            return true;
+        }
+    return false;
+}
+
+/* Has the range had its chance? */
+static bool range_over(const struct attempt *a)
+{
+    bool all = a->birthday.lo != LINUX_LO || a->birthday.hi != LINUX_HI;
+
+    return a->birthday.tried >= (all ? ports(a) : LINUX_TRIES);
+}
+
 void executor_birthday_arm(struct executor *x, struct attempt *a, const struct addr *foreseen,
                            uint16_t from, int64_t start_us)
 {
-    const struct profile *theirs = &a->their_profile;
-
     if (a->birthday.part == BIRTHDAY_OPENS) {
         if (a->n_candidates == 0 || !executor_pool_take(x, a))
             return; /* one such attempt at a time */
@@ -58,10 +107,8 @@ void executor_birthday_arm(struct executor *x, struct attempt *a, const struct a
         if (a->birthday.ip.len == 0)
             return;
         a->birthday.from = from;
-        if (theirs->port_lo >= LINUX_LO && theirs->port_hi <= LINUX_HI)
-            start_walk(x, a, LINUX_LO, LINUX_HI);
-        else
-            start_walk(x, a, GUESS_PORT_MIN, UINT16_MAX);
+        a->birthday.at_once = GUESS_AT_ONCE;
+        next_range(x, a);
     }
     a->birthday.next_us = start_us;
 }
@@ -82,12 +129,8 @@ static void try_some(struct executor *x, struct attempt *a, struct outputs *out)
     uint16_t from = a->birthday.from ? a->birthday.from : a->way[WAY_DIRECT].sock;
 
     for (size_t i = 0; i < GUESS_BATCH && a->birthday.next_us <= x->now_us; i++) {
-        bool linux_over = a->birthday.lo == LINUX_LO && a->birthday.tried >= LINUX_TRIES;
-        if (linux_over)
-            start_walk(x, a, GUESS_PORT_MIN, UINT16_MAX);
-        enum may may = a->birthday.tried >= ports(a)
-                           ? MAY_NOT
-                           : executor_may_guess(x, &a->birthday.ip, &a->birthday.next_us);
+        bool any = !range_over(a) || next_range(x, a);
+        enum may may = any ? executor_may_guess(x, &a->birthday.ip, &a->birthday.next_us) : MAY_NOT;
         if (may == MAY_LATER)
             return;
         if (may == MAY_NOT) {
@@ -98,11 +141,15 @@ static void try_some(struct executor *x, struct attempt *a, struct outputs *out)
         a->birthday.ip.port = (uint16_t)(a->birthday.lo + a->birthday.at);
         a->birthday.at = (a->birthday.at + a->birthday.stride) % ports(a);
         a->birthday.tried++;
-        a->birthday.next_us += GUESS_EVERY_US;
+        if (a->birthday.at_once > 0)
+            a->birthday.at_once--;
+        else
+            a->birthday.next_us += GUESS_EVERY_US;
         x->n.guesses++;
         executor_send_punch(x, a, WAY_DIRECT, PACKET_PUNCH, 0, from, &a->birthday.ip, out);
     }
-    if (a->birthday.next_us <= x->now_us) /* late: what was missed is not made up for in a burst */
+    if (a->birthday.at_once == 0 &&
+        a->birthday.next_us <= x->now_us) /* late: what was missed is not made up for in a burst */
         a->birthday.next_us = x->now_us + GUESS_EVERY_US;
 }
 

@@ -49,6 +49,7 @@ enum {
     SPARES_MAX = 2,
     SPARE_TARGETS = 2,                   /* prober addresses that each is probed with */
     GUESSES_MAX = EFFORT_PORTS_birthday, /* ports tried at one ip in GUESS_WINDOW_US */
+    GUESS_AT_ONCE = 48,
     GUESS_IPS_MAX = 16,
     KNOCKS_MAX =
         40, /* packets at once to what is called a prober or relay, until it answers as one */
@@ -86,7 +87,7 @@ enum executor_times {
     RELAY_BUSY_US = 10 * 1000000,   /* how long after a datagram a path counts as busy */
     ANSWER_US = 500 * 1000,         /* a refusal's way back, of what the application gave */
     RESULT_EVERY_US = 60 * 1000000, /* tells the coordinator that the session still lives */
-    GUESS_EVERY_US = 2000,          /* 500 a second */
+    GUESS_EVERY_US = 2212,          /* with GUESS_AT_ONCE before: 500 in any second */
     GUESS_WINDOW_US = 600 * 1000000,
     LOOK_RETRY_US = 100 * 1000,    /* or two round trips */
     LOOK_COUNT_US = 100 * 1000,    /* between two looks that count what others take */
@@ -291,7 +292,9 @@ struct attempt {
         uint32_t tried, at,
             stride; /* the sequence of ports: lo + at, then at += stride modulo their number */
         uint16_t lo, hi;
-        uint16_t from; /* the socket that tries */
+        uint16_t from;   /* the socket that tries */
+        uint8_t range;   /* the next one */
+        uint8_t at_once; /* that may still be tried without a pause */
         int64_t next_us;
     } birthday;
     struct { /* raw: see hand.c */

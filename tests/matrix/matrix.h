@@ -38,9 +38,9 @@ struct matrix_class {
 /* One attempt: whether both sides had a direct path, what it took, and the initiator's reason. */
 struct matrix_run {
     bool direct;
-    uint8_t verdict;
-    uint32_t us;      /* request until both directions were proven; of direct ones */
-    uint32_t packets; /* that both sides sent towards each other */
+    uint8_t verdict, rounds; /* rounds: of the technique, where it has some */
+    uint32_t us;             /* request until both directions were proven; of direct ones */
+    uint32_t packets;        /* that both sides sent towards each other */
 };
 
 /* All attempts of one class (the initiator's) at another. */

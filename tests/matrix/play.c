@@ -41,6 +41,7 @@ struct matrix_run play(struct world *w, const struct play_conf *conf, const stru
     const struct way_state *direct = &at->way[WAY_DIRECT];
     run.direct = at->state == ATTEMPT_DIRECT && other && other->state == ATTEMPT_DIRECT;
     run.verdict = (uint8_t)at->verdict;
+    run.rounds = (uint8_t)at->foreseen.round;
     run.us = run.direct ? (uint32_t)(direct->confirmed_us - at->asked_us) : 0;
     run.packets = (uint32_t)direct->punches_sent;
     if (other)
