@@ -37,11 +37,11 @@
 #ifndef PROBER_H
 #define PROBER_H
 
+#include "lib/budget.h"
 #include "lib/core.h"
 #include "lib/fence.h"
 #include "lib/rng.h"
 #include "lib/stun.h"
-#include "lib/budget.h"
 #include "services/prober/gateway.h"
 
 enum {
