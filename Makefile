@@ -5,7 +5,7 @@
 #   make check           format-check, lint, purity, docs-check; tests in debug and asan
 #   make natlab-check    the pairs and classes of NATs in the laboratory, 20 runs each (root; minutes)
 #   make pairs           of these the pairs, as a table; RUNS=n of each
-#   make matrix-sim      27 x 27 classes of NATs in virtual time, RUNS=200 each, into docs/matrix (minutes)
+#   make matrix-sim      27 x 27 classes of NATs in virtual time, RUNS=100 each way, into docs/matrix (minutes)
 #   make garbage         100,000 pieces of garbage of each kind at each port of a suite (root; minutes)
 #   make soak-raw        a program's flow over a punched socket, MINUTES=10, NATs that forget in 30 s (root)
 #   make test-compose    docker-compose.yml with a Docker engine of its own (root; minutes)
@@ -167,7 +167,7 @@ bench bench-quick:
 	@cat $(if $(filter bench,$@),docs/bench/packets.md,$(BUILD)/bench/quick.md)
 
 # In release mode: it is all computation.  ARGS narrows it, or asks for other lines: matrix-sim --help.
-RUNS ?= 200
+matrix-sim: RUNS ?= 100
 matrix-sim:
 	@$(MAKE) --no-print-directory MODE=release $(BUILD)/release/bin/matrix-sim
 	@mkdir -p docs/matrix

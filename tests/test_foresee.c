@@ -226,7 +226,8 @@ Test(foresee, sends_nowhere_but_to_high_ports_of_the_ip_that_is_vouched_for)
             m.punch_execute.seen.port = 1023;
         if (bad == 2)
             m.punch_execute.fire_in_us = 6000000;
-        executor_bed_msg(420 + bad, &m);
+        executor_bed_msg(420 + 20 * bad, &m);
+        executor_bed_run_to(435 + 20 * bad);
     }
     executor_bed_run_to(600);
     cr_assert_eq(X.n.guesses, 0);

@@ -45,6 +45,26 @@ Test(matrix, theory_has_365_pairs_that_can_be_opened_and_359_without_shared_port
     cr_assert_not(matrix_read_tiers(&m, "tests/matrix/none.csv", true));
 }
 
+Test(matrix, a_pair_is_planned_directly_exactly_when_theory_opens_it)
+{
+    blank(1, true);
+    for (size_t i = 0; i < MATRIX_CELLS; i++) {
+        const struct matrix_cell *c = &m.cell[i];
+        struct profile p[2];
+        enum verdict why;
+        for (unsigned side = 0; side < 2; side++) {
+            struct matrix_class k = matrix_class(side ? c->to : c->from);
+            p[side] = (struct profile){.mapping = (uint8_t)k.mapping,
+                                       .filtering = (uint8_t)k.filtering,
+                                       .allocation = (uint8_t)k.allocation};
+        }
+        struct plan plan =
+            strategy_plan(&p[0], &p[1], (bool[2]){true, true}, POLICY_DIRECT, 0, &why);
+        cr_assert_eq(plan.n == 1, matrix_reachable(c->tier), "%s to %s: %s",
+                     matrix_class(c->from).text, matrix_class(c->to).text, verdict_name(why));
+    }
+}
+
 Test(matrix, rates_have_wilsons_interval_and_quantiles_are_of_the_direct_ones)
 {
     blank(10, true);
