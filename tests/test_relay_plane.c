@@ -5,6 +5,7 @@
  */
 #include "lib/udp.h"
 #include "services/relay/plane_shell.h"
+#include "services/relay/steer_shell.h"
 #include "tests/lib/heap.h"
 #include "tests/lib/relay_bed.h"
 
@@ -17,6 +18,7 @@
 static struct relay_bed bed;
 static struct service svc;
 static struct plane plane;
+static struct steer steer;
 static void *buffers;
 static int peer[3]; /* A, B, C */
 static struct addr relay;
@@ -54,12 +56,16 @@ static void setup(void)
     struct addr any = addr_v4(127, 0, 0, 1, 0), addr[3];
 
     relay_bed_open(&bed, 300, 1);
+    cr_assert(steer_init(&steer, 300), "root is needed");
+    bed.conf.marks = steer.table;
+    relay_bed_restart(&bed, 1);
     service_open(&svc, SERVICE_relay, NULL);
     cr_assert_eq(service_udp(&svc, &any), 0);
     relay = service_udp_local(&svc, 0);
+    cr_assert(steer_open(&steer, svc.udp[0]), "%s", strerror(errno));
     buffers = malloc(BATCH_IN_BYTES(BATCH_MERGED));
     cr_assert(buffers);
-    plane_open(&plane, &svc, 0, &bed.r, &bed.out, buffers);
+    plane_open(&plane, &svc, 0, steer.fd, &bed.r, &bed.out, buffers);
     for (unsigned i = 0; i < 3; i++)
         peer[i] = open_peer(&addr[i]);
     bind_session(7, addr, 1);
@@ -71,6 +77,7 @@ static void teardown(void)
     for (unsigned i = 0; i < 3; i++)
         close(peer[i]);
     service_close(&svc);
+    steer_close(&steer);
     free(buffers);
     relay_bed_close(&bed);
 }
@@ -195,4 +202,28 @@ Test(relay_plane, allocates_nothing_for_a_packet)
         }
         expect(peer[1], train, EACH);
     }
+}
+
+/* Nothing is read meanwhile, as if there were too much to read it all. */
+Test(relay_plane, a_flood_of_strangers_leaves_room_for_sessions)
+{
+    enum { FLOOD = 5000, OWN = 20 };
+    uint8_t flood[DATA_OVERHEAD + 100], own[OWN][DATA_OVERHEAD + 5];
+    struct addr at;
+    int stranger = open_peer(&at);
+
+    for (unsigned i = 0; i < FLOOD; i++) {
+        make(flood, sizeof flood, 9, 1, (uint8_t)i);
+        memcpy(flood + 1, &i, sizeof i);
+        cr_assert_eq(send(stranger, flood, sizeof flood, 0), (ssize_t)sizeof flood);
+    }
+    for (uint8_t i = 0; i < OWN; i++) {
+        make(own[i], sizeof own[i], 7, 1, i);
+        cr_assert_eq(send(peer[0], own[i], sizeof own[i], 0), (ssize_t)sizeof own[i]);
+    }
+    run();
+    for (uint8_t i = 0; i < OWN; i++)
+        expect(peer[1], own[i], sizeof own[i]);
+    cr_assert_gt(bed.r.n.strangers, 0); /* they are looked at as well */
+    close(stranger);
 }

@@ -1,6 +1,8 @@
 /* forward.c - the data plane; see forward.h and relay_forward() in relay.h. */
 #include "services/relay/forward.h"
 
+#include "lib/bytes.h"
+
 #include <string.h>
 
 static struct relay_side *side_of(struct relay *r, uint32_t end)
@@ -14,9 +16,16 @@ static void key_of(const struct addr *a, uint8_t key[static RELAY_SOURCE_KEY])
 {
     memset(key, 0, RELAY_SOURCE_KEY);
     memcpy(key, a->ip, a->len);
-    key[16] = (uint8_t)(a->port >> 8);
-    key[17] = (uint8_t)a->port;
+    put_u16(key + 16, a->port);
     key[18] = a->len;
+}
+
+static struct addr addr_of(const uint8_t key[static RELAY_SOURCE_KEY])
+{
+    struct addr a = {.len = key[18], .port = get_u16(key + 16)};
+
+    memcpy(a.ip, key, sizeof a.ip);
+    return a;
 }
 
 static uint32_t find_source(const struct relay *r, const struct addr *src)
@@ -30,8 +39,11 @@ static uint32_t find_source(const struct relay *r, const struct addr *src)
 
 void relay_source_unset(struct relay *r, uint32_t end)
 {
-    if (r->source_of[end] != TABLE_NONE)
+    if (r->source_of[end] != TABLE_NONE) {
+        struct addr was = addr_of(table_key(&r->by_source, r->source_of[end]));
+        marks_remove(&r->marks, marks_source(&was));
         table_remove(&r->by_source, r->source_of[end]);
+    }
     r->source_of[end] = TABLE_NONE;
 }
 
@@ -51,6 +63,7 @@ void relay_source_set(struct relay *r, uint32_t end)
     uint32_t slot = table_insert(&r->by_source, key); /* has room for every end */
     r->source_of[end] = slot;
     r->end_by_source[slot] = end;
+    marks_add(&r->marks, marks_source(&side->addr));
 }
 
 /* ---- packets --------------------------------------------------------------------------------------- */

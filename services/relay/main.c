@@ -4,6 +4,7 @@
 #include "lib/keys.h"
 #include "lib/log.h"
 #include "services/relay/plane_shell.h"
+#include "services/relay/steer_shell.h"
 
 #include <errno.h>
 #include <sodium.h>
@@ -13,6 +14,7 @@ static struct service svc; /* static: too large for the stack, and there is one 
 static struct relay core;
 static struct outputs out;
 static struct plane plane;
+static struct steer steer;
 
 static struct flags {
     const char *bus, *admin, *public_ip, *key, *cert, *coordinator_key;
@@ -78,6 +80,18 @@ static uint8_t bind_port(struct relay_conf *conf)
     return (uint8_t)sock;
 }
 
+/* Before the core, which keeps its table. */
+static void open_steer(struct relay_conf *conf, uint8_t sock)
+{
+    if (steer_init(&steer, conf->sessions_max) && steer_open(&steer, svc.udp[sock])) {
+        conf->marks = steer.table;
+        return;
+    }
+    log_warn("event=one_queue why=\"%s\" text=\"a flood of strangers can crowd out sessions\"",
+             strerror(errno));
+    steer_close(&steer);
+}
+
 static json_t *answer(void *arg, const char *verb, const char *argument)
 {
     const struct relay *r = arg;
@@ -90,10 +104,10 @@ static json_t *answer(void *arg, const char *verb, const char *argument)
 #define X(name) json_object_set_new(counters, #name, json_integer((json_int_t)r->n.name));
     RELAY_COUNTERS(X)
 #undef X
-    return json_pack("{s:s, s:s, s:i, s:i, s:o, s:o}", "service", "relay", "addr",
+    return json_pack("{s:s, s:s, s:i, s:i, s:b, s:o, s:o}", "service", "relay", "addr",
                      addr_format(&r->public_addr, text, sizeof text), "sessions", (int)r->by_sid.n,
-                     "sessions_max", (int)r->by_sid.capacity, "counters", counters, "shell",
-                     admin_counters(&svc));
+                     "sessions_max", (int)r->by_sid.capacity, "own_queue", steer.fd >= 0,
+                     "counters", counters, "shell", admin_counters(&svc));
 }
 
 static void drain(void) { relay_drain(&core); }
@@ -116,6 +130,7 @@ int main(int argc, char **argv)
     load_keys(&conf);
     service_open(&svc, SERVICE_relay, flags.bus);
     uint8_t sock = bind_port(&conf);
+    open_steer(&conf, sock);
     void *memory = malloc(relay_bytes(&conf)), *buffers = malloc(BATCH_IN_BYTES(BATCH_MERGED));
     if (!memory || !buffers)
         die("event=no_memory sessions=%u", conf.sessions_max);
@@ -124,7 +139,7 @@ int main(int argc, char **argv)
         die("event=bad_key path=%s why=\"of small order\"", flags.coordinator_key);
     sodium_memzero(key, sizeof key);
     sodium_memzero(&conf, sizeof conf);
-    plane_open(&plane, &svc, sock, &core, &out, buffers);
+    plane_open(&plane, &svc, sock, steer.fd, &core, &out, buffers);
     if (flags.admin)
         admin_open(&svc, flags.admin, answer, &core);
     svc.drain = drain;
@@ -136,6 +151,7 @@ int main(int argc, char **argv)
     }
     admin_close();
     service_close(&svc);
+    steer_close(&steer);
     free(memory), free(buffers);
     return service_status(&svc);
 }

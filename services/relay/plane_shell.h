@@ -2,6 +2,9 @@
  * plane_shell.h - the relay's data plane: read a batch, forward what relay_forward() lets through, send
  * a batch; what is for the core goes to its step.  No allocation and no copy of a packet.
  *
+ * Where the kernel sorts packets of sessions into a queue of their own (steer_shell.h), that one comes
+ * first: between any two batches of the other.
+ *
  * One thread: sessions and quotas are one table, which no lock guards.
  */
 #ifndef RELAY_PLANE_SHELL_H
@@ -15,13 +18,15 @@ struct plane {
     struct relay *core;
     struct outputs *out;
     uint8_t sock;
-    struct batch_in in;
+    struct batch_in in;       /* all, or all but what is in: */
+    struct batch_in sessions; /* fd -1: there is none */
     struct batch_out send;
+    bool stepped; /* the core, since its deadline was asked for */
 };
 
-/* Take over socket sock of s, the core's only one.  out is for the core's steps, memory of
- * BATCH_IN_BYTES(BATCH_MERGED) for what is read. */
-void plane_open(struct plane *p, struct service *s, uint8_t sock, struct relay *core,
+/* Take over socket sock of s, the core's only one, and read the one beside it, or -1, as well.  out is for the
+ * core's steps, memory of BATCH_IN_BYTES(BATCH_MERGED) for what is read. */
+void plane_open(struct plane *p, struct service *s, uint8_t sock, int sessions, struct relay *core,
                 struct outputs *out, void *memory);
 
 #endif

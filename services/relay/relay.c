@@ -77,8 +77,10 @@ static void enter(struct relay *r, struct relay_session *s, enum relay_state to,
         report(r, s, true, out);
         relay_source_unset(r, s->end[0]);
         relay_source_unset(r, s->end[1]);
-        table_remove(&r->by_path, s->end[0]);
-        table_remove(&r->by_path, s->end[1]);
+        for (unsigned i = 0; i < 2; i++) {
+            marks_remove(&r->marks, marks_path(table_key(&r->by_path, s->end[i])));
+            table_remove(&r->by_path, s->end[i]);
+        }
         table_remove(&r->by_sid, (uint32_t)(s - r->sessions));
         r->n.sessions_ended++;
         break;
@@ -129,6 +131,7 @@ static struct relay_session *open_session(struct relay *r, const struct sid *sid
         s->end[i] = table_insert(&r->by_path, path[i].b); /* has room for two a session */
         r->end_of[s->end[i]] = slot << 1 | i;
         r->source_of[s->end[i]] = TABLE_NONE;
+        marks_add(&r->marks, marks_path(path[i].b));
     }
     r->n.sessions_opened++;
     enter(r, s, RELAY_STATE_WAITING, "first side bound", out);
@@ -373,6 +376,7 @@ bool relay_init(struct relay *r, const struct relay_conf *conf, const uint8_t rn
     rng_bytes(&r->rng, r->cookie_secret, sizeof r->cookie_secret);
     rng_bytes(&r->rng, r->stranger_secret, sizeof r->stranger_secret);
     r->public_addr = conf->public_addr;
+    r->marks = conf->marks;
     memcpy(r->cert, conf->cert, sizeof r->cert);
     crypto_scalarmult_base(r->public_key, conf->secret);
 

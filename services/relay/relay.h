@@ -23,6 +23,7 @@
 #include "lib/rng.h"
 #include "lib/strategy.h"
 #include "lib/table.h"
+#include "services/relay/marks.h"
 #include "services/relay/quota.h"
 
 enum {
@@ -87,6 +88,7 @@ struct relay_conf {
     size_t n_coordinators;
     struct addr public_addr; /* where peers find us */
     uint32_t sessions_max;
+    struct marks marks; /* to be kept up to date, all free; without cells there is none */
 };
 
 struct relay {
@@ -110,6 +112,7 @@ struct relay {
     uint32_t *end_by_source;              /* by slot of by_source */
     struct relay_session *sessions;
     struct deadlines due; /* by session */
+    struct marks marks;   /* path ids of sessions and sources of raw sides, for the kernel */
     bool draining;
 };
 
