@@ -354,3 +354,34 @@ void flows_stun(struct target *t, uint16_t port, unsigned n)
     }
     t->up.stamp_sent = t->up.stamp_seen = 8; /* in the transaction id */
 }
+
+/* ---- strangers ---- */
+
+static struct flow stranger(unsigned i, uint16_t port)
+{
+    return (struct flow){.src = at_port(&room_left, (uint16_t)(FLOOD_PORT + i)),
+                         .dst = at_port(&room_server, port)};
+}
+
+void flows_strangers(struct way *w, uint16_t port)
+{
+    for (unsigned i = 0; i < FLOOD_FLOWS; i++) {
+        struct flow *f = &w->flow[i];
+        *f = stranger(i, port);
+        f->head[0] = PACKET_DATA;
+        put_u64(f->head + 1, UINT64_C(0x9e3779b97f4a7c15) * (i + 1));
+        f->head_len = 1 + 8;
+    }
+    w->stamp_sent = STAMP_AT;
+}
+
+void flows_binds(struct way *w, uint16_t port)
+{
+    for (unsigned i = 0; i < FLOOD_FLOWS; i++) {
+        w->flow[i] = stranger(i, port);
+        w->flow[i].head[0] = PACKET_RELAY;
+        w->flow[i].head[1] = RELAY_BIND;
+        w->flow[i].head_len = 2;
+    }
+    w->stamp_sent = 2; /* in the nonce */
+}

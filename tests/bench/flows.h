@@ -12,7 +12,7 @@
 #include "tests/bench/servers.h"
 #include "tests/bench/wire.h"
 
-enum { FLOW_PORT = 12000, SESSIONS_MAX = 10000 };
+enum { FLOW_PORT = 12000, SESSIONS_MAX = 10000, FLOOD_PORT = 30000, FLOOD_FLOWS = 10000 };
 
 /* Each way of a server's sessions, and where in a datagram of it the generator's stamp is. */
 struct way {
@@ -36,6 +36,10 @@ void flows_bare(struct target *t, enum bare_kind kind, unsigned n);
 
 /* No sessions: Binding requests of 20 bytes from n ports. */
 void flows_stun(struct target *t, uint16_t port, unsigned n);
+
+/* No sessions: strangers, each with a path id of its own that is nobody's, or (binds) asking for a cookie. */
+void flows_strangers(struct way *w, uint16_t port);
+void flows_binds(struct way *w, uint16_t port);
 
 /* The datagram that a run of this size sends over way w. */
 static inline size_t way_len(const struct way *w, size_t size) { return size + w->extra; }

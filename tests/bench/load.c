@@ -34,7 +34,7 @@ struct run {
     const struct load *l;
     struct load_result *r;
     uint64_t start_ns, heard_ns;
-    unsigned next_flow;
+    unsigned next_flow, next_stranger;
     uint64_t on_way, n_samples;
 };
 
@@ -47,6 +47,21 @@ static void send_burst(struct run *run, uint64_t now, uint64_t allowed)
         run->next_flow = (run->next_flow + 1) % l->flows;
         run->r->sent += l->train;
         run->on_way += l->train;
+    }
+    wire_flush();
+}
+
+/* What is due of the flood: no more than a burst, so that the rest is not held up. */
+static void send_flood(struct run *run, uint64_t now)
+{
+    const struct load *l = run->l;
+    uint64_t due = (uint64_t)((double)(now - run->start_ns) * l->flood_rate / 1e9);
+
+    for (unsigned n = 0; n < BURST && run->r->flooded + l->flood_train <= due; n++) {
+        wire_put(&l->flood->flow[run->next_stranger], l->flood_len, l->flood_train,
+                 l->flood->stamp_sent, 0);
+        run->next_stranger = (run->next_stranger + 1) % FLOOD_FLOWS;
+        run->r->flooded += l->flood_train;
     }
     wire_flush();
 }
@@ -114,6 +129,8 @@ struct load_result load_run(const struct load *l, pid_t server)
         uint64_t may = allowed(&run, now);
         if (may >= l->train)
             send_burst(&run, now, may);
+        if (l->flood)
+            send_flood(&run, now);
         receive_all(&run);
         now = now_ns();
         if (run.on_way >= l->window && now - run.heard_ns > SILENCE_NS) {

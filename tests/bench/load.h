@@ -6,16 +6,20 @@
 
 struct load {
     const struct way *way;
-    unsigned flows;  /* the first so many, in turn */
-    size_t len;      /* of a datagram as sent */
-    unsigned train;  /* datagrams of one flow in a row */
-    unsigned window; /* at most so many are on their way */
-    double rate;     /* datagrams a second; 0: as many as the window lets through */
+    unsigned flows;          /* the first so many, in turn */
+    size_t len;              /* of a datagram as sent */
+    unsigned train;          /* datagrams of one flow in a row */
+    unsigned window;         /* at most so many are on their way */
+    double rate;             /* datagrams a second; 0: as many as the window lets through */
+    const struct way *flood; /* meanwhile, of FLOOD_FLOWS strangers; or NULL */
+    size_t flood_len;
+    unsigned flood_train;
+    double flood_rate;
     int64_t duration_us;
 };
 
 struct load_result {
-    uint64_t sent, received, lost;
+    uint64_t sent, received, lost, flooded;
     double seconds;
     double cpu_ns;         /* of the server's process for a datagram that came back */
     double softirq_ns;     /* and of its CPU's softirq thread */

@@ -5,6 +5,7 @@
  *   bench BIN_DIR OUT_DIR [quick]
  */
 #include "lib/log.h"
+#include "lib/ticket.h"
 #include "tests/bench/report.h"
 
 #include <errno.h>
@@ -24,6 +25,9 @@ enum {
     STUN_FLOWS = 1000,
     STUN_BYTES = 20,
     BARE_RELAYS = 3,
+    FLOOD_BYTES = 100,
+    FLOOD_TRAIN = 32,
+    BIND_BYTES = 10 + TICKET_BYTES,
 };
 
 /* clang-format off */
@@ -147,6 +151,50 @@ static void run_latencies(void)
     }
 }
 
+/*
+ * A fifth of the saturation by sessions, and ten times the saturation by strangers: datagrams that come merged,
+ * as a card delivers those of few sources, and as many single ones as this generator makes.
+ */
+static void run_flood(struct target *t, const struct load *base, const char *what,
+                      const struct way *strangers, size_t len, unsigned train, double factor)
+{
+    struct flood *f = &report.flood[report.floods++];
+    struct load l = *base;
+    double saturation = l.rate;
+
+    *f = (struct flood){.server = t->name, .what = what};
+    l.rate = 0.2 * saturation;
+    l.window = UINT16_MAX;
+    l.duration_us = 4 * RUN_US;
+    l.flood = factor > 0 ? strangers : NULL;
+    l.flood_len = len;
+    l.flood_train = train;
+    l.flood_rate = factor * saturation;
+    f->memory_before = server_memory(t->pid);
+    f->run = load_run(&l, t->pid);
+    f->memory_after = server_memory(t->pid);
+}
+
+static void run_floods(void)
+{
+    static const struct scenario s = {WAY_UP, 512, 100, 1, false};
+    static struct way strangers, binds;
+
+    for (unsigned k = 0; k < 2; k++) {
+        struct load l = load_of(relays[k], &s);
+        struct load_result full = measure(relays[k], &l);
+        uint16_t port = k == 0 ? PORT_RELAY : PORT_COTURN;
+        l.rate = (double)full.received / full.seconds;
+        flows_strangers(&strangers, port);
+        flows_binds(&binds, port);
+        run_flood(relays[k], &l, "none", &strangers, FLOOD_BYTES, 1, 0);
+        run_flood(relays[k], &l, "packets, merged", &strangers, FLOOD_BYTES, FLOOD_TRAIN, 10);
+        run_flood(relays[k], &l, "packets, single", &strangers, FLOOD_BYTES, 1, 10);
+        run_flood(relays[k], &l, "BIND, merged", &binds, BIND_BYTES, FLOOD_TRAIN, 10);
+        run_flood(relays[k], &l, "BIND, single", &binds, BIND_BYTES, 1, 10);
+    }
+}
+
 int main(int argc, char **argv)
 {
     bool quick = argc == 4 && strcmp(argv[3], "quick") == 0;
@@ -169,6 +217,7 @@ int main(int argc, char **argv)
             run_scenario(&s, quick ? PAIRS_QUICK : PAIRS);
     }
     run_latencies();
+    run_floods();
     if (!report_write(&report, argv[2], quick ? "quick" : "packets"))
         die("event=no_report dir=%s why=\"%s\"", argv[2], strerror(errno));
     return 0;

@@ -119,7 +119,7 @@ static json_t *row_json(const struct row *row)
 
 static json_t *report_json(const struct report *r, const char *when, const struct utsname *host)
 {
-    json_t *rows = json_array(), *latencies = json_array();
+    json_t *rows = json_array(), *latencies = json_array(), *floods = json_array();
 
     for (unsigned i = 0; i < r->rows; i++)
         json_array_append_new(rows, row_json(&r->row[i]));
@@ -130,10 +130,20 @@ static json_t *report_json(const struct report *r, const char *when, const struc
                                  l->load, "p50_us", l->run.p50_us, "p99_us", l->run.p99_us, "sent",
                                  (json_int_t)l->run.sent, "lost", (json_int_t)l->run.lost));
     }
-    return json_pack("{s:s, s:f, s:s, s:o, s:o, s:i, s:{s:I, s:I}}", "date", when, "load_before",
-                     r->load_before, "kernel", host->release, "rows", rows, "latency", latencies,
-                     "sessions", (int)r->sessions, "resident_bytes", "natterjack",
-                     (json_int_t)r->memory_ours, "coturn", (json_int_t)r->memory_coturn);
+    for (unsigned i = 0; i < r->floods; i++) {
+        const struct flood *l = &r->flood[i];
+        json_array_append_new(
+            floods,
+            json_pack("{s:s, s:s, s:I, s:f, s:I, s:I, s:I}", "server", l->server, "flood", l->what,
+                      "flooded", (json_int_t)l->run.flooded, "seconds", l->run.seconds, "sent",
+                      (json_int_t)l->run.sent, "lost", (json_int_t)l->run.lost, "grew_bytes",
+                      (json_int_t)l->memory_after - (json_int_t)l->memory_before));
+    }
+    return json_pack("{s:s, s:f, s:s, s:o, s:o, s:o, s:i, s:{s:I, s:I}}", "date", when,
+                     "load_before", r->load_before, "kernel", host->release, "rows", rows,
+                     "latency", latencies, "floods", floods, "sessions", (int)r->sessions,
+                     "resident_bytes", "natterjack", (json_int_t)r->memory_ours, "coturn",
+                     (json_int_t)r->memory_coturn);
 }
 
 /* ---- Markdown ---- */
@@ -192,6 +202,25 @@ static void markdown(FILE *f, const struct report *r, const char *name, const ch
     }
 }
 
+static void floods_markdown(FILE *f, const struct report *r)
+{
+    fputs("\nSessions at 20 % of saturation while strangers send ten times the saturation, or what "
+          "the "
+          "generator\nmanages: as merged datagrams, or each its own.\n\n"
+          "| server | flood | flood k/s | sessions k/s | sessions' loss % | p50 | p99 | memory "
+          "grew by kB "
+          "|\n|---|---|---:|---:|---:|---:|---:|---:|\n",
+          f);
+    for (unsigned i = 0; i < r->floods; i++) {
+        const struct flood *l = &r->flood[i];
+        fprintf(f, "| %s | %s | %.0f | %.0f | %.3f | %.0f | %.0f | %.0f |\n", l->server, l->what,
+                (double)l->run.flooded / l->run.seconds / 1e3,
+                (double)l->run.sent / l->run.seconds / 1e3,
+                100 * (double)l->run.lost / (double)l->run.sent, l->run.p50_us, l->run.p99_us,
+                ((double)l->memory_after - (double)l->memory_before) / 1e3);
+    }
+}
+
 static FILE *create(const char *dir, const char *name, const char *suffix)
 {
     char path[512];
@@ -217,6 +246,7 @@ bool report_write(const struct report *r, const char *dir, const char *name)
     bool ok = json_dumpf(j, json, JSON_COMPACT | JSON_REAL_PRECISION(5)) == 0;
     json_decref(j);
     markdown(table, r, name, when, &host);
+    floods_markdown(table, r);
     plot_svg(plot, r);
     ok = fclose(json) == 0 && ok;
     ok = fclose(table) == 0 && ok;

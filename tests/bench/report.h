@@ -4,7 +4,7 @@
 
 #include "tests/bench/load.h"
 
-enum { SERVERS_MAX = 5, PAIRS_MAX = 25, ROWS_MAX = 40, LATENCIES_MAX = 12 };
+enum { SERVERS_MAX = 5, PAIRS_MAX = 25, ROWS_MAX = 40, LATENCIES_MAX = 12, FLOODS_MAX = 12 };
 
 struct scenario {
     enum { WAY_STUN, WAY_UP, WAY_DOWN } way;
@@ -26,12 +26,21 @@ struct latency {
     struct load_result run;
 };
 
+/* Sessions at a fifth of saturation, and strangers beside them. */
+struct flood {
+    const char *server, *what;
+
+    struct load_result run;
+    uint64_t memory_before, memory_after;
+};
+
 struct report {
     const char *title;  /* of the table */
     double load_before; /* the machine's load average: what else ran */
     struct row row[ROWS_MAX];
     struct latency latency[LATENCIES_MAX];
-    unsigned rows, latencies;
+    struct flood flood[FLOODS_MAX];
+    unsigned rows, latencies, floods;
     unsigned sessions;                   /* open at once, in each */
     uint64_t memory_ours, memory_coturn; /* bytes resident with them */
 };
