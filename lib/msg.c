@@ -122,6 +122,16 @@ static void pack_probers(msgpack_packer *pk, msg_probers l)
     }
 }
 
+static void pack_places(msgpack_packer *pk, msg_places l)
+{
+    msgpack_pack_array(pk, l.n);
+    for (size_t i = 0; i < l.n; i++) {
+        msgpack_pack_array(pk, 2);
+        pack_addr(pk, l.v[i].ip);
+        pack_bytes(pk, l.v[i].cert, sizeof l.v[i].cert);
+    }
+}
+
 static void pack_observations(msgpack_packer *pk, msg_observations l)
 {
     msgpack_pack_array(pk, l.n);
@@ -297,6 +307,22 @@ static bool unpack_probers(const msgpack_object *o, msg_probers *out)
     return true;
 }
 
+static bool unpack_places(const msgpack_object *o, msg_places *out)
+{
+    size_t n, m;
+    const msgpack_object *v = unpack_array(o, 0, PLACES_MAX, &n);
+
+    if (!v)
+        return false;
+    for (out->n = 0; out->n < n; out->n++) {
+        struct place *p = &out->v[out->n];
+        const msgpack_object *f = unpack_array(&v[out->n], 2, 2 + FIELDS_MORE, &m);
+        if (!f || !unpack_addr(&f[0], &p->ip) || !unpack_exact(&f[1], p->cert, sizeof p->cert))
+            return false;
+    }
+    return true;
+}
+
 static bool unpack_observations(const msgpack_object *o, msg_observations *out)
 {
     size_t n, m;
@@ -373,6 +399,7 @@ enum {
     MAX_tokens = 1 + TOKENS_MAX * (2 + MSG_TOKEN_MAX), MAX_profile = 1 + 5 * 2 + 3 * 3 + 5 + 1,
     MAX_plan = 1 + STEPS_MAX * (1 + 2 * 2 + 2 * 5), MAX_tried = 1 + STEPS_MAX * (1 + 2 + 2 * 5),
     MAX_probers = 1 + PROBERS_MAX * (1 + 34 + 66 + 4 * MAX_addr),
+    MAX_places = 1 + PLACES_MAX * (1 + MAX_addr + 66),
     MAX_observations = 3 + OBSERVATIONS_MAX * (1 + 2 + 3 + 3 + 2 * MAX_addr),
 };
 #define MSG(name, doc) _Static_assert(5

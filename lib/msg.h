@@ -31,7 +31,14 @@ enum role {
 extern const char *const service_name[SERVICE_COUNT];
 
 /* The largest address token of lib/token.h; that header asserts that they agree. */
-enum { MSG_TOKEN_MAX = 136, TOKENS_MAX = 4, PROBERS_MAX = 4, OBSERVATIONS_MAX = 16, STEPS_MAX = 6 };
+enum {
+    MSG_TOKEN_MAX = 136,
+    TOKENS_MAX = 4,
+    PROBERS_MAX = 4,
+    OBSERVATIONS_MAX = 16,
+    STEPS_MAX = 6,
+    PLACES_MAX = 12
+};
 
 /* A prober's signed word that a peer was seen at an address; bytes as lib/token.h lays them out. */
 struct msg_token {
@@ -55,6 +62,17 @@ struct prober_info {
 struct prober_list {
     uint8_t n;
     struct prober_info v[PROBERS_MAX];
+};
+
+/* An ip that the authority says the suite lives at (lib/token.h); its port is 0. */
+struct place {
+    struct addr ip;
+    uint8_t cert[64];
+};
+
+struct place_list {
+    uint8_t n;
+    struct place v[PLACES_MAX];
 };
 
 /* One answered probe: from which local socket (0 is the one that punches), by whom, what it saw. */
@@ -105,6 +123,7 @@ typedef struct msg_token_list msg_tokens;
 typedef struct profile msg_profile;
 typedef struct plan msg_plan;
 typedef struct prober_list msg_probers;
+typedef struct place_list msg_places;
 typedef struct observation_list msg_observations;
 typedef struct tried msg_tried;
 

@@ -73,6 +73,16 @@ static void format_probers(struct text *t, const msg_probers *l)
     put(t, "]");
 }
 
+static void format_places(struct text *t, const msg_places *l)
+{
+    put(t, "[");
+    for (size_t i = 0; i < l->n; i++) {
+        put(t, i ? "," : "");
+        format_addr(t, &l->v[i].ip);
+    }
+    put(t, "]");
+}
+
 static void format_observations(struct text *t, const msg_observations *l)
 {
     put(t, "[");

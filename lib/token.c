@@ -143,3 +143,44 @@ bool cert_verify(char role, const uint8_t key[static 32], const uint8_t authorit
     cert_layout(role, key, b);
     return crypto_sign_verify_detached(cert, b, sizeof b, authority) == 0;
 }
+
+#define PLACE_CONTEXT "natterjack-place-1"
+enum { PLACE_SIGNED = sizeof PLACE_CONTEXT - 1 + 1 + 16 };
+
+static void place_layout(const struct addr *ip, uint8_t b[static PLACE_SIGNED])
+{
+    memset(b, 0, PLACE_SIGNED);
+    memcpy(b, PLACE_CONTEXT, sizeof PLACE_CONTEXT - 1);
+    b[sizeof PLACE_CONTEXT - 1] = ip->len == 4 ? 4 : 6;
+    memcpy(b + sizeof PLACE_CONTEXT, ip->ip, ip->len);
+}
+
+struct place place_sign(const struct addr *ip, const uint8_t authority_secret[static 64])
+{
+    struct place p = {.ip = *ip};
+    uint8_t b[PLACE_SIGNED];
+
+    p.ip.port = 0;
+    place_layout(ip, b);
+    crypto_sign_detached(p.cert, NULL, b, sizeof b, authority_secret);
+    return p;
+}
+
+bool place_verify(const struct place *p, const uint8_t authority[static 32])
+{
+    uint8_t b[PLACE_SIGNED];
+
+    if (p->ip.len != 4 && p->ip.len != 16)
+        return false;
+    place_layout(&p->ip, b);
+    return crypto_sign_verify_detached(p->cert, b, sizeof b, authority) == 0;
+}
+
+void place_add(struct place_list *l, const struct place *p)
+{
+    for (size_t i = 0; i < l->n; i++)
+        if (addr_ip_eq(&l->v[i].ip, &p->ip))
+            return;
+    if (l->n < PLACES_MAX)
+        l->v[l->n++] = *p;
+}

@@ -7,6 +7,7 @@
  *           kind 1: the peer was seen at the address; kind 2: the peer says that a port mapping leads from there to
  *           it, and returned what the prober sent there
  *   cert    signature by the authority over "natterjack-cert-1" | role 1 ('p' or 'r') | key 32
+ *   place   signature by the authority over "natterjack-place-1" | family 4 or 6 | ip 16: the suite lives there
  */
 #ifndef TOKEN_H
 #define TOKEN_H
@@ -46,5 +47,12 @@ void cert_sign(char role, const uint8_t key[static 32], const uint8_t authority_
                uint8_t cert[static 64]);
 bool cert_verify(char role, const uint8_t key[static 32], const uint8_t authority[static 32],
                  const uint8_t cert[static 64]);
+
+/* The port doesn't count, and becomes 0. */
+struct place place_sign(const struct addr *ip, const uint8_t authority_secret[static 64]);
+bool place_verify(const struct place *p, const uint8_t authority[static 32]);
+
+/* Add a place unless its ip is there; when there is no room it is left out. */
+void place_add(struct place_list *l, const struct place *p);
 
 #endif

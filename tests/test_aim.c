@@ -116,10 +116,53 @@ Test(aim, a_certified_prober_inside_somebodys_network_is_not_asked)
     cr_assert_eq(sent_until(60000, &at), 0);
 }
 
+/* The authority's word that the suite lives there. */
+static struct place_list signed_place(const struct addr *where)
+{
+    uint8_t seed[32] = {1}, key[32], authority[64]; /* the bench's */
+
+    crypto_sign_seed_keypair(key, authority, seed);
+    return (struct place_list){1, {place_sign(where, authority)}};
+}
+
+Test(aim, a_certified_prober_where_the_authority_signed_nothing_is_not_asked)
+{
+    uint8_t seed[32] = {99}, key[32], forger[64];
+    struct addr elsewhere = victim;
+    struct msg m = prober_at(&victim);
+
+    crypto_sign_seed_keypair(key, forger, seed);
+    elsewhere.ip[3]++;
+    m.attached.places = signed_place(&elsewhere); /* one that is carried over to the victim */
+    m.attached.places.v[0].ip.ip[3]--;
+    m.attached.places.v[m.attached.places.n++] = place_sign(&victim, forger);
+    executor_bed_msg(40, &m);
+    cr_assert_eq(sent_to(&victim) + sent_until(60000, &victim), 0);
+    cr_assert_eq(X.n.places_refused, 2);
+}
+
+Test(aim, a_relay_where_the_authority_signed_nothing_is_not_asked)
+{
+    size_t n = 0;
+
+    executor_bed_ready();
+    for (int signed_ = 0; signed_ < 2; signed_++) {
+        order = executor_bed_order(1, TECHNIQUE_RELAYED, POLICY_RELAY);
+        order.punch_coordinate.session.b[0] = (uint8_t)(1 + signed_);
+        order.punch_coordinate.relay = victim;
+        if (signed_)
+            order.punch_coordinate.places = signed_place(&victim);
+        executor_bed_msg(240 + 1000 * signed_, &order);
+        n = sent_to(&victim) + sent_until(1000 + 1000 * signed_, &victim);
+        cr_assert(signed_ ? n > 0 : n == 0);
+    }
+}
+
 Test(aim, what_is_called_a_prober_but_never_answers_gets_few_packets)
 {
     struct msg m = prober_at(&victim);
 
+    m.attached.places = signed_place(&victim);
     executor_bed_msg(40, &m);
     size_t n = sent_to(&victim) + sent_until(200, &victim);
     for (int64_t s = 1; s <= 600; s++) { /* its coordinator keeps the attachment alive */
@@ -143,6 +186,7 @@ Test(aim, what_is_called_a_relay_but_never_answers_gets_few_packets)
         order = executor_bed_order(1, TECHNIQUE_RELAYED, POLICY_RELAY);
         order.punch_coordinate.session.b[0] = i;
         order.punch_coordinate.relay = victim;
+        order.punch_coordinate.places = signed_place(&victim);
         executor_bed_msg(240, &order);
         n += sent_to(&victim);
     }
@@ -162,6 +206,7 @@ Test(aim, so_many_addresses_called_relays_get_nothing_as_can_be_kept_count_of)
         order = executor_bed_order(1, TECHNIQUE_RELAYED, POLICY_RELAY);
         order.punch_coordinate.session.b[0] = i;
         order.punch_coordinate.relay = at;
+        order.punch_coordinate.places = signed_place(&at);
         executor_bed_msg(240, &order);
         ips += sent_to(&at) > 0;
     }

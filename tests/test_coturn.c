@@ -138,6 +138,8 @@ static void expect(const char *host, const char *text)
              3478
     },
         1);
+    for (uint8_t i = 0; i < 2; i++)
+        conf.homes[conf.n_homes++] = addr_v4(203, 0, 113, (uint8_t)(10 + i), 0);
     executor_init(&x, &conf, key);
     reported = false;
     struct input up = {.kind = IN_LINK, .link = {.up = true}};

@@ -53,6 +53,9 @@ static void setup(void)
     for (uint8_t i = 0; i < 4; i++)
         prober.addrs[i] = addr_v4(203, 0, 113, (uint8_t)(10 + i / 2), (uint16_t)(3478 + i % 2));
     conf.fence = fence_of(&prober.addrs[0], 1);
+    conf.homes[0] = prober.addrs[0];
+    conf.homes[1] = prober.addrs[2];
+    conf.n_homes = 2;
     memset(conf.secret, 3, sizeof conf.secret);
     crypto_scalarmult_base(conf.id.b, conf.secret);
     for (uint16_t s = 0; s < SAMPLES_MAX; s++)

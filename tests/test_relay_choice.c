@@ -197,6 +197,8 @@ static void told_of_relays(void)
         r->addrs[0] = far;
         r->addrs[0].port = (uint16_t)(far.port + i);
     }
+    m.attached.places.n = 1;
+    m.attached.places.v[0] = place_sign(&far, authority);
     executor_bed_msg(1000, &m);
     executor_bed_forget();
 }

@@ -57,13 +57,19 @@ static void add_relay(const char *sessions)
     cr_assert(key_create_x25519(in_dir("other.key"), secret, key));
     cert_sign('r', key, authority, cert);
     cr_assert(key_save(in_dir("other.cert"), cert, sizeof cert, 0644));
+    struct addr at = {0};
+    cr_assert(addr_parse_ip("203.0.113.30", 0, &at));
+    struct place place = place_sign(&at, authority);
+    uint8_t places[2][64] = {0};
+    memcpy(places[0], place.cert, sizeof places[0]);
+    cr_assert(key_save(in_dir("other.places"), places, sizeof places, 0644));
     cr_assert_eq(mkdir(in_dir("other"), 0700), 0);
     cr_assert_eq(symlink("../suite/bus/coordinator", in_dir("other/coordinator")), 0);
     ground_spawn(&ground, "other",
                  ARGS(BIN_DIR "/natterjack-relay", "--bus", in_dir("other"), "--public-ip",
                       "203.0.113.30", "--sessions", sessions, "--key", in_dir("other.key"),
-                      "--cert", in_dir("other.cert"), "--coordinator-key",
-                      in_dir("suite/keys/coordinator.pub")));
+                      "--cert", in_dir("other.cert"), "--places", in_dir("other.places"),
+                      "--coordinator-key", in_dir("suite/keys/coordinator.pub")));
     for (int i = 0; i < LOOKS_MAX && relays() < 2; i++)
         sched_yield();
     cr_assert_eq(relays(), 2);

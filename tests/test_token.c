@@ -217,3 +217,25 @@ Test(token, a_flood_of_one_prober_leaves_the_other_its_say)
         of_first += kept[i].key_id[0] == 1;
     cr_assert_eq(of_first, 1);
 }
+
+Test(cert, of_a_place_holds_for_that_ip_and_authority_only, .init = setup)
+{
+    struct addr at = {
+        4, {203, 0, 113, 9},
+         3480
+    };
+    const uint8_t *authority = probers.v[1].key;
+    struct place p = place_sign(&at, secret), q = p;
+
+    cr_assert(place_verify(&p, authority));
+    cr_assert_eq(p.ip.port, 0);
+    cr_assert_not(place_verify(&p, probers.v[0].key));
+    q.ip.ip[3]++;
+    cr_assert_not(place_verify(&q, authority));
+    q = p, q.ip.len = 16;
+    cr_assert_not(place_verify(&q, authority), "nor for the same bytes in another family");
+    q = p, q.ip.len = 0;
+    cr_assert_not(place_verify(&q, authority));
+    q = p, q.cert[3] ^= 1;
+    cr_assert_not(place_verify(&q, authority));
+}

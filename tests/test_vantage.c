@@ -65,7 +65,7 @@ static void open_both(const char *const *lab_args)
             sizeof near_key);
     line_of(ground_output(&ground, "pub",
                           ARGS(BIN_DIR "/natterjack", "certify-prober", "--state", in_dir("suite"),
-                               in_dir("far"))),
+                               "--public-ip", FAR, in_dir("far"))),
             far_key, sizeof far_key);
     snprintf(environment, sizeof environment,
              "NATTERJACK_PROBER_LINK=%s:7443 NATTERJACK_PROBER_PARTNERS=%s@%s:7443", NEAR, far_key,
@@ -73,11 +73,12 @@ static void open_both(const char *const *lab_args)
     ground_up(&ground, NEAR, environment);
     cr_assert_eq(addresses(), 2, "alone it says so");
     snprintf(partner, sizeof partner, "%s@%s:7443", near_key, NEAR);
-    far_pid = ground_spawn(&ground, "far",
-                           ARGS(BIN_DIR "/natterjack-prober", "--public-ip", FAR, "--key",
-                                in_dir("far/prober"), "--cert", in_dir("far/prober.cert"), "--link",
-                                FAR ":7443", "--partners", partner))
-                  .pid;
+    far_pid =
+        ground_spawn(&ground, "far",
+                     ARGS(BIN_DIR "/natterjack-prober", "--public-ip", FAR, "--key",
+                          in_dir("far/prober"), "--cert", in_dir("far/prober.cert"), "--places",
+                          in_dir("far/places"), "--link", FAR ":7443", "--partners", partner))
+            .pid;
     wait_for_addresses(4);
 }
 

@@ -253,6 +253,7 @@ struct coordinator_session {
 struct coordinator_relay {
     struct peer_id key;
     uint8_t cert[64];
+    struct place_list places; /* the authority's word on addr, at most one */
     struct addr addr;
     uint64_t epoch;
     uint32_t sessions, sessions_max, assigned; /* assigned: by us since its last hello */
@@ -297,6 +298,7 @@ struct coordinator {
     struct deadlines deadlines;           /* sessions, then peers */
     uint32_t closed_oldest, closed_newest, n_closed;
     uint64_t last_tag, attachments;
+    struct place_list places;   /* that probers showed, verified */
     struct prober_list probers; /* certified; tokens of those not seen lately are good too */
     int64_t prober_seen_us[PROBERS_MAX];
     int64_t prober_offset_us[PROBERS_MAX]; /* its clock minus ours, as its newest token has it */

@@ -54,10 +54,22 @@ static void hear_prober(struct coordinator *c, const struct prober_info *info)
     c->prober_seen_us[i] = c->now_us;
 }
 
+static bool is_known(const struct place_list *l, const struct place *p)
+{
+    for (unsigned i = 0; i < l->n; i++)
+        if (addr_ip_eq(&l->v[i].ip, &p->ip))
+            return true;
+    return false;
+}
+
 void coordinator_on_prober_hello(struct coordinator *c, const struct msg_prober_hello *m)
 {
     for (unsigned i = 0; i < m->probers.n && i < PROBERS_MAX; i++)
         hear_prober(c, &m->probers.v[i]);
+    for (unsigned i = 0; i < m->places.n && i < PLACES_MAX; i++)
+        if (!is_known(&c->places, &m->places.v[i]) &&
+            place_verify(&m->places.v[i], c->conf.authority))
+            place_add(&c->places, &m->places.v[i]);
 }
 
 struct prober_list coordinator_live_probers(const struct coordinator *c)
@@ -150,6 +162,8 @@ void coordinator_on_relay_hello(struct coordinator *c, const struct msg_relay_he
         .used = true,
     };
     memcpy(r->cert, cert, sizeof r->cert);
+    r->places.n = m->places.n > 0;
+    r->places.v[0] = m->places.v[0];
     if (!same) /* sessions may wait for it; those that no longer fit the outputs have their deadline */
         for (uint32_t i = 0; i < c->sessions_by_id.capacity; i++)
             if (table_used(&c->sessions_by_id, i) && c->sessions[i].state == COORD_INVITING &&
@@ -187,6 +201,17 @@ struct prober_list coordinator_near_relays(const struct coordinator *c)
         memcpy(p->cert, r->cert, sizeof p->cert);
         p->addrs[p->n_addrs++] = r->addr;
     }
+    return list;
+}
+
+/* Where those are that an attached peer is told of. */
+struct place_list coordinator_places(const struct coordinator *c)
+{
+    struct place_list list = c->places;
+
+    for (unsigned i = 0; i < COORD_RELAYS_MAX; i++)
+        if (c->relays[i].used && lately(c, c->relays[i].seen_us) && c->relays[i].places.n > 0)
+            place_add(&list, &c->relays[i].places.v[0]);
     return list;
 }
 

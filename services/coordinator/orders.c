@@ -62,6 +62,9 @@ void coordinator_send_order(struct coordinator *c, struct coordinator_session *s
     m->attempt = s->renewals;
     m->relays_full = s->relays_full;
     if (s->relay.len != 0 && seal_ticket(c, s, side, m->ticket.b)) {
+        const struct coordinator_relay *r = coordinator_relay_at(c, &s->relay);
+        if (r)
+            m->places = r->places;
         m->relay = s->relay;
         m->ticket.len = TICKET_BYTES;
     }

@@ -181,6 +181,7 @@ struct prober_list coordinator_live_probers(const struct coordinator *c);
 struct coordinator_relay *coordinator_choose_relay(struct coordinator *c,
                                                    const struct coordinator_session *s);
 struct coordinator_relay *coordinator_relay_at(struct coordinator *c, const struct addr *a);
+struct place_list coordinator_places(const struct coordinator *c);
 struct prober_list coordinator_near_relays(const struct coordinator *c); /* to be measured */
 void coordinator_assign_relay(struct coordinator *c, struct coordinator_session *s);
 bool coordinator_token_ok(struct coordinator *c, const struct msg_token *raw,

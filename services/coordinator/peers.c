@@ -179,6 +179,7 @@ static void send_attached(struct coordinator *c, uint32_t conn, const char *kind
     }
     m->probers = coordinator_live_probers(c);
     m->relays = coordinator_near_relays(c);
+    m->places = coordinator_places(c);
 }
 
 static void send_detached(uint32_t conn, const char *kind, struct outputs *out)

@@ -379,6 +379,8 @@ void agent_open(struct agent *g, const struct agent_conf *conf)
     bound_at(g);
     core.local = g->sockets.local;
     core.fence = fence_of(conf->join.front, conf->join.n);
+    core.n_homes = (uint8_t)conf->join.n;
+    memcpy(core.homes, conf->join.front, conf->join.n * sizeof *core.homes);
     core.n_samples = SAMPLES_MAX;
     memcpy(core.sample_ports, g->sockets.sample_ports, sizeof core.sample_ports);
     g->network = network_watch();

@@ -4,8 +4,8 @@
  * An address is proven when a prober that the pinned authority certified vouches for it in a fresh token of
  * the peer, and two of them where this host itself is served by two.  It gets PACKETS_MAX packets in an
  * attempt, from one socket.  An address where the peer is merely heard must share its ip with a proven one: who
- * knows the keys may lie about its source.  What the coordinator calls a prober or a relay gets little
- * until it has answered as one.  Guesses of ports are counted by ip.
+ * knows the keys may lie about its source.  What the coordinator calls a prober or a relay must be where the
+ * authority says that the suite lives, and gets little until it has answered as one.  Guesses of ports are counted by ip.
  */
 #include "lib/token.h"
 #include "services/executor/internal.h"
@@ -258,6 +258,32 @@ struct addr executor_vouched_ip(const struct attempt *a)
 
 /* ---- probers and relays ------------------------------------------------------------------------------------ */
 
+bool executor_is_place(const struct executor *x, const struct addr *a)
+{
+    for (size_t i = 0; i < x->conf.n_homes; i++)
+        if (addr_ip_eq(&x->conf.homes[i], a))
+            return true;
+    for (size_t i = 0; i < x->n_places; i++)
+        if (addr_ip_eq(&x->places[i], a))
+            return true;
+    return false;
+}
+
+void executor_places_take(struct executor *x, const struct place_list *l)
+{
+    for (size_t i = 0; i < l->n && i < PLACES_MAX; i++) {
+        if (executor_is_place(x, &l->v[i].ip))
+            continue;
+        if (!place_verify(&l->v[i], x->conf.authority)) {
+            x->n.places_refused++;
+            continue;
+        }
+        x->places[x->next_place] = l->v[i].ip;
+        x->next_place = (uint8_t)((x->next_place + 1) % PLACES_KNOWN);
+        x->n_places = (uint8_t)(x->n_places + (x->n_places < PLACES_KNOWN));
+    }
+}
+
 static struct knocks *knocks_at(struct executor *x, const struct addr *ip)
 {
     struct knocks *room = NULL;
@@ -276,7 +302,7 @@ static struct knocks *knocks_at(struct executor *x, const struct addr *ip)
 
 bool executor_may_knock(struct executor *x, const struct addr *at)
 {
-    struct knocks *k = executor_admits(x, at) ? knocks_at(x, at) : NULL;
+    struct knocks *k = executor_admits(x, at) && executor_is_place(x, at) ? knocks_at(x, at) : NULL;
 
     if (k && x->now_us < k->good_until_us)
         return true;

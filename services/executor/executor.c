@@ -177,6 +177,7 @@ static void on_attached(struct executor *x, const struct msg_attached *m, struct
     x->attach_every_us = clamp(m->refresh_s * INT64_C(1000000));
     if (first)
         x->next_attach_us = x->now_us + x->attach_every_us;
+    executor_places_take(x, &m->places);
     take_probers(x, &m->probers);
     executor_relays_take(x, &m->relays);
     if (first)

@@ -20,6 +20,7 @@
 #include "lib/core.h"
 #include "lib/effort.h"
 #include "lib/fence.h"
+#include "lib/join.h"
 #include "lib/noise.h"
 #include "lib/packet.h"
 #include "lib/rekey.h"
@@ -54,6 +55,7 @@ enum {
     KNOCKS_MAX =
         40, /* packets at once to what is called a prober or relay, until it answers as one */
     KNOCK_IPS_MAX = 16,
+    PLACES_KNOWN = 32,   /* ips of the suite; the oldest are forgotten */
     LOOKS_MAX = 3,       /* sockets that look where the NAT stands; pins are between them */
     LOOK_TRIES = 8,      /* of a look, each with fresh sockets or once more with the same */
     FORESEEN_ROUNDS = 3, /* each begins with a look */
@@ -115,6 +117,9 @@ struct executor_conf {
     struct addr local;    /* of socket 0; a concrete address */
     struct addr override; /* an operator's port mapping to it; len 0: none */
     struct fence fence;   /* around the suite, whose addresses the join string tells */
+    struct addr homes
+        [JOIN_COORDINATORS_MAX]; /* these: the suite lives there, without anybody else's word */
+    uint8_t n_homes;
     uint16_t sample_ports[SAMPLES_MAX];
     uint8_t n_samples;
 };
@@ -418,8 +423,8 @@ struct override {
 };
 
 struct executor_counters {
-    uint64_t guesses, guesses_refused, looks;           /* ports tried; and not, for the limit */
-    uint64_t tokens_refused, strangers, knocks_refused; /* aim.c */
+    uint64_t guesses, guesses_refused, looks; /* ports tried; and not, for the limit */
+    uint64_t tokens_refused, strangers, knocks_refused, places_refused; /* aim.c */
     uint64_t refused_datagrams, refused_messages, punches_sent, replays, forged, orders_refused,
         upgrades_asked;
 };
@@ -442,6 +447,8 @@ struct executor {
     int64_t next_attach_us, attach_every_us;
     int64_t next_enrol_us; /* NEVER, or when to knock again */
     struct prober_list probers;
+    struct addr places[PLACES_KNOWN]; /* ips that the authority signed, as the coordinator told */
+    uint8_t n_places, next_place;
     /* probing */
     struct probe_target targets[TARGETS_MAX + SAMPLES_MAX + SPARES_MAX * SPARE_TARGETS];
     uint8_t n_targets;

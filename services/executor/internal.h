@@ -48,6 +48,9 @@ void executor_aim_foreseen(struct attempt *a, const struct addr *at);
 enum may executor_may_guess(struct executor *x, const struct addr *ip, int64_t *again_us);
 /* May a request be sent to what the coordinator calls a prober or a relay?  Counted when it may. */
 bool executor_may_knock(struct executor *x, const struct addr *at);
+/* Does the suite live at that ip, by the join string or the authority's signature? */
+bool executor_is_place(const struct executor *x, const struct addr *a);
+void executor_places_take(struct executor *x, const struct place_list *l);
 void executor_knock_answered(struct executor *x, const struct addr *at);
 
 /* probe.c: the own NAT. */

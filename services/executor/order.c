@@ -197,6 +197,8 @@ void executor_on_order(struct executor *x, const struct msg_punch_coordinate *m,
     bool good = plausible(x, m);
     const char *why = "bad-request";
     struct attempt *a = find_session(x, &m->session);
+    if (good)
+        executor_places_take(x, &m->places);
     if (a) { /* delivered twice, unless it is a new try */
         if (good && !executor_relay_order(x, a, m, out) && executor_upgrade_order(x, a, m, out)) {
             arm_direct(x, a, m);

@@ -1,7 +1,7 @@
 /*
  * init.c - a suite without `up`, one process per container: `natterjack init` makes the keys and prints
  * the join string, `natterjack run PROCESS` becomes one process with the flags that `up` would give it,
- * `natterjack certify-prober` makes the key of a prober that is to run on another host.
+ * `natterjack certify-prober` makes the key of a prober that is to run on another host, and signs where.
  */
 #include "lib/params.h"
 #include "services/natterjack/command.h"
@@ -35,23 +35,28 @@ int cmd_init(int argc, char **argv)
 
 int cmd_certify_prober(int argc, char **argv)
 {
-    const char *dir = NULL, *o = "text";
+    const char *dir = NULL, *ips = NULL, *o = "text";
     const struct param flags[] = {
-        {"state", PARAM_TEXT, &dir, "DIR   the suite's directory", true },
-        {"o",     PARAM_TEXT, &o,   "json|text",                   false},
+        {"state",     PARAM_TEXT, &dir, "DIR   the suite's directory", true },
+        {"public-ip", PARAM_TEXT, &ips, "A[,B]  where it will be",     true },
+        {"o",         PARAM_TEXT, &o,   "json|text",                   false},
     };
     char keys[PATH_MAX], hex[2 * 32 + 1];
+    struct addr a = {0}, b = {0};
     uint8_t key[32];
 
-    argc = params_parse("natterjack certify-prober --state DIR NEW-DIR", flags,
+    argc = params_parse("natterjack certify-prober --state DIR --public-ip A[,B] NEW-DIR", flags,
                         sizeof flags / sizeof *flags, argc, argv);
     if (argc != 2)
         return usage_error(
             "certify-prober: give it one directory, for the key and its certificate");
     bool json = output_json(o);
+    int status = suite_parse_ips(ips, &a, &b);
+    if (status != EXIT_OK)
+        return status;
     if (!state_path(dir, "keys", keys))
         return failure("%s: %s", dir, strerror(errno));
-    if (!keyring_certify_prober(keys, argv[1], key))
+    if (!keyring_certify_prober(keys, argv[1], &a, &b, key))
         return EXIT_FAILED;
     sodium_bin2hex(hex, sizeof hex, key, sizeof key);
     printf(json ? "{\"prober\":\"%s\"}\n" : "%s\n", hex);

@@ -98,7 +98,20 @@ static bool certificate(const char *dir, const char *name, char role, const uint
     return derived(dir, name, cert, sizeof cert);
 }
 
-bool keyring_certify_prober(const char *dir, const char *to, uint8_t prober[static 32])
+/* The authority's word on both addresses of a host, or on the one twice. */
+static bool places(const char *dir, const struct addr *a, const struct addr *b,
+                   const uint8_t authority[64])
+{
+    uint8_t certs[2][64];
+    struct place one = place_sign(a, authority), other = place_sign(b->len ? b : a, authority);
+
+    memcpy(certs[0], one.cert, sizeof certs[0]);
+    memcpy(certs[1], other.cert, sizeof certs[1]);
+    return derived(dir, "places", certs, sizeof certs);
+}
+
+bool keyring_certify_prober(const char *dir, const char *to, const struct addr *a,
+                            const struct addr *b, uint8_t prober[static 32])
 {
     uint8_t authority[64], fresh[64];
     char path[PATH_MAX];
@@ -109,13 +122,13 @@ bool keyring_certify_prober(const char *dir, const char *to, uint8_t prober[stat
         return complain(path);
     bool ok = mkdir(to, 0700) == 0 || errno == EEXIST || complain(to);
     ok = ok && ed25519(to, "prober", fresh, prober) && derived(to, "prober.pub", prober, 32) &&
-         certificate(to, "prober.cert", 'p', prober, authority);
+         certificate(to, "prober.cert", 'p', prober, authority) && places(to, a, b, authority);
     sodium_memzero(authority, sizeof authority);
     sodium_memzero(fresh, sizeof fresh);
     return ok;
 }
 
-bool keyring_open(const char *dir, struct keyring *out)
+bool keyring_open(const char *dir, const struct addr *a, const struct addr *b, struct keyring *out)
 {
     uint8_t authority[64] = {0}, prober[64];
 
@@ -130,7 +143,8 @@ bool keyring_open(const char *dir, struct keyring *out)
               derived(dir, "coordinator.pub", out->coordinator, 32) &&
               derived(dir, "prober.pub", out->prober, 32) &&
               certificate(dir, "prober.cert", 'p', out->prober, authority) &&
-              certificate(dir, "relay.cert", 'r', out->relay, authority);
+              certificate(dir, "relay.cert", 'r', out->relay, authority) &&
+              places(dir, a, b, authority);
     sodium_memzero(authority, sizeof authority);
     sodium_memzero(prober, sizeof prober);
     return ok;

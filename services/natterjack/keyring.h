@@ -7,6 +7,7 @@
  *   relay         X25519 secret 32       tickets are sealed to it
  *   token         16                     admits peers to the enrolment socket
  *   authority.pub, coordinator.pub, prober.pub 32, prober.cert, relay.cert 64    derived, not secret
+ *   places        128                    the authority's word on both public addresses (lib/token.h), or on the one twice
  */
 #ifndef KEYRING_H
 #define KEYRING_H
@@ -22,12 +23,13 @@ struct keyring {
  * Load what is in dir (which is created, mode 0700) and make what is missing.  False, after a sentence
  * on stderr, when a file is unusable: it is never replaced, since peers may pin what it was.
  */
-bool keyring_open(const char *dir, struct keyring *out);
+bool keyring_open(const char *dir, const struct addr *a, const struct addr *b, struct keyring *out);
 
 /*
- * For a prober on another host: load or make its key in `to`, and certify it by the authority in dir.  False
+ * For a prober on another host: load or make its key in `to`, and certify it and its addresses by the authority in dir.  False
  * after a sentence on stderr.
  */
-bool keyring_certify_prober(const char *dir, const char *to, uint8_t prober[static 32]);
+bool keyring_certify_prober(const char *dir, const char *to, const struct addr *a,
+                            const struct addr *b, uint8_t prober[static 32]);
 
 #endif

@@ -28,19 +28,19 @@ static bool usable_ip(const char *text, struct addr *out)
     return addr_parse_ip(text, 0, out) && memcmp(out->ip, zero, out->len) != 0;
 }
 
-static int parse_public_ip(struct suite *s)
+int suite_parse_ips(const char *text, struct addr *a, struct addr *b)
 {
     char first[64];
-    const char *comma = strchr(s->public_ip, ',');
-    size_t len = comma ? (size_t)(comma - s->public_ip) : strlen(s->public_ip);
+    const char *comma = strchr(text, ',');
+    size_t len = comma ? (size_t)(comma - text) : strlen(text);
 
     if (len >= sizeof first)
-        return usage_error("--public-ip: %s is not an address", s->public_ip);
-    memcpy(first, s->public_ip, len);
+        return usage_error("--public-ip: %s is not an address", text);
+    memcpy(first, text, len);
     first[len] = '\0';
-    if (!usable_ip(first, &s->a) || (comma && !usable_ip(comma + 1, &s->b)))
-        return usage_error("--public-ip: %s is not A or A,B with IP addresses", s->public_ip);
-    if (comma && (s->a.len != s->b.len || addr_ip_eq(&s->a, &s->b)))
+    if (!usable_ip(first, a) || (comma && !usable_ip(comma + 1, b)))
+        return usage_error("--public-ip: %s is not A or A,B with IP addresses", text);
+    if (comma && (a->len != b->len || addr_ip_eq(a, b)))
         return usage_error("--public-ip: the two must be different, and of one family");
     return EXIT_OK;
 }
@@ -109,7 +109,7 @@ int suite_keys(struct suite *s)
     struct keyring keys;
     char path[PATH_MAX];
 
-    if (!state_path(s->dir, "keys", path) || !keyring_open(path, &keys))
+    if (!state_path(s->dir, "keys", path) || !keyring_open(path, &s->a, &s->b, &keys))
         return EXIT_FAILED;
     format_join(s, &keys);
     return EXIT_OK;
@@ -274,15 +274,17 @@ int suite_plan(const struct suite *s, struct child c[static SUITE_PROCESSES])
         {"alt-port",                      text("%u",                         s->prober_alt_port)},
         {"key",   text("%s/keys/prober",s->dir)},
         {"cert",text("%s/keys/prober.cert",              s->dir)},
-        {NULL,                 NULL    }
+        {"places",                 text("%s/keys/places",     s->dir)},
+        {NULL,                      NULL                          }
     };
     const char *const relay[][2] = {
         {"public-ip",                ip_text(&s->a)           },
         {"port",                     text("%u",                 s->relay_port)},
         {"key",                          text("%s/keys/relay",                                               s->dir)},
         {"cert",                   text("%s/keys/relay.cert",s->dir)},
-        {"coordinator-key",text("%s/keys/coordinator.pub",    s->dir)},
-        {NULL,          NULL                      }
+        {"places",text("%s/keys/places",    s->dir)},
+        {"coordinator-key",                   text("%s/keys/coordinator.pub",                                         s->dir)},
+        {NULL,                          NULL                                  }
     };
     const char *const classifier[][2] = {
         {NULL, NULL}
@@ -344,7 +346,7 @@ static int check_flags(struct suite *s)
         return usage_error("--state: %s is too long: sockets in it need names under 108 bytes, so "
                            "the directory's own must have 1 to %d",
                            s->dir, STATE_DIR_MAX);
-    int status = parse_public_ip(s);
+    int status = suite_parse_ips(s->public_ip, &s->a, &s->b);
     return status == EXIT_OK ? check_ports(s) : status;
 }
 

@@ -24,6 +24,9 @@ struct suite {
  */
 int suite_parse(struct suite *s, const char *usage, int *argc, char **argv);
 
+/* "A" or "A,B" of one family; b is left alone without a second one.  EXIT_OK, or what to exit with. */
+int suite_parse_ips(const char *text, struct addr *a, struct addr *b);
+
 /* Make the directory and those in it that sockets lie in, mode 0700.  EXIT_OK or what to exit with. */
 int suite_make_dirs(const struct suite *s);
 

@@ -19,7 +19,7 @@ struct shell {
 };
 
 static struct {
-    const char *bus, *admin, *public_ip, *key, *cert, *link, *partners;
+    const char *bus, *admin, *public_ip, *key, *cert, *places, *link, *partners;
     uint32_t port, alt_port;
 } flags = {.port = 3478, .alt_port = 3479};
 
@@ -35,6 +35,9 @@ static const struct param params[] = {
      PARAM_REQUIRED | PARAM_SECRET                                                                               },
     {"cert",      PARAM_TEXT, &flags.cert,      "FILE  the authority's certificate for it, 128 hex digits",
      true                                                                                                        },
+    {"places",    PARAM_TEXT, &flags.places,
+     "FILE  the authority's word on its addresses, 256 hex digits; not needed for the "
+     "coordinator's own",                                                                                   false},
     {"link",      PARAM_TEXT, &flags.link,      "IP:PORT  TCP, where partners reach this prober",           false},
     {"partners",  PARAM_TEXT, &flags.partners,
      "KEY@IP:PORT[,...]  probers on other hosts to lend addresses to and borrow them from: public "
@@ -139,6 +142,22 @@ static void load_keys(struct prober_conf *conf)
         die("event=no_cert file=%s why=\"%s\"", flags.cert, strerror(errno));
 }
 
+/* What the authority signed of each address, in their order. */
+static void load_places(const struct addr *ips, size_t n_ips, struct place_list *l)
+{
+    uint8_t certs[2][64];
+
+    if (!flags.places)
+        return;
+    if (!key_load_public(flags.places, certs, sizeof certs))
+        die("event=no_places file=%s why=\"%s\"", flags.places, strerror(errno));
+    for (l->n = 0; l->n < n_ips; l->n++) {
+        l->v[l->n].ip = ips[l->n];
+        l->v[l->n].ip.port = 0;
+        memcpy(l->v[l->n].cert, certs[l->n], sizeof certs[0]);
+    }
+}
+
 static json_t *counters(const struct prober_counters *n)
 {
     json_t *o = json_object();
@@ -213,6 +232,7 @@ int main(int argc, char **argv)
     if (config_task() == CONFIG_CHECK)
         return 0;
     load_keys(&conf);
+    load_places(ips, n_ips, &conf.places);
     service_open(&sh.svc, SERVICE_prober, flags.bus);
     open_sockets(&sh.svc, ips, n_ips, &conf.info);
     partners_open(&sh.svc, &links, &conf);

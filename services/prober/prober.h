@@ -60,8 +60,9 @@ enum {
 
 struct prober_conf {
     struct prober_info
-        info;           /* what is told of us: key, cert, own public addresses; 2 or 4 of them */
-    uint8_t secret[64]; /* Ed25519 */
+        info; /* what is told of us: key, cert, own public addresses; 2 or 4 of them */
+    struct place_list places; /* the authority's word on those addresses, at most 2 */
+    uint8_t secret[64];       /* Ed25519 */
     uint8_t n_partners;
     uint8_t partners[PARTNERS_MAX][32]; /* Ed25519 keys of the probers at the end of links 1, ... */
     bool no_bus;                        /* those alone tell the suite of this one */
@@ -82,6 +83,7 @@ struct prober {
     uint8_t lender;          /* the link that it is borrowed by; 0: none */
     struct prober_partner {
         struct prober_info info; /* n_addrs 0: nothing heard yet */
+        struct place_list places;
         int64_t heard_us;
         bool hears_us;
     } partners[PARTNERS_MAX];

@@ -6,6 +6,7 @@
  * request on; the one that answers holds the client to its bounds again.  So what reaches a victim from one
  * host stays under that host's budget, however many pass requests on to it.
  */
+#include "lib/token.h"
 #include "services/prober/internal.h"
 
 #include <string.h>
@@ -63,11 +64,18 @@ void prober_vantage_hello(struct prober *p, struct outputs *out)
     static const enum role to[] = {SERVICE_coordinator, SERVICE_classifier};
 
     for (size_t i = 0; i < sizeof to / sizeof *to && !p->conf.no_bus; i++) {
-        struct prober_list *l = &emit(out, to[i], MSG_prober_hello)->prober_hello.probers;
+        struct msg_prober_hello *m = &emit(out, to[i], MSG_prober_hello)->prober_hello;
+        struct prober_list *l = &m->probers;
         l->v[l->n++] = p->info;
-        for (uint8_t k = 1; k <= p->conf.n_partners; k++)
-            if (is_heard(p, partner(p, k)))
-                l->v[l->n++] = partner(p, k)->info;
+        m->places = p->conf.places;
+        for (uint8_t k = 1; k <= p->conf.n_partners; k++) {
+            const struct prober_partner *o = partner(p, k);
+            if (!is_heard(p, o))
+                continue;
+            l->v[l->n++] = o->info;
+            for (size_t j = 0; j < o->places.n; j++)
+                place_add(&m->places, &o->places.v[j]);
+        }
     }
     for (uint8_t k = 1; k <= p->conf.n_partners; k++) {
         struct msg_prober_hello *m =
@@ -75,6 +83,7 @@ void prober_vantage_hello(struct prober *p, struct outputs *out)
         m->probers.n = 1;
         m->probers.v[0] = p->info;
         m->heard = is_heard(p, partner(p, k));
+        m->places = p->conf.places;
     }
 }
 
@@ -188,6 +197,8 @@ static void on_hello(struct prober *p, const struct msg_prober_hello *m, uint8_t
         return;
     }
     o->info = *info;
+    o->places = m->places;
+    o->places.n = o->places.n < OWN ? o->places.n : OWN;
     o->heard_us = p->now_us;
     o->hears_us = m->heard;
     prober_vantage_tick(p);

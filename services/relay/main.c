@@ -17,7 +17,7 @@ static struct plane plane;
 static struct steer steer;
 
 static struct flags {
-    const char *bus, *admin, *public_ip, *key, *cert, *coordinator_key;
+    const char *bus, *admin, *public_ip, *key, *cert, *places, *coordinator_key;
     uint32_t port, sessions;
 } flags = {.port = 3480, .sessions = RELAY_SESSIONS_DEFAULT};
 
@@ -30,6 +30,7 @@ static const struct param table[] = {
     {"sessions",        PARAM_U32,  &flags.sessions,        "N     carried at once (10000)", false},
     {"key",             PARAM_TEXT, &flags.key,             "FILE  own X25519 secret, hex", PARAM_REQUIRED | PARAM_SECRET},
     {"cert",            PARAM_TEXT, &flags.cert,            "FILE  the authority's certificate for it, hex", true},
+    {"places",          PARAM_TEXT, &flags.places,          "FILE  the authority's word on its address, hex; not needed for the coordinator's own", false},
     {"coordinator-key", PARAM_TEXT, &flags.coordinator_key, "FILE  the coordinator's public key, hex", true},
 };
 /* clang-format on */
@@ -60,6 +61,14 @@ static void load_keys(struct relay_conf *conf)
 {
     must_load(key_load, flags.key, conf->secret, sizeof conf->secret);
     must_load(key_load_public, flags.cert, conf->cert, sizeof conf->cert);
+    if (flags.places) {
+        uint8_t certs[2][64]; /* those of a host, of which a relay has the first */
+        must_load(key_load_public, flags.places, certs, sizeof certs);
+        conf->places.n = 1;
+        conf->places.v[0].ip = conf->public_addr;
+        conf->places.v[0].ip.port = 0;
+        memcpy(conf->places.v[0].cert, certs[0], sizeof certs[0]);
+    }
     must_load(key_load_public, flags.coordinator_key, conf->coordinators[0], 32);
     conf->n_coordinators = 1;
 }

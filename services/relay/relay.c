@@ -339,6 +339,7 @@ static void on_tick(struct relay *r, struct outputs *out)
         memcpy(m->key.b, r->public_key, sizeof m->key.b);
         m->cert.len = sizeof r->cert;
         memcpy(m->cert.b, r->cert, sizeof r->cert);
+        m->places = r->places;
         m->addr = r->public_addr;
         m->epoch = r->epoch;
         m->sessions = r->by_sid.n;
@@ -378,6 +379,7 @@ bool relay_init(struct relay *r, const struct relay_conf *conf, const uint8_t rn
     r->public_addr = conf->public_addr;
     r->marks = conf->marks;
     memcpy(r->cert, conf->cert, sizeof r->cert);
+    r->places = conf->places;
     crypto_scalarmult_base(r->public_key, conf->secret);
 
     r->sessions = (struct relay_session *)at;

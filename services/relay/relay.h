@@ -82,8 +82,9 @@ struct relay_session {
 };
 
 struct relay_conf {
-    uint8_t secret[32]; /* X25519: tickets are sealed to its public key */
-    uint8_t cert[64];   /* the authority's, for that public key */
+    uint8_t secret[32];       /* X25519: tickets are sealed to its public key */
+    uint8_t cert[64];         /* the authority's, for that public key */
+    struct place_list places; /* and for public_addr, if it has given one */
     uint8_t coordinators[RELAY_COORDINATORS_MAX][32];
     size_t n_coordinators;
     struct addr public_addr; /* where peers find us */
@@ -99,6 +100,7 @@ struct relay {
     struct rng rng;
     struct addr public_addr;
     uint8_t public_key[32], cert[64];
+    struct place_list places;
     uint8_t keys[RELAY_COORDINATORS_MAX][TICKET_KEY];
     size_t n_keys;
     uint8_t cookie_secret[2][32]; /* the present one and the one before */

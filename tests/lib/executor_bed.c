@@ -208,6 +208,11 @@ void executor_bed_open(void)
         .accept = ACCEPT_ANYONE, .modes = 1u << MODE_MANAGED, .local = local, .name = "alice"};
 
     conf.fence = fence_of(&executor_bed_prober, 1);
+    conf.homes[0] = executor_bed_prober;
+    conf.homes[1] = executor_bed_relay;
+    conf.homes[2] = executor_bed_relay; /* another one beside it */
+    conf.homes[2].ip[3]++;
+    conf.n_homes = 3;
 
     cr_assert_geq(sodium_init(), 0);
     crypto_sign_seed_keypair(conf.authority, authority, seed);

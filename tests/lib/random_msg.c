@@ -70,6 +70,15 @@ static void random_probers(msg_probers *l)
     }
 }
 
+static void random_places(msg_places *l)
+{
+    l->n = (uint8_t)COUNT(PLACES_MAX);
+    for (size_t i = 0; i < l->n; i++) {
+        random_addr(&l->v[i].ip);
+        rng_bytes(rng, l->v[i].cert, sizeof l->v[i].cert);
+    }
+}
+
 static void random_observations(msg_observations *l)
 {
     l->n = (uint8_t)COUNT(OBSERVATIONS_MAX);

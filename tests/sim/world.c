@@ -686,6 +686,8 @@ static void open_suite(struct world *w, const uint8_t authority[static 64])
     for (uint8_t i = 0; i < prober.info.n_addrs; i++)
         prober.info.addrs[i] =
             addr_v4(203, 0, 113, (uint8_t)(10 + i / 2), (uint16_t)(PORT + i % 2));
+    for (uint8_t i = 0; i < 2; i++)
+        prober.places.v[prober.places.n++] = place_sign(&line.ips[i], authority);
     rng_bytes(&w->rng, key, sizeof key);
     prober_init(&w->prober, &prober, key);
 
