@@ -21,7 +21,7 @@ MODE  ?= release
 BUILD ?= build
 B     := $(BUILD)/$(MODE)
 
-PKGS     := libczmq libzmq msgpack libsodium sqlite3 jansson libcyaml
+PKGS     := libczmq libzmq msgpack libsodium sqlite3 jansson libcyaml libseccomp
 CPPFLAGS += -I. -MMD -MP -D_GNU_SOURCE
 CFLAGS   += -std=gnu11 -g -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes \
             -Wmissing-prototypes -Wvla -Werror -fno-common $(shell pkg-config --cflags $(PKGS))
@@ -33,6 +33,10 @@ CFLAGS_release := -O2 -fstack-protector-strong -D_FORTIFY_SOURCE=2
 CFLAGS_asan    := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 CFLAGS_cov     := -O0 --coverage
 CFLAGS += $(CFLAGS_$(MODE))
+# What these two do at a process's end, lib/cage.h would forbid.
+CPPFLAGS_asan := -DUNCAGED='"AddressSanitizer"'
+CPPFLAGS_cov  := -DUNCAGED='"coverage"'
+CPPFLAGS += $(CPPFLAGS_$(MODE))
 
 Q := $(if $(V),,@)
 

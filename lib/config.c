@@ -16,15 +16,20 @@
 enum { NAME_TEXT = 96, OWN_FLAGS = 4 };
 
 static struct {
-    const char *log_level, *log_format;
+    const char *log_level, *log_format, *cage, *user;
     int64_t drain_limit_us;
-} common = {.log_level = "info", .log_format = "logfmt", .drain_limit_us = INT64_C(300000000)};
+} common = {.log_level = "info",
+            .log_format = "logfmt",
+            .cage = "auto",
+            .drain_limit_us = INT64_C(300000000)};
 
 /* clang-format off */
 static const struct param common_table[] = {
     {"log-level",   PARAM_TEXT,    &common.log_level,      "debug|info|warn  the least that is logged", PARAM_RELOAD},
     {"log-format",  PARAM_TEXT,    &common.log_format,     "logfmt|json  how it is logged", PARAM_RELOAD},
     {"drain-limit", PARAM_SECONDS, &common.drain_limit_us, "S  when told to drain, end after this at the latest", PARAM_RELOAD},
+    {"cage",        PARAM_TEXT,    &common.cage,           "auto|required|off  Landlock and seccomp: what the kernel has, or no start", 0},
+    {"user",        PARAM_TEXT,    &common.user,           "NAME  whom to become when root has started it", 0},
 };
 /* clang-format on */
 
@@ -283,8 +288,13 @@ static bool secret_is_safe(const struct item *it, char *err)
     return false;
 }
 
-static bool set_log(char *err)
+static bool set_common(char *err)
 {
+    if (config_cage() == CONFIG_CAGE_OFF && strcmp(common.cage, "off") != 0) {
+        snprintf(err, CONFIG_ERROR_MAX, "common.cage: \"%.64s\" is not auto, required or off",
+                 common.cage);
+        return false;
+    }
     if (!log_set_level(common.log_level)) {
         snprintf(err, CONFIG_ERROR_MAX, "common.log-level: \"%.64s\" is not debug, info or warn",
                  common.log_level);
@@ -340,7 +350,7 @@ int config_load(const char *usage, const struct config_group *groups, size_t n, 
     int kept = read_flags(argc, argv);
     read_environment();
     load_file();
-    if (!set_log(err))
+    if (!set_common(err))
         refuse("%s", err);
     for (size_t i = 0; i < config.n; i++)
         if (!secret_is_safe(&config.items[i], err))
@@ -371,7 +381,7 @@ static bool reload_file(char *err)
         if (of_the_file(it) && (it->param->is & PARAM_RELOAD))
             put_value(it->param, values[i]);
     }
-    bool ok = set_log(err);
+    bool ok = set_common(err);
     for (size_t i = 0; i < config.n; i++) {
         struct item *it = &config.items[i];
         if (!ok) {
@@ -386,7 +396,7 @@ static bool reload_file(char *err)
     }
     if (!ok) {
         char again[CONFIG_ERROR_MAX];
-        set_log(again); /* as it was */
+        set_common(again); /* as it was */
     }
     free_texts(texts);
     return ok;
@@ -395,7 +405,7 @@ static bool reload_file(char *err)
 bool config_reload(char err[static CONFIG_ERROR_MAX])
 {
     /* Without a file nothing has changed, but for a log level that was set by hand. */
-    if (config.path ? !reload_file(err) : !set_log(err)) {
+    if (config.path ? !reload_file(err) : !set_common(err)) {
         log_warn("event=not_reloaded why=\"%s\"", err);
         return false;
     }
@@ -405,6 +415,15 @@ bool config_reload(char err[static CONFIG_ERROR_MAX])
 
 enum config_task config_task(void) { return config.task; }
 const char *config_path(void) { return config.path; }
+enum config_cage config_cage(void)
+{
+    return strcmp(common.cage, "auto") == 0       ? CONFIG_CAGE_AUTO
+           : strcmp(common.cage, "required") == 0 ? CONFIG_CAGE_REQUIRED
+                                                  : CONFIG_CAGE_OFF;
+}
+
+const char *config_user(void) { return common.user && *common.user ? common.user : NULL; }
+
 int64_t config_drain_limit_us(void) { return common.drain_limit_us; }
 
 const struct config_group *config_common(void) { return &config.groups[0]; }

@@ -71,6 +71,13 @@ bool config_reload(char err[static CONFIG_ERROR_MAX]);
 /* Is this a file that nobody but its owner may read? */
 bool config_is_private(const char *path);
 
+/* common.cage: what lib/cage.h does when the kernel lacks something. */
+enum config_cage { CONFIG_CAGE_AUTO, CONFIG_CAGE_REQUIRED, CONFIG_CAGE_OFF };
+enum config_cage config_cage(void);
+
+/* common.user, or NULL. */
+const char *config_user(void);
+
 /* common.drain-limit: a process that is told to drain ends after this at the latest. */
 int64_t config_drain_limit_us(void);
 

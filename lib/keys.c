@@ -52,6 +52,19 @@ static bool parse(const char *text, size_t len, void *out, size_t n)
     return false;
 }
 
+const char *key_problem(int error)
+{
+    switch (error) {
+    case EACCES: return "it must be readable by its owner only (mode 0600)";
+    case EPERM: return "its owner must be the user that this program runs as, or root";
+    case EINVAL: return "it does not hold a key";
+    default: return strerror(error);
+    }
+}
+
+/* Who owns it can change it, and its mode. */
+static bool owned_well(const struct stat *st) { return st->st_uid == geteuid() || st->st_uid == 0; }
+
 static bool load(const char *path, void *out, size_t n, mode_t forbidden)
 {
     char text[TEXT_MAX];
@@ -71,6 +84,8 @@ static bool load(const char *path, void *out, size_t n, mode_t forbidden)
         errno = EINVAL;
     else if (st.st_mode & forbidden)
         errno = EACCES;
+    else if (forbidden && !owned_well(&st))
+        errno = EPERM;
     else {
         ssize_t len = read_all(fd, text, sizeof text);
         ok = len >= 0 && parse(text, (size_t)len, out, n);

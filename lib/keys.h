@@ -1,8 +1,8 @@
 /*
  * keys.h - keys and other short secrets in files: hex digits on one line.
  *
- * A failure leaves errno: EACCES for a secret that others may read, EINVAL for a file that is not
- * exactly such a key, else what the system said.  Nothing of a key is left in a buffer here.
+ * A failure leaves errno: EACCES for a secret that others may read, EPERM for one that is neither this user's
+ * nor root's, EINVAL for a file that is not exactly such a key, else what the system said.  Nothing of a key is left in a buffer here.
  */
 #ifndef KEYS_H
 #define KEYS_H
@@ -12,6 +12,9 @@
 #include <stdint.h>
 
 enum { KEY_FILE_BYTES_MAX = 128 }; /* the longest key, before hex */
+
+/* That errno in words for who has to mend it. */
+const char *key_problem(int error);
 
 /* Read exactly n bytes from a secret's file; refused when its group or others have any right to it. */
 bool key_load(const char *path, void *out, size_t n);

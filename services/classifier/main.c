@@ -1,5 +1,6 @@
 /* main.c - the classifier process: wait, step, emit. */
 #include "lib/admin.h"
+#include "lib/cage.h"
 #include "lib/config.h"
 #include "lib/log.h"
 #include "services/classifier/classifier.h"
@@ -43,6 +44,17 @@ static json_t *on_verb(void *arg, const char *verb, const char *argument)
                      admin_counters(&sh->svc));
 }
 
+/* The bus needs no file. */
+static void close_cage(void)
+{
+    const struct cage_path paths[] = {
+        {flags.bus,   CAGE_SOCKETS},
+        {flags.admin, CAGE_SOCKET },
+    };
+
+    cage_files(&(struct cage_plan){.paths = paths, .n_paths = sizeof paths / sizeof *paths});
+}
+
 int main(int argc, char **argv)
 {
     static struct shell sh; /* static: too large for the stack, and there is one */
@@ -55,6 +67,8 @@ int main(int argc, char **argv)
         die("event=bad_arguments why=\"takes flags only\"");
     if (config_task() == CONFIG_CHECK)
         return 0;
+    cage_secrets();
+    close_cage();
     service_open(&sh.svc, SERVICE_classifier, flags.bus);
     void *memory = malloc(classifier_bytes(CLASSIFIER_PEERS));
     if (!memory)
@@ -64,6 +78,7 @@ int main(int argc, char **argv)
     sodium_memzero(rng_key, sizeof rng_key);
     if (flags.admin)
         admin_open(&sh.svc, flags.admin, on_verb, &sh);
+    cage_calls(service_name[SERVICE_classifier], 0);
     service_ready(&sh.svc);
     while (service_wait(&sh.svc, classifier_deadline(&sh.core), &in)) {
         classifier_step(&sh.core, &in, &out);

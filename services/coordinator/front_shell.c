@@ -225,6 +225,7 @@ static zsock_t *bind_router(const char *domain, uint32_t port)
     zsock_t *sock = zsock_new(ZMQ_ROUTER);
     bool v6 = strchr(front.conf.listen_ip, ':') != NULL;
     int linger_ms = 200;
+    char at[ADDR_TEXT_MAX + sizeof "tcp://"];
 
     zap_enforce(sock, domain);
     zsock_set_curve_server(sock, 1);
@@ -239,11 +240,9 @@ static zsock_t *bind_router(const char *domain, uint32_t port)
     zsock_set_heartbeat_timeout(sock, HEARTBEAT_TIMEOUT_MS);
     zsock_set_linger(sock, linger_ms);
     zsock_set_ipv6(sock, v6);
-    int bound =
-        port == 0
-            ? zsock_bind(sock, v6 ? "tcp://[%s]:*" : "tcp://%s:*", front.conf.listen_ip)
-            : zsock_bind(sock, v6 ? "tcp://[%s]:%u" : "tcp://%s:%u", front.conf.listen_ip, port);
-    if (bound < 0)
+    snprintf(at, sizeof at, v6 ? "tcp://[%s]:%u" : "tcp://%s:%u", front.conf.listen_ip, port);
+    if (zmq_bind(zsock_resolve(sock), at) !=
+        0) /* zsock_bind draws a port itself; the kernel shall */
         die("event=no_front door=%s addr=%s:%u why=\"%s\"", domain, front.conf.listen_ip, port,
             zmq_strerror(errno));
     return sock;
@@ -296,10 +295,12 @@ const struct front_counters *front_counters(void) { return &front.n; }
 
 static uint16_t port_of(zsock_t *sock)
 {
-    const char *where = zsock_endpoint(sock); /* "tcp://ip:port" */
+    char *where = zsock_last_endpoint(sock); /* "tcp://ip:port" */
     const char *colon = where ? strrchr(where, ':') : NULL;
+    uint16_t port = colon ? (uint16_t)atoi(colon + 1) : 0;
 
-    return colon ? (uint16_t)atoi(colon + 1) : 0;
+    free(where);
+    return port;
 }
 
 void front_ports(uint16_t *front_port, uint16_t *enrol_port)

@@ -1,4 +1,5 @@
 /* main.c - the coordinator process: read keys and store, open the doors; then wait, step, emit. */
+#include "lib/cage.h"
 #include "lib/config.h"
 #include "lib/keys.h"
 #include "lib/log.h"
@@ -64,7 +65,7 @@ static void must_load(bool (*load)(const char *, void *, size_t), const char *pa
                       size_t n)
 {
     if (!load(path, to, n))
-        die("event=no_key path=%s why=\"%s\"", path, strerror(errno));
+        die("event=no_key path=%s why=\"%s\"", path, key_problem(errno));
 }
 
 static struct peer_id *allowlist; /* the one in force */
@@ -192,6 +193,25 @@ static void raise_descriptors(uint32_t peers)
                  (unsigned)peers);
 }
 
+/* Of the state directory nothing can be read from here on: keys are in memory, and the store is open. */
+static void close_cage(void)
+{
+    const struct cage_path paths[] = {
+        {flags.store,     CAGE_DATABASE},
+        {flags.bus,       CAGE_SOCKETS },
+        {flags.admin,     CAGE_SOCKET  },
+        {flags.allowlist, CAGE_READS   },
+    };
+    const struct cage_plan plan = {
+        .paths = paths,
+        .n_paths = sizeof paths / sizeof *paths,
+        .listens = {(uint16_t)flags.front_port, (uint16_t)flags.enrol_port},
+        .n_listens = 2,
+    };
+
+    cage_files(&plan);
+}
+
 int main(int argc, char **argv)
 {
     struct coordinator_conf conf = {0};
@@ -207,8 +227,12 @@ int main(int argc, char **argv)
     check_flags();
     if (config_task() == CONFIG_CHECK)
         return 0;
-    service_open(&svc, SERVICE_coordinator, flags.bus);
+    cage_secrets();
     read_conf(&conf);
+    store_shell_open(flags.store);
+    close_cage();
+    service_open(&svc, SERVICE_coordinator, flags.bus);
+    store_shell_serve(&svc);
     raise_descriptors(flags.peers);
     void *memory = malloc(coordinator_bytes(&conf));
     if (!memory)
@@ -218,7 +242,6 @@ int main(int argc, char **argv)
     if (!set_up(err))
         die("event=bad_flag why=\"%s\"", err);
     sodium_memzero(key, sizeof key);
-    store_shell_open(&svc, flags.store);
     open_doors(&conf);
     sodium_memzero(&conf, sizeof conf);
     if (flags.admin)
@@ -226,6 +249,7 @@ int main(int argc, char **argv)
     svc.reload = set_up;
     svc.drain = drain;
     svc.is_drained = is_drained;
+    cage_calls("coordinator", CAGE_STORE);
     service_ready(&svc);
     while (service_wait(&svc, coordinator_deadline(&core), &in)) {
         coordinator_step(&core, &in, &out);

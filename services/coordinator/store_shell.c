@@ -145,7 +145,7 @@ static bool answer(struct service *s, struct input *in)
 
 /* ---- life --------------------------------------------------------------------------------------- */
 
-void store_shell_open(struct service *svc, const char *path)
+void store_shell_open(const char *path)
 {
     char err[STORE_ERROR_MAX];
     uint8_t secret[32];
@@ -160,6 +160,10 @@ void store_shell_open(struct service *svc, const char *path)
     table_init(&shell.enrolled, ENROLLED_MAX, sizeof(struct peer_id), secret, shell.memory);
     if (store_list_enrolled(shell.store, remember, NULL) != STORE_OK)
         die("event=no_store path=%s why=\"can't list the enrolled keys\"", path);
+}
+
+void store_shell_serve(struct service *svc)
+{
     svc->store = store;
     svc->store_commit = commit;
     svc->store_answer = answer;

@@ -7,8 +7,11 @@
 
 #include "lib/service.h"
 
-/* Open the store and hook it into the service.  Dies with a line on failure; to be called at start-up. */
-void store_shell_open(struct service *svc, const char *path);
+/* Open the store.  Dies with a line on failure; to be called at start-up, before the cage closes. */
+void store_shell_open(const char *path);
+
+/* Hook it into the service. */
+void store_shell_serve(struct service *svc);
 void store_shell_close(void);
 
 /* From memory, else from the store; no when it can't be known. */

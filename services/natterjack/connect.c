@@ -2,6 +2,7 @@
  * connect.c - `natterjack connect`: a path to a peer; pings over it, a local UDP address or a command at its
  * near end; and one line that says what came of it.
  */
+#include "lib/cage.h"
 #include "lib/params.h"
 #include "services/natterjack/bridge.h"
 #include "services/natterjack/known.h"
@@ -353,6 +354,7 @@ static void run(struct agent *g, const struct agent_conf *conf, const struct con
 {
     agent_open(g, conf);
     own_admin_open(g, self.admin);
+    cage_peer(self.exec);
     agent_connect(g, args);
     agent_run(g, NEVER, settled, NULL);
     if (!self.is_settled || executor_path(&self.settled) == PATH_FAILED)

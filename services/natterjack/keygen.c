@@ -29,7 +29,7 @@ int cmd_keygen(int argc, char **argv)
     bool ok = key_create_x25519(argv[1], secret, peer.b);
     sodium_memzero(secret, sizeof secret);
     if (!ok)
-        return failure("%s: %s", argv[1], strerror(errno));
+        return failure("%s: %s", argv[1], key_problem(errno));
     printf(json ? "{\"peer\":\"%s\"}\n" : "%s\n", peer_id_format(&peer, id));
     return fflush(stdout) == 0 ? EXIT_OK : EXIT_FAILED;
 }

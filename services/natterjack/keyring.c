@@ -13,11 +13,7 @@
 
 static bool complain(const char *path)
 {
-    const char *why = errno == EACCES   ? "it must be readable by its owner only (mode 0600)"
-                      : errno == EINVAL ? "its contents are not a key"
-                                        : strerror(errno);
-
-    failure("%s: %s", path, why);
+    failure("%s: %s", path, key_problem(errno));
     return false;
 }
 

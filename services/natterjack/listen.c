@@ -2,6 +2,7 @@
  * listen.c - `natterjack listen`: be reachable under a name, and answer: with an echo, a local UDP service
  * or a command for each session.
  */
+#include "lib/cage.h"
 #include "lib/params.h"
 #include "services/natterjack/ask_hook.h"
 #include "services/natterjack/bridge.h"
@@ -296,6 +297,7 @@ int cmd_listen(int argc, char **argv)
     agent_open(&agent, &conf);
     own_admin_open(&agent, self.admin);
     ask_hook_open(&agent.svc, hook);
+    cage_peer(hook || self.exec);
     while (!self.over && !agent.svc.stop) {
         agent_run(&agent, self.mode == MODE_RAW ? service_now_us() + RAW_LOOK_US : NEVER, is_over,
                   NULL);

@@ -1,4 +1,5 @@
 /* netcheck.c - `natterjack netcheck`: what this host's NAT does, and what that means for reaching others. */
+#include "lib/cage.h"
 #include "lib/params.h"
 #include "services/natterjack/peer.h"
 
@@ -160,6 +161,7 @@ int cmd_netcheck(int argc, char **argv)
     if (status != EXIT_OK)
         return status;
     agent_open(&agent, &conf);
+    cage_peer(false);
     agent_run(&agent, deadline_us, is_done, &agent);
     int stopped = agent.svc.stop_signal;
     if (classified)

@@ -1,5 +1,6 @@
 /* peer.c - see peer.h. */
 #include "services/natterjack/peer.h"
+#include "lib/cage.h"
 #include "lib/config.h"
 #include "lib/keys.h"
 #include "lib/log.h"
@@ -53,13 +54,10 @@ int peer_conf(const struct peer_flags *f, struct agent_conf *conf)
     conf->name = f->name ? f->name : "";
     if (f->name && !name_valid(f->name))
         return usage_error("\"%s\" is no name: 1 to 63 of a-z 0-9 . _ -", f->name);
+    cage_peer_secrets();
     if (f->key) {
         if (!key_create_x25519(f->key, conf->secret, conf->id.b))
-            return usage_error("cannot use the key file %s: %s", f->key,
-                               errno == EACCES
-                                   ? "it must be readable by its owner alone (mode 0600)"
-                               : errno == EINVAL ? "it does not hold a key"
-                                                 : strerror(errno));
+            return usage_error("cannot use the key file %s: %s", f->key, key_problem(errno));
     } else {
         randombytes_buf(conf->secret, sizeof conf->secret);
         crypto_scalarmult_base(conf->id.b, conf->secret);

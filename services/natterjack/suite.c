@@ -1,5 +1,6 @@
 /* suite.c - see suite.h. */
 #include "services/natterjack/suite.h"
+#include "lib/cage.h"
 #include "lib/config.h"
 #include "lib/log.h"
 #include "lib/udp.h"
@@ -409,5 +410,6 @@ int suite_parse(struct suite *s, const char *usage, int *argc, char **argv)
     int status = check_flags(s);
     if (status == EXIT_OK && config_task() == CONFIG_CHECK)
         exit(check_all(s));
+    cage_become(); /* whoever makes files here is whoever reads them */
     return status;
 }

@@ -1,4 +1,5 @@
 /* up.c - `natterjack up`: a whole suite on this host, under one directory, in the foreground. */
+#include "lib/cage.h"
 #include "lib/log.h"
 #include "services/natterjack/command.h"
 #include "services/natterjack/state_dir.h"
@@ -82,6 +83,7 @@ int cmd_up(int argc, char **argv)
     if (status != EXIT_OK)
         return status;
     log_init("up");
+    cage_supervisor();
     status = supervise(children, SUITE_PROCESSES, on_ready, &s);
     if (state_path(s.dir, "join", path))
         unlink(path);

@@ -1,5 +1,6 @@
 /* main.c - the prober process: flags, key, sockets; then wait, step, emit. */
 #include "lib/admin.h"
+#include "lib/cage.h"
 #include "lib/config.h"
 #include "lib/keys.h"
 #include "lib/log.h"
@@ -129,7 +130,7 @@ static void load_keys(struct prober_conf *conf)
     if (sodium_init() < 0)
         die("event=no_libsodium");
     if (!key_load(flags.key, conf->secret, sizeof conf->secret))
-        die("event=no_key file=%s why=\"%s\"", flags.key, strerror(errno));
+        die("event=no_key file=%s why=\"%s\"", flags.key, key_problem(errno));
     /* A secret key carries its public half: a file whose halves disagree would leak the key by signing. */
     crypto_sign_ed25519_sk_to_seed(seed, conf->secret);
     crypto_sign_seed_keypair(key, secret, seed);
@@ -139,7 +140,7 @@ static void load_keys(struct prober_conf *conf)
     sodium_memzero(seed, sizeof seed);
     sodium_memzero(secret, sizeof secret);
     if (!key_load_public(flags.cert, conf->info.cert, sizeof conf->info.cert))
-        die("event=no_cert file=%s why=\"%s\"", flags.cert, strerror(errno));
+        die("event=no_cert file=%s why=\"%s\"", flags.cert, key_problem(errno));
 }
 
 /* What the authority signed of each address, in their order. */
@@ -203,6 +204,28 @@ static json_t *on_verb(void *arg, const char *verb, const char *argument)
                      "counters", counters(&sh->core.n), "shell", admin_counters(&sh->svc));
 }
 
+/* Datagrams, links and the bus need no file, and keys are in memory. */
+static void close_cage(const struct service_link_conf *links)
+{
+    const struct cage_path paths[] = {
+        {flags.bus,   CAGE_SOCKETS},
+        {flags.admin, CAGE_SOCKET },
+    };
+
+    struct cage_plan plan = {
+        .paths = paths,
+        .n_paths = sizeof paths / sizeof *paths,
+        .listens = {links->listen.port},
+        .n_listens = links->n > 0,
+        .n_connects = links->n,
+    };
+
+    _Static_assert((int)LINKS_MAX <= (int)CAGE_PORTS_MAX, "a port for each link");
+    for (uint8_t i = 0; i < links->n; i++)
+        plan.connects[i] = links->to[i].addr.port;
+    cage_files(&plan);
+}
+
 int main(int argc, char **argv)
 {
     static struct shell sh; /* static: too large for the stack, and there is one */
@@ -231,8 +254,10 @@ int main(int argc, char **argv)
             "prober\"");
     if (config_task() == CONFIG_CHECK)
         return 0;
+    cage_secrets();
     load_keys(&conf);
     load_places(ips, n_ips, &conf.places);
+    close_cage(&links);
     service_open(&sh.svc, SERVICE_prober, flags.bus);
     open_sockets(&sh.svc, ips, n_ips, &conf.info);
     partners_open(&sh.svc, &links, &conf);
@@ -243,6 +268,7 @@ int main(int argc, char **argv)
     if (flags.admin)
         admin_open(&sh.svc, flags.admin, on_verb, &sh);
     answers_open(&sh.answers, &sh.svc, &sh.core);
+    cage_calls(service_name[SERVICE_prober], CAGE_BATCHES | (links.n > 0 ? CAGE_LINKS : 0U));
     service_ready(&sh.svc);
     while (service_wait(&sh.svc, prober_deadline(&sh.core), &in)) {
         prober_step(&sh.core, &in, &out);

@@ -1,5 +1,6 @@
 /* main.c - the relay process: read the keys, bind the port; then wait, step, emit. */
 #include "lib/admin.h"
+#include "lib/cage.h"
 #include "lib/config.h"
 #include "lib/keys.h"
 #include "lib/log.h"
@@ -43,7 +44,7 @@ static void must_load(bool (*load)(const char *, void *, size_t), const char *pa
                       size_t n)
 {
     if (!load(path, to, n))
-        die("event=no_key path=%s why=\"%s\"", path, strerror(errno));
+        die("event=no_key path=%s why=\"%s\"", path, key_problem(errno));
 }
 
 static void check_flags(struct relay_conf *conf)
@@ -122,6 +123,17 @@ static json_t *answer(void *arg, const char *verb, const char *argument)
 static void drain(void) { relay_drain(&core); }
 static bool is_drained(void) { return core.by_sid.n == 0; }
 
+/* Datagrams and the bus need no file, and keys are in memory. */
+static void close_cage(void)
+{
+    const struct cage_path paths[] = {
+        {flags.bus,   CAGE_SOCKETS},
+        {flags.admin, CAGE_SOCKET },
+    };
+
+    cage_files(&(struct cage_plan){.paths = paths, .n_paths = sizeof paths / sizeof *paths});
+}
+
 int main(int argc, char **argv)
 {
     struct relay_conf conf = {0};
@@ -136,7 +148,9 @@ int main(int argc, char **argv)
     check_flags(&conf);
     if (config_task() == CONFIG_CHECK)
         return 0;
+    cage_secrets();
     load_keys(&conf);
+    close_cage();
     service_open(&svc, SERVICE_relay, flags.bus);
     uint8_t sock = bind_port(&conf);
     open_steer(&conf, sock);
@@ -153,6 +167,7 @@ int main(int argc, char **argv)
         admin_open(&svc, flags.admin, answer, &core);
     svc.drain = drain;
     svc.is_drained = is_drained;
+    cage_calls(service_name[SERVICE_relay], CAGE_BATCHES);
     service_ready(&svc);
     while (service_wait(&svc, relay_deadline(&core), &in)) {
         relay_step(&core, &in, &out);
