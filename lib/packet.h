@@ -91,7 +91,9 @@ enum data_kind {
     DATA_CLOSE,
     DATA_OFFER, /* raw hand-over: services/executor/hand.c */
     DATA_TAKE,
-    DATA_GO
+    DATA_GO,
+    DATA_LEFT, /* the direct way: services/executor/alive.c */
+    DATA_MOVED /* to another address: services/executor/moved.c */
 };
 
 /* Seal len <= PAYLOAD_MAX bytes; returns the packet's length. */

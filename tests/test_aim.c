@@ -334,8 +334,12 @@ Test(aim, a_pong_proves_the_address_that_was_asked_wherever_it_comes_from)
     executor_bed_app(260, APP_SEND, 0, "x", 1);
     if (executor_bed_count(PACKET_DATA, &to) > 0)
         cr_assert(addr_eq(&to, &executor_bed_peer_addr), "and not to whom it names");
-    executor_bed_punch(&order, PACKET_PONG, 2, 4711, PUNCH_CONFIRMED, packet);
-    cr_assert_eq(sent_until(5000, &lie), 0);
+    while (executor_deadline(&X) <= 5000000) {
+        executor_bed_tick();
+        for (size_t i = 0; i < executor_bed_out.n; i++)
+            cr_assert_not(executor_bed_out.v[i].kind == OUT_DATAGRAM &&
+                          addr_eq(&executor_bed_out.v[i].dgram.dst, &lie));
+    }
 }
 
 Test(aim, an_address_gets_no_more_than_forty_packets_in_an_attempt_however_loud_the_peer_is)

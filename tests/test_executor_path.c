@@ -156,7 +156,7 @@ Test(executor_path, falls_back_to_the_relay_when_the_direct_path_goes_silent_and
     executor_bed_punch(&order, PACKET_PONG, 2, EXECUTOR_BED_ECHO, PUNCH_CONFIRMED, packet);
     executor_bed_datagram(260, &executor_bed_peer_addr, packet, sizeof packet);
     cr_assert_eq(ATTEMPT.state, ATTEMPT_DIRECT);
-    while (X.now_us < PING_EVERY_US * 3 && ATTEMPT.state == ATTEMPT_DIRECT) {
+    while (X.now_us < 2 * KEEP_US && ATTEMPT.state == ATTEMPT_DIRECT) {
         executor_bed_tick();
         for (size_t i = 0; i < executor_bed_out.n; i++)
             told = told || (executor_bed_out.v[i].kind == OUT_APP &&

@@ -133,7 +133,8 @@ struct attempt *executor_new_attempt(struct executor *x)
         a->deadline_us = a->upgrade_us = a->give_up_us = a->result_us = a->relay.next_us =
             a->birthday.next_us = a->foreseen.next_us = a->hand.next_us = NEVER;
         for (size_t w = 0; w < WAYS; w++)
-            a->way[w].next_punch_us = a->way[w].next_ping_us = NEVER;
+            a->way[w].next_punch_us = a->way[w].next_ping_us = NEVER,
+            health_init(&a->way[w].health);
         a->asked_us = x->now_us;
         return a;
     }
@@ -341,7 +342,7 @@ void executor_attempt_tick(struct executor *x, struct attempt *a, struct outputs
     if (a->hand.next_us <= x->now_us)
         executor_hand_tick(x, a, out);
     if (a->mode == MODE_MANAGED)
-        executor_flow_tick(x, a, out);
+        executor_alive_tick(x, a, out);
     if (a->give_up_us <= x->now_us)
         executor_settle(x, a, out);
     if (a->upgrade_us <= x->now_us && a->state == ATTEMPT_RELAYED)

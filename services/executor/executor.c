@@ -450,6 +450,7 @@ void executor_init(struct executor *x, const struct executor_conf *conf,
     x->override = (struct override){.next_us = NEVER, .claimed = conf->override};
     x->override.state = conf->override.len != 0 ? OVERRIDE_WAITING : OVERRIDE_NONE;
     x->pool_owner = ATTEMPTS_MAX;
+    x->keep_us = KEEP_US;
 }
 
 void executor_step(struct executor *x, const struct input *in, struct outputs *out)
@@ -462,7 +463,7 @@ void executor_step(struct executor *x, const struct input *in, struct outputs *o
     case IN_MSG: on_msg(x, in, out); break;
     case IN_DATAGRAM: on_datagram(x, in, out); break;
     case IN_LINK: on_link(x, in->link.up, in->link.enrolling, out); break;
-    case IN_NETWORK: executor_on_network(x, in->network.sockets); break;
+    case IN_NETWORK: executor_on_network(x, in->network.sockets, out); break;
     case IN_APP: on_app(x, in, out); break;
     case IN_STORE: break;
     }

@@ -28,6 +28,7 @@
 #include "lib/rng.h"
 #include "lib/strategy.h"
 #include "services/executor/forecast.h"
+#include "services/executor/health.h"
 
 enum {
     ATTEMPTS_MAX = 128,
@@ -38,9 +39,8 @@ enum {
     TARGETS_MAX = 8,        /* prober addresses probed in one round */
     CANDIDATES_MAX =
         TOKENS_MAX + 3, /* the peer's local address, the vouched ones, two it is heard at */
-    CONSENT_BYTES = 8,
-    PACKETS_MAX = 40, /* punches and pongs to one address in one attempt, from one socket */
-    POOL_FIRST = 16,  /* numbers of the sockets that a birthday attempt opens ... */
+    PACKETS_MAX = 40,   /* punches and pongs to one address in one attempt, from one socket */
+    POOL_FIRST = 16,    /* numbers of the sockets that a birthday attempt opens ... */
     POOL_SOCKETS = EFFORT_SOCKETS_birthday,
     KEPT_FIRST = POOL_FIRST + POOL_SOCKETS, /* ... and of the one it keeps, by attempt */
     RAW_RELAY_FIRST =
@@ -62,6 +62,13 @@ enum {
 };
 
 _Static_assert((int)SPARE_FIRST + (int)SPARES_MAX <= (int)POOL_FIRST, "numbers of sockets");
+enum alive_limits {
+    PACKETS_SOON = 10,
+    PINGS_SOON = 50,  /* unanswered: then they are fewer */
+    PINGS_MISSED = 4, /* for a way to be called silent */
+    LEFT_COPIES = 3,
+    MOVED_COPIES = 4
+};
 enum { HAND_GOS = 3 }; /* copies of the last word before a raw hand-over */
 
 enum executor_times {
@@ -77,11 +84,30 @@ enum executor_times {
     ATTACH_EVERY_MAX_US = 50 * 1000000,
     ATTACH_RETRY_US = 2 * 1000000, /* while no answer has come */
     ATTACH_AGAIN_US =
-        500 * 1000, /* when the coordinator knows no prober yet, as after its restart */
-    PING_EVERY_US = 5 * 1000000, /* consent, RFC 7675 section 5.1 */
-    PING_RETRY_US = 500 * 1000,
-    PING_TRIES = 6,            /* unanswered: the direct path is dead */
-    CONSENT_US = 30 * 1000000, /* nothing authentic on any path: the peer is gone */
+        500 * 1000,            /* when the coordinator knows no prober yet, as after its restart */
+    FLOW_US = 250 * 1000,      /* after a datagram was sent data flows */
+    PING_BUSY_US = 50 * 1000,  /* with data, and ... */
+    PING_SOON_US = 20 * 1000,  /* ... after PACKETS_SOON of it */
+    PING_IDLE_US = 500 * 1000, /* until RELAY_BUSY_US after the last datagram */
+    PING_DOUBT_US = 10 * 1000, /* an answer is missing, with data flowing, and ... */
+    PING_MISSED_US = 100 * 1000, /* ... without; and first of all to a way that was left */
+    PING_LEFT_FOR_US = 1000 * 1000,
+    PING_LEFT_US = 250 * 1000,     /* then, while the session is used, and ... */
+    PING_ASLEEP_US = 15 * 1000000, /* ... while it is not */
+    PING_HELD_US = 1000 * 1000,
+    PING_TRIAL_US = 12 * 1000,
+    LEAVE_BUSY_US = 150 * 1000, /* beside the round trip */
+    LEAVE_IDLE_US = 500 * 1000,
+    LEAVE_ANYWAY_US = 3 * 1000000,
+    HOLD_LASTED_US = 10 * 1000000, /* a way that was left sooner after it was good again waits */
+    HOLD_FIRST_US = 2 * 1000000,
+    HOLD_MAX_US = 64 * 1000000,
+    ANSWERS_US = 20 * 1000000, /* a way that was heard no longer ago is there, if bad */
+    MOVED_SPAN_US = 3 * 1000000,
+    MOVED_EVERY_US = 2 * 1000000,
+    KEEP_US = 15 * 1000000,         /* RFC 8445 section 11, until more is known of the NAT */
+    CONSENT_LATE_US = 15 * 1000000, /* for the keepalive that came to nothing */
+    CONSENT_US = 30 * 1000000,      /* nothing authentic on any path: the peer is gone */
     BLOCKED_BINDS = 4, /* unanswered after unanswered probes, over 1 s: UDP is blocked here */
     RELAY_OTHER_US = 1000 * 1000,    /* for the coordinator to name another one */
     RELAY_KEEP_BUSY_US = 500 * 1000, /* while data flows over it, to notice a restarted relay */
@@ -174,7 +200,7 @@ struct way_state {
     int64_t first_heard_us, confirmed_us, last_heard_us;
     int64_t asked_us; /* data came on a way that is not proven: when that was last asked for */
     int64_t next_ping_us;
-    uint8_t pings_unanswered, ping[CONSENT_BYTES];
+    struct health health;
     uint64_t punches_sent, punches_received;
 };
 
@@ -319,7 +345,16 @@ struct attempt {
         int64_t began_us, own_us; /* the round; when own.port was given out */
         int64_t next_us;
     } foreseen;
-    int64_t last_data_us; /* either way, for the relay's keepalive */
+    struct {           /* the direct way once it was left: see alive.c and moved.c */
+        bool lost;     /* data goes over the relay, and the old address is asked whether it lives */
+        bool guarded;  /* a pong from there proves nothing: a trial does */
+        uint8_t words; /* copies of LEFT that are yet to be sent */
+        uint8_t moves; /* and of MOVED */
+        uint32_t times, peer_times; /* that this side has left it, and that the peer said so */
+        int64_t left_us, won_us, hold_us, hold_until_us, answer_us;
+        int64_t moved_us; /* when the peer's new addresses were last followed */
+    } fault;
+    int64_t last_data_us, last_sent_us; /* of the application: either way; out */
     uint64_t data_sent, data_received, data_dropped;
 };
 
@@ -467,6 +502,7 @@ struct executor {
     struct profile profile;
     struct addr reflexive;
     int64_t upgrade_gate_us;
+    int64_t keep_us; /* how long a mapping may be left alone */
     struct attempt attempts[ATTEMPTS_MAX];
     struct sid taken[ATTEMPTS_MAX]; /* invitations that the application took: the last of them */
     uint32_t n_taken;

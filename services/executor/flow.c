@@ -1,20 +1,20 @@
 /*
- * flow.c - sealed datagrams once there are keys: sending, consent (RFC 7675), and which way they go.
+ * flow.c - sealed datagrams once there are keys: sending, and which way they go; what keeps a way is in alive.c.
  *
  * Both ways are always listened to, so a switch loses nothing; the seal's one counter orders and
  * protects both.
  */
 #include "services/executor/internal.h"
 
-#include <sodium.h>
 #include <string.h>
 
 void executor_send(struct executor *x, struct attempt *a, enum data_kind kind, enum way way,
                    const void *payload, size_t len, struct outputs *out)
 {
     struct way_state *w = &a->way[way];
+    bool asks = way == WAY_DIRECT && a->fault.lost && (kind == DATA_PING || kind == DATA_PONG);
 
-    if (!a->has_keys || !w->confirmed) {
+    if (!a->has_keys || !(w->confirmed || asks)) {
         a->data_dropped += kind == DATA_APP;
         return;
     }
@@ -22,9 +22,12 @@ void executor_send(struct executor *x, struct attempt *a, enum data_kind kind, e
         executor_datagram(out, w->sock, way == WAY_RELAY ? &a->relay.addr : &w->remote);
     o->dgram.len =
         (uint16_t)rekey_seal(&a->send, x->now_us, kind, payload, len, &a->peer_path, o->dgram.data);
+    w->health.sent++;
+    w->health.out_us = x->now_us;
     if (kind == DATA_APP) {
         a->data_sent++;
-        a->last_data_us = x->now_us;
+        a->last_data_us = a->last_sent_us = x->now_us;
+        executor_alive_sent(x, a, way);
         if (way == WAY_RELAY)
             executor_relay_busy(x, a);
     }
@@ -47,58 +50,7 @@ void executor_choose_flow(struct executor *x, struct attempt *a, struct outputs 
         a->flow = to;
         executor_app(x, a, APP_PATH, out);
     }
-    for (enum way w = 0; w < WAYS; w++)
-        if (a->way[w].confirmed && a->way[w].next_ping_us == NEVER)
-            a->way[w].next_ping_us = x->now_us + PING_EVERY_US;
-}
-
-/* ---- consent -------------------------------------------------------------------------------------------- */
-
-/* The direct path is dead: back to the relay, and see at once where the own NAT shows us now. */
-void executor_lost_direct(struct executor *x, struct attempt *a, struct outputs *out)
-{
-    struct way_state *w = &a->way[WAY_DIRECT];
-
-    w->confirmed = w->heard = w->peer_confirmed = false;
-    w->next_ping_us = NEVER;
-    w->pings_unanswered = 0;
-    if (a->state == ATTEMPT_DIRECT && a->way[WAY_RELAY].confirmed) {
-        a->verdict = VERDICT_direct_lost;
-        if (x->next_probe_us > x->now_us)
-            x->next_probe_us = x->now_us;
-        executor_enter(x, a, ATTEMPT_RELAYED, "the direct path went silent", out);
-    }
-    executor_choose_flow(x, a, out);
-}
-
-static void ping(struct executor *x, struct attempt *a, enum way way, struct outputs *out)
-{
-    struct way_state *w = &a->way[way];
-
-    if (way == WAY_DIRECT && w->pings_unanswered == PING_TRIES && a->way[WAY_RELAY].confirmed) {
-        executor_lost_direct(x, a, out);
-        return;
-    }
-    if (w->pings_unanswered == 0) /* drawn anew for each: a pong proves that the ping arrived */
-        rng_bytes(&x->rng, w->ping, sizeof w->ping);
-    executor_send(x, a, DATA_PING, way, w->ping, sizeof w->ping, out);
-    if (w->pings_unanswered < PING_TRIES)
-        w->pings_unanswered++;
-    w->next_ping_us = x->now_us + PING_RETRY_US;
-}
-
-void executor_flow_tick(struct executor *x, struct attempt *a, struct outputs *out)
-{
-    int64_t heard = 0;
-
-    for (enum way w = 0; w < WAYS; w++) {
-        if (a->way[w].next_ping_us <= x->now_us)
-            ping(x, a, w, out);
-        if (a->way[w].last_heard_us > heard)
-            heard = a->way[w].last_heard_us;
-    }
-    if (a->opened && a->state != ATTEMPT_EXECUTING && x->now_us - heard >= CONSENT_US)
-        executor_enter(x, a, ATTEMPT_CLOSED, "nothing heard from the peer", out);
+    executor_alive_begin(x, a);
 }
 
 /* ---- receiving -------------------------------------------------------------------------------------------- */
@@ -109,6 +61,9 @@ static void heard(struct executor *x, struct attempt *a, enum way way, const str
     struct way_state *w = &a->way[way];
 
     w->last_heard_us = x->now_us;
+    w->health.received++;
+    if (way == WAY_DIRECT && a->fault.guarded && addr_eq(&w->remote, &in->dgram.src))
+        return; /* that it can be heard is known; pings tell more */
     if (way == WAY_DIRECT && !w->confirmed && a->technique != TECHNIQUE_NONE) {
         /* The peer has proof of both directions; its word is not enough, so get it from where it is. */
         if (x->now_us >= w->asked_us + PUNCH_EVERY_US &&
@@ -168,15 +123,10 @@ void executor_on_data(struct executor *x, const struct input *in, struct outputs
         if (n > 0 && a->opened)
             deliver(x, a, payload, (size_t)n, out);
         break;
-    case DATA_PING: executor_send(x, a, DATA_PONG, way, payload, (size_t)n, out); break;
-    case DATA_PONG: /* jittered, so that the pings of many sessions spread (RFC 7675 section 5.1) */
-        if (n != CONSENT_BYTES || sodium_memcmp(payload, a->way[way].ping, CONSENT_BYTES) != 0 ||
-            a->way[way].pings_unanswered == 0)
-            break;
-        a->way[way].pings_unanswered = 0;
-        a->way[way].next_ping_us =
-            x->now_us + PING_EVERY_US * 4 / 5 + (int64_t)rng_below(&x->rng, PING_EVERY_US * 2 / 5);
-        break;
+    case DATA_PING: executor_on_ping(x, a, way, payload, (size_t)n, out); break;
+    case DATA_PONG: executor_on_pong(x, a, way, payload, (size_t)n, out); break;
+    case DATA_LEFT: executor_on_left(x, a, way, payload, (size_t)n, out); break;
+    case DATA_MOVED: executor_on_moved(x, a, way, payload, (size_t)n, out); break;
     case DATA_CLOSE:
         if (a->state == ATTEMPT_EXECUTING)
             executor_fail(x, a, "cancelled", VERDICT_cancelled, out);

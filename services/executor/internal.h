@@ -119,7 +119,8 @@ bool executor_override_pending(const struct executor *x);
 void executor_override_new_sockets(struct executor *x);
 
 /* network.c: sockets is NULL when they are as they were. */
-void executor_on_network(struct executor *x, const struct executor_sockets *sockets);
+void executor_on_network(struct executor *x, const struct executor_sockets *sockets,
+                         struct outputs *out);
 
 /* punch.c: punch and pong on both ways. */
 void executor_punch(struct executor *x, struct attempt *a, enum way way, struct outputs *out);
@@ -193,12 +194,31 @@ void executor_relay_tick(struct executor *x, struct attempt *a, struct outputs *
 void executor_relay_busy(struct executor *x, struct attempt *a);
 void executor_on_relay(struct executor *x, const struct input *in, struct outputs *out);
 
-/* flow.c: data, consent, switching. */
+/* alive.c: does the way that data takes work?  Leaving it, and coming back. */
+void executor_alive_begin(struct executor *x, struct attempt *a);
+void executor_alive_sent(struct executor *x, struct attempt *a, enum way way);
+void executor_alive_tick(struct executor *x, struct attempt *a, struct outputs *out);
+void executor_on_ping(struct executor *x, struct attempt *a, enum way way, const uint8_t *payload,
+                      size_t len, struct outputs *out);
+void executor_on_pong(struct executor *x, struct attempt *a, enum way way, const uint8_t *payload,
+                      size_t len, struct outputs *out);
+void executor_on_left(struct executor *x, struct attempt *a, enum way way, const uint8_t *payload,
+                      size_t len, struct outputs *out);
+void executor_lost_direct(struct executor *x, struct attempt *a, const char *why,
+                          struct outputs *out);
+/* Does the direct way that was left answer, if badly? */
+bool executor_alive_answers(const struct executor *x, const struct attempt *a);
+
+/* moved.c: this host, or the peer, has another address. */
+void executor_moved_round_over(struct executor *x, struct outputs *out);
+void executor_moved_tell(struct executor *x, struct attempt *a, struct outputs *out);
+void executor_on_moved(struct executor *x, struct attempt *a, enum way way, const uint8_t *payload,
+                       size_t len, struct outputs *out);
+
+/* flow.c: data, switching. */
 void executor_on_data(struct executor *x, const struct input *in, struct outputs *out);
 void executor_send(struct executor *x, struct attempt *a, enum data_kind kind, enum way way,
                    const void *payload, size_t len, struct outputs *out);
-void executor_flow_tick(struct executor *x, struct attempt *a, struct outputs *out);
-void executor_lost_direct(struct executor *x, struct attempt *a, struct outputs *out);
 void executor_choose_flow(struct executor *x, struct attempt *a, struct outputs *out);
 
 /* executor.c */

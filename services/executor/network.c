@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+enum { LOST_OUTPUTS = 6 }; /* of a path that is left */
+
 /* The sockets are as they were, and what is in front of them is measured anew; changes come in bursts. */
 static void measure_soon(struct executor *x)
 {
@@ -20,9 +22,9 @@ static void measure_soon(struct executor *x)
 
 /*
  * The sockets are new ones.  What was known is about others; the connection to the coordinator was bound
- * to the old address too, and is made anew by the shell: its attach begins the round.
+ * to the old address too, and is made anew by the shell.
  */
-static void start_over(struct executor *x, const struct executor_sockets *s)
+static void start_over(struct executor *x, const struct executor_sockets *s, struct outputs *out)
 {
     x->conf.local = s->local;
     memcpy(x->conf.sample_ports, s->sample_ports, sizeof x->conf.sample_ports);
@@ -42,15 +44,21 @@ static void start_over(struct executor *x, const struct executor_sockets *s)
             continue;
         if (a->relay.addr.len != 0)
             executor_relay_start(x, a); /* it knows the old address */
-        if (a->way[WAY_DIRECT].confirmed)
-            a->way[WAY_DIRECT].next_ping_us = x->now_us; /* alive still? */
+        if (a->state != ATTEMPT_DIRECT || a->mode != MODE_MANAGED)
+            continue;
+        a->way[WAY_DIRECT].health.rtt_us = 0;
+        a->way[WAY_DIRECT].next_ping_us = x->now_us; /* alive still?  Where there is no other way */
+        if (a->way[WAY_RELAY].confirmed && out->n + LOST_OUTPUTS <= OUTPUTS_MAX)
+            executor_lost_direct(x, a, "this host has another address", out);
     }
+    if (x->probers.n > 0) /* those are where they were: needn't wait for the coordinator */
+        executor_probe_start(x);
 }
 
-void executor_on_network(struct executor *x, const struct executor_sockets *s)
+void executor_on_network(struct executor *x, const struct executor_sockets *s, struct outputs *out)
 {
     if (s)
-        start_over(x, s);
+        start_over(x, s, out);
     else
         measure_soon(x);
 }

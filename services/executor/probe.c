@@ -225,6 +225,7 @@ static void finish(struct executor *x, struct outputs *out)
         if (!x->profile_known)
             x->profile_by_us = x->now_us + PROFILE_WAIT_US;
     }
+    executor_moved_round_over(x, out);
     executor_ask_all(x, out);
     if (executor_spares_wanted(x) && !x->udp_silent)
         x->next_probe_us = x->now_us;

@@ -126,6 +126,8 @@ static void on_first(struct executor *x, struct attempt *a, enum way way, const 
 {
     struct way_state *w = &a->way[way];
 
+    if (way == WAY_DIRECT && !addr_eq(&w->remote, src)) /* not where it was */
+        a->fault.lost = a->fault.guarded = false;
     w->heard = true;
     w->first_heard_us = x->now_us;
     w->remote = *src;
@@ -205,6 +207,9 @@ void executor_on_punch(struct executor *x, const struct input *in, struct output
     uint16_t sock = w->sock;
     const struct addr *proven =
         p.type == PACKET_PONG ? challenged(a, p.echo, &in->dgram.src) : NULL;
+    if (proven && way == WAY_DIRECT && a->fault.guarded && addr_eq(proven, &w->remote) &&
+        addr_eq(&p.seen, &a->own_seen)) /* the way that was left, as it was */
+        proven = NULL;
     bool answers_ours = proven != NULL;
     if (answers_ours || (way == WAY_RELAY && (p.flags & PUNCH_CONFIRMED))) {
         if (!w->confirmed) {
@@ -212,8 +217,13 @@ void executor_on_punch(struct executor *x, const struct input *in, struct output
             w->confirmed_us = x->now_us;
             w->remote = proven ? *proven : in->dgram.src; /* the address that is proven both ways */
             w->next_punch_us = NEVER;
-            if (way == WAY_DIRECT)
+            if (way == WAY_DIRECT) {
                 executor_aim_proven(a, &w->remote);
+                a->fault.lost = a->fault.guarded = false;
+                health_restart(&w->health);
+                w->health.rtt_us = 0;
+                w->next_ping_us = NEVER;
+            }
         }
         w->peer_confirmed = w->peer_confirmed || (p.flags & PUNCH_CONFIRMED);
         if (answers_ours && way == WAY_DIRECT)

@@ -40,7 +40,7 @@ static bool busy(const struct executor *x)
 
 void executor_upgrade_tick(struct executor *x, struct attempt *a, struct outputs *out)
 {
-    if (busy(x)) {
+    if (busy(x) || executor_alive_answers(x, a)) {
         a->upgrade_us = x->now_us + UPGRADE_GATE_US / 2 +
                         (int64_t)rng_below(&x->rng, (uint64_t)UPGRADE_GATE_US);
         return;
@@ -73,7 +73,9 @@ bool executor_upgrade_order(struct executor *x, struct attempt *a,
     a->renewed_us = x->now_us;
     a->result_us = x->now_us; /* it may have lost what was reported */
     a->attempts++;
-    executor_lost_direct(x, a, out); /* a side that thinks otherwise is alone with that */
+    /* A side that thinks otherwise is alone with that. */
+    executor_lost_direct(x, a, "another order", out);
+    a->fault.guarded = false;
     executor_guess_forget(x, a, out);
     a->n_candidates = 0;
     memset(a->candidate_packets, 0, sizeof a->candidate_packets);

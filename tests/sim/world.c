@@ -165,8 +165,12 @@ static void send_dgram(struct world *w, size_t host, const struct addr *src, con
                            .data = o->dgram.data,
                            .len = o->dgram.len};
 
+    bool to_peer = host != w->suite && o->dgram.dst.ip[0] != 203; /* that is the suite's net */
+    uint32_t lost_ppm = host < WORLD_PEERS_MAX && to_peer ? w->holes_ppm[host] : 0;
     bool walled = w->wall || (host < WORLD_PEERS_MAX && w->walled[host]);
-    if (walled && host != w->suite && o->dgram.dst.ip[0] != 203) /* the suite's net */
+    if (walled && to_peer)
+        return;
+    if (lost_ppm > 0 && rng_below(&w->rng, 1000000) < lost_ppm)
         return;
     net_send(w->net, w->now_us, host, &p);
 }
@@ -217,6 +221,8 @@ static void told(struct world *w, size_t i, const struct output *o)
         link_up_later(w, i, 0);
     }
     p->received += o->app.event == APP_DATA;
+    if (o->app.event == APP_DATA && w->on_data)
+        w->on_data(w, i, o->app.data, o->app.len);
     if (o->app.event != APP_SETTLED)
         return;
     const struct attempt *a = &p->core.attempts[o->app.path];
@@ -623,6 +629,14 @@ void world_move_peer(struct world *w, size_t peer)
     in.network.sockets = &sockets;
     step_peer(w, peer, &in);
     link_down(w, peer, 0); /* as its shell does, whose connection was of the old address */
+}
+
+void world_reboot_nat(struct world *w, size_t peer, bool moved)
+{
+    if (moved)
+        swap_addrs(w->peers[peer].outside);
+    nat_flush(w->nats[peer]);
+    w->nats[peer]->conf.external[0] = w->peers[peer].outside[0];
 }
 
 const struct attempt *world_other_side(const struct world *w, const struct world_result *r)

@@ -104,8 +104,9 @@ struct world {
     bool wall; /* drops all packets from peer to peer */
     bool walled
         [WORLD_PEERS_MAX]; /* by host: a firewall that drops all that this peer sends to others */
-    bool forgets;          /* the store knows of no earlier contact */
-    bool prober_deaf;      /* it says hello, and hears nothing */
+    uint32_t holes_ppm[WORLD_PEERS_MAX]; /* by host: of what it sends to other peers gets lost */
+    bool forgets;                        /* the store knows of no earlier contact */
+    bool prober_deaf;                    /* it says hello, and hears nothing */
     uint32_t next_conn;
     size_t suite; /* host of prober and relay */
     struct world_peer peers[WORLD_PEERS_MAX];
@@ -117,6 +118,8 @@ struct world {
     struct world_result results[WORLD_RESULTS_MAX];
     size_t n_results;
     struct outputs out;
+    /* What the application of a peer gets, when set. */
+    void (*on_data)(struct world *w, size_t peer, const uint8_t *data, size_t len);
 };
 
 /* All are up, nothing has happened yet.  Asserts what a test can't go on without. */
@@ -143,6 +146,9 @@ void world_crash_peer(struct world *w, size_t peer, int64_t down_us);
 
 /* It is in another network from now on, behind a NAT of the same kind: other addresses, other sockets. */
 void world_move_peer(struct world *w, size_t peer);
+
+/* Its NAT starts anew: no mapping is left, and its outside is the other address when it has moved. */
+void world_reboot_nat(struct world *w, size_t peer, bool moved);
 
 /* The other side's attempt of this session, or NULL. */
 const struct attempt *world_other_side(const struct world *w, const struct world_result *r);

@@ -1,0 +1,93 @@
+/*
+ * moved.c - this host has another address than before, or the peer has: told over the relay, and punched anew.
+ *
+ * The coordinator is not asked, since the relay is nearer and the plan is known; when nothing comes of it the
+ * next order of upgrade.c has both profiles.  What is told are probers' tokens, held to the same rules as
+ * those of an order (aim.c), and no more often.
+ */
+#include "services/executor/internal.h"
+
+#include <string.h>
+
+/* Has a prober seen this host where the peer has? */
+static bool is_where_it_was(const struct executor *x, const struct attempt *a)
+{
+    struct token t;
+
+    for (size_t i = 0; i < x->tokens.n; i++)
+        if (token_read(&x->tokens.v[i], &t) &&
+            t.time_ms >= x->token_time_ms - PROBE_GIVE_UP_US / 1000 &&
+            addr_eq(&t.addr, &a->own_seen))
+            return true;
+    return false;
+}
+
+/* Those that need no look at the NAT right before. */
+static bool punches(const struct attempt *a)
+{
+    return a->technique == TECHNIQUE_MAPPED || a->technique == TECHNIQUE_REVERSAL ||
+           a->technique == TECHNIQUE_SYNCHRONOUS || a->technique == TECHNIQUE_SEND_FIRST;
+}
+
+/* The first schedule once more, to the candidates that there are. */
+static void punch_again(struct executor *x, struct attempt *a)
+{
+    memset(a->candidate_packets, 0, sizeof a->candidate_packets);
+    a->direct_over = false;
+    a->fault.moved_us = x->now_us;
+    a->give_up_us = x->now_us + MOVED_SPAN_US;
+    a->way[WAY_DIRECT].burst = 0;
+    a->way[WAY_DIRECT].next_punch_us = x->now_us;
+}
+
+static bool may_follow(const struct executor *x, const struct attempt *a)
+{
+    return a->mode == MODE_MANAGED && a->policy == POLICY_AUTO && punches(a) &&
+           a->way[WAY_RELAY].confirmed && a->state >= ATTEMPT_DIRECT && a->state < ATTEMPT_FAILED &&
+           (a->fault.moved_us == 0 || x->now_us >= a->fault.moved_us + MOVED_EVERY_US);
+}
+
+/* Probing is over: who is on the relay since the direct way was lost may hear of another address. */
+void executor_moved_round_over(struct executor *x, struct outputs *out)
+{
+    for (size_t i = 0; i < ATTEMPTS_MAX && out->n + 2 <= OUTPUTS_MAX; i++) {
+        struct attempt *a = &x->attempts[i];
+        if (a->state != ATTEMPT_RELAYED || !a->fault.lost || !may_follow(x, a) ||
+            x->tokens.n == 0 || is_where_it_was(x, a))
+            continue;
+        a->fault.moves = MOVED_COPIES;
+        executor_moved_tell(x, a, out);
+        punch_again(x, a);
+    }
+}
+
+void executor_moved_tell(struct executor *x, struct attempt *a, struct outputs *out)
+{
+    struct msg_token_list own = executor_tokens(x);
+    uint8_t payload[TOKENS_MAX * TOKEN_BYTES];
+    size_t n = 0;
+
+    a->fault.moves--;
+    for (size_t i = 0; i < own.n; i++)
+        if (own.v[i].len == TOKEN_BYTES)
+            memcpy(payload + TOKEN_BYTES * n++, own.v[i].b, TOKEN_BYTES);
+    executor_send(x, a, DATA_MOVED, WAY_RELAY, payload, n * TOKEN_BYTES, out);
+}
+
+void executor_on_moved(struct executor *x, struct attempt *a, enum way way, const uint8_t *payload,
+                       size_t len, struct outputs *out)
+{
+    struct msg_token_list theirs = {0};
+
+    if (way != WAY_RELAY || len == 0 || len % TOKEN_BYTES != 0 || len > TOKENS_MAX * TOKEN_BYTES ||
+        !may_follow(x, a))
+        return;
+    for (; theirs.n < len / TOKEN_BYTES; theirs.n++) {
+        theirs.v[theirs.n].len = TOKEN_BYTES;
+        memcpy(theirs.v[theirs.n].b, payload + TOKEN_BYTES * theirs.n, TOKEN_BYTES);
+    }
+    executor_lost_direct(x, a, "the peer has another address", out);
+    a->n_candidates = 0;
+    executor_aim(x, a, &theirs);
+    punch_again(x, a);
+}
