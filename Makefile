@@ -52,7 +52,7 @@ SOURCES  := $(wildcard lib/*.c services/*/*.c tests/*.c tests/*/*.c tools/*.c)
 HEADERS  := $(wildcard lib/*.h services/*/*.h tests/*.h tests/*/*.h)
 LIB_SRC  := $(wildcard lib/*.c) $(filter-out %/main.c,$(wildcard services/*/*.c))
 LAB_SRC  := $(filter-out %/main.c,$(wildcard tests/natlab/*.c))
-TEST_SRC := $(wildcard tests/lib/*.c tests/sim/*.c) $(filter-out %/main.c,$(wildcard tests/matrix/*.c))
+TEST_SRC := $(wildcard tests/lib/*.c tests/sim/*.c tests/attack/*.c) $(filter-out %/main.c,$(wildcard tests/matrix/*.c))
 
 all: $(BINS:%=$(B)/bin/%) $(LAB:%=$(B)/bin/%)
 

@@ -312,7 +312,7 @@ enum net_result net_send(struct net *n, int64_t now_us, size_t host, const struc
 
     if (p->len > NET_PAYLOAD_MAX)
         r = NET_TOO_LONG;
-    else if (!gateway && !has_ip(h->ips, h->n_ips, &p->src))
+    else if (!gateway && !n->lines[h->line].forges && !has_ip(h->ips, h->n_ips, &p->src))
         r = NET_SPOOFED;
     if (r == NET_OK) {
         count(n, &t, t.where);

@@ -39,6 +39,7 @@ struct net_line {
         gateway;  /* host + 1 that is the router between the LAN and its outside; 0: the model is */
     uint8_t hops; /* routers on it besides the NAT, each takes one from the TTL */
     bool silent;  /* they and the NAT don't tell the sender when the TTL has run out */
+    bool forges;  /* its hosts may send from anybody's address */
 };
 
 /* What an ICMP error (RFC 792) says: type, code, and what the packet was that it is about. */

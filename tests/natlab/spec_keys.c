@@ -317,6 +317,11 @@ static bool set_routers(struct spec_host *h, const char *v)
     return set_flag(v, "speak", "silent", &h->line.silent);
 }
 
+static bool set_sources(struct spec_host *h, const char *v)
+{
+    return set_flag(v, "own", "any", &h->line.forges);
+}
+
 static bool set_overload(struct spec_host *h, const char *v)
 {
     return set_flag(v, "off", "on", &h->nat.overload);
@@ -357,6 +362,7 @@ static const struct {
      set_bandwidth                                                                                },
     {"hops",      "1: routers on its line besides the NAT",                           set_hops    },
     {"routers",   "speak|silent: about a TTL that has run out",                       set_routers },
+    {"sources",   "own|any: addresses that its hosts may send from",                  set_sources },
     {"range",     "LO-HI: ports the NAT gives out",                                   set_range   },
     {"block",     "0: ports of a subscriber's own block; 0: all share the range",     set_block   },
     {"pooling",   "paired|arbitrary: to one address of the pool or to any",           set_pooling },

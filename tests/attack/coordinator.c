@@ -1,0 +1,306 @@
+/*
+ * coordinator.c - hostile peers, with keys of their own, against the true coordinator: others' names, sessions and
+ * addresses.
+ */
+#include "tests/attack/attack.h"
+
+#include "lib/strategy.h"
+
+#include <criterion/criterion.h>
+#include <sodium.h>
+
+enum { REJECTED_MAX = 6, QUIET_MS = 200 };
+
+struct intruder {
+    uint8_t secret[32];
+    struct peer_id id;
+    zsock_t *sock;
+};
+
+static void go(struct intruder *p, const struct addr *to)
+{
+    zsock_destroy(&p->sock);
+    p->sock = attack_zsock(ZMQ_DEALER);
+    zsock_set_curve_serverkey_bin(p->sock, attack.join.coordinator_key);
+    zsock_set_curve_publickey_bin(p->sock, p->id.b);
+    zsock_set_curve_secretkey_bin(p->sock, p->secret);
+    cr_assert_eq(zsock_connect(p->sock, "tcp://" SUITE_IP ":%u", to->port), 0);
+}
+
+static void say(struct intruder *p, const struct msg *m)
+{
+    static char body[MSG_SIZE_MAX];
+    size_t len = msg_encode(m, body);
+
+    cr_assert_eq(zsock_send(p->sock, "sb", msg_name[m->type], body, len), 0);
+}
+
+static bool hear(struct intruder *p, struct msg *m, int ms)
+{
+    zsock_set_rcvtimeo(p->sock, ms);
+    zmsg_t *raw = zmsg_recv(p->sock);
+    if (!raw)
+        return false;
+    char *type = zmsg_popstr(raw);
+    zframe_t *body = zmsg_first(raw);
+    cr_assert_eq(msg_decode(m, type, (const char *)zframe_data(body), zframe_size(body), NULL),
+                 MSG_OK);
+    zstr_free(&type);
+    zmsg_destroy(&raw);
+    return true;
+}
+
+/* The next one of this type. */
+static bool hear_a(struct intruder *p, enum msg_type type, struct msg *m)
+{
+    while (hear(p, m, ATTACK_PATIENCE_MS))
+        if (m->type == type)
+            return true;
+    return false;
+}
+
+static struct msg attach_as(const char *name)
+{
+    struct msg m = {.type = MSG_attach};
+
+    msg_text(m.attach.name, sizeof m.attach.name, name);
+    m.attach.modes = 1;
+    m.attach.seq = 1;
+    return m;
+}
+
+static bool enrolled(struct intruder *p, const uint8_t token[static JOIN_TOKEN_BYTES])
+{
+    struct msg m = {.type = MSG_enrol};
+
+    m.enrol.token.len = JOIN_TOKEN_BYTES;
+    memcpy(m.enrol.token.b, token, JOIN_TOKEN_BYTES);
+    say(p, &m);
+    return hear_a(p, MSG_enrolled, &m) && m.enrolled.kind[0] == '\0';
+}
+
+/* A key that the suite has admitted, on the front's connection. */
+static struct intruder open_intruder(void)
+{
+    struct intruder p = {.sock = NULL};
+
+    crypto_box_keypair(p.id.b, p.secret);
+    go(&p, &attack.join.enrol[0]);
+    cr_assert(enrolled(&p, attack.join.token));
+    go(&p, &attack.join.front[0]);
+    return p;
+}
+
+static struct intruder attached_intruder(const char *name)
+{
+    struct intruder p = open_intruder();
+    struct msg m = attach_as(name);
+
+    say(&p, &m);
+    cr_assert(hear_a(&p, MSG_attached, &m));
+    cr_assert_str_eq(m.attached.kind, "");
+    return p;
+}
+
+/* Bob is here with his name; each attempt has another key. */
+static uint64_t name_of_another(unsigned n)
+{
+    uint64_t taken = 0;
+
+    for (unsigned i = 0; i < n; i++) {
+        struct intruder p = open_intruder();
+        struct msg m = attach_as("bob");
+        say(&p, &m);
+        cr_assert(hear_a(&p, MSG_attached, &m));
+        taken += m.attached.kind[0] == '\0';
+        zsock_destroy(&p.sock);
+    }
+    return taken;
+}
+
+static uint64_t enrol_by_a_guessed_token(unsigned n)
+{
+    struct intruder p = {.sock = NULL};
+    uint64_t in = 0;
+    uint8_t token[JOIN_TOKEN_BYTES];
+
+    crypto_box_keypair(p.id.b, p.secret);
+    go(&p, &attack.join.enrol[0]);
+    for (unsigned i = 0; i < n; i++) {
+        rng_bytes(&attack.rng, token, sizeof token);
+        in += enrolled(&p, token);
+    }
+    zsock_destroy(&p.sock);
+    return in;
+}
+
+static uint64_t front_without_enrolment(unsigned n)
+{
+    uint64_t in = 0;
+
+    for (unsigned i = 0; i < n; i++) {
+        struct intruder p = {.sock = NULL};
+        struct msg m = attach_as("");
+        crypto_box_keypair(p.id.b, p.secret);
+        go(&p, &attack.join.front[0]);
+        say(&p, &m);
+        in += hear(&p, &m, QUIET_MS);
+        zsock_destroy(&p.sock);
+    }
+    return in;
+}
+
+/* Answers of whether names exist, beyond those that a key may have. */
+static uint64_t names_by_enumeration(unsigned n)
+{
+    struct intruder p = attached_intruder("");
+    uint64_t told = 0;
+
+    for (unsigned i = 0; i < n; i++) {
+        struct msg m = {.type = MSG_punch_request};
+        m.punch_request.nonce = 1 + i;
+        snprintf(m.punch_request.target, sizeof m.punch_request.target, "name-%u", i);
+        m.punch_request.timeout_ms = 5000;
+        say(&p, &m);
+        cr_assert(hear_a(&p, MSG_punch_refused, &m));
+        told += strcmp(m.punch_refused.kind, "not-found") == 0;
+    }
+    zsock_destroy(&p.sock);
+    return told > REJECTED_MAX ? told - REJECTED_MAX : 0;
+}
+
+/* Dora lets nobody in: nobody is told where she is. */
+static uint64_t address_of_who_takes_none(unsigned n)
+{
+    static const uint8_t her_ip[4] = {198, 51, 100, 1};
+    struct ground_run dora =
+        attack_program("alice", "listen", ARGS("--name", "dora", "--accept", "nobody"));
+    json_t *line = ground_line(&dora, GROUND_WAIT_MS);
+    struct intruder p = attached_intruder("");
+    char body[MSG_SIZE_MAX];
+    uint64_t leaks = 0;
+
+    cr_assert(line);
+    json_decref(line);
+    for (unsigned i = 0; i < n; i++) {
+        struct msg m = {.type = MSG_punch_request};
+        m.punch_request.nonce = 1 + i;
+        msg_text(m.punch_request.target, sizeof m.punch_request.target, "dora");
+        m.punch_request.timeout_ms = 5000;
+        say(&p, &m);
+        do {
+            cr_assert(hear(&p, &m, ATTACK_PATIENCE_MS));
+            leaks += memmem(body, msg_encode(&m, body), her_ip, sizeof her_ip) != NULL;
+        } while (m.type != MSG_punch_refused && m.type != MSG_punch_coordinate);
+    }
+    zsock_destroy(&p.sock);
+    kill(ground_program(&dora), SIGKILL);
+    close(dora.out);
+    return leaks;
+}
+
+/* ---- a session of others' ----------------------------------------------------------------------------------- */
+
+struct ground_run attack_caller;
+
+/* Carol's with Bob; its number is known to the attacker, who should have no use for it. */
+struct sid attack_session_open(void)
+{
+    struct sid sid = {{0}};
+    int64_t end = zclock_mono() + ATTACK_PATIENCE_MS;
+    size_t len = 0;
+
+    attack_caller = attack_program("carol", "connect", ARGS("bob", "--ping", "3000"));
+    while (len != sizeof sid.b) {
+        cr_assert_lt(zclock_mono(), end, "no session");
+        json_t *all = ground_admin(&attack.ground, "sessions", "--pending"), *one;
+        json_decref(all);
+        all = ground_admin(&attack.ground, "sessions", NULL);
+        json_t *list = json_is_array(all) ? all : json_object_get(all, "sessions");
+        size_t i;
+        json_array_foreach(list, i, one) if (strcmp(ground_text(one, "state"), "direct") == 0)
+            sodium_hex2bin(sid.b, sizeof sid.b, ground_text(one, "session"), 32, NULL, &len, NULL);
+        json_decref(all);
+    }
+    return sid;
+}
+
+bool attack_session_lives(const struct sid *sid)
+{
+    char hex[2 * sizeof sid->b + 1];
+
+    sodium_bin2hex(hex, sizeof hex, sid->b, sizeof sid->b);
+    json_t *s = ground_admin(&attack.ground, "session", hex);
+    bool direct = strcmp(ground_text(s, "state"), "direct") == 0;
+    json_decref(s);
+    return direct;
+}
+
+/* She leaves as a user would, so that the next session is not taken for this one. */
+void attack_session_close(void)
+{
+    int status;
+
+    kill(ground_program(&attack_caller), SIGINT);
+    json_decref(ground_result(&attack_caller, &status));
+}
+
+/* An answer to this comes after all that was said before. */
+static void has_taken_all(struct intruder *p)
+{
+    struct msg m = {.type = MSG_punch_request};
+
+    msg_text(m.punch_request.target, sizeof m.punch_request.target, "nobody-has-this");
+    m.punch_request.timeout_ms = 5000;
+    say(p, &m);
+    cr_assert(hear_a(p, MSG_punch_refused, &m));
+}
+
+static uint64_t cancel_of_others(unsigned n)
+{
+    struct intruder p = attached_intruder("");
+    struct msg m = {.type = MSG_punch_cancel};
+    struct sid sid = attack_session_open();
+
+    m.punch_cancel.session = sid;
+    msg_text(m.punch_cancel.kind, sizeof m.punch_cancel.kind, "cancelled");
+    for (unsigned i = 0; i < n; i++) {
+        say(&p, &m);
+        if (i % 64 == 63) /* what one connection may have waiting */
+            has_taken_all(&p);
+    }
+    has_taken_all(&p);
+    bool alive = attack_session_lives(&sid);
+    attack_session_close();
+    zsock_destroy(&p.sock);
+    return !alive;
+}
+
+static uint64_t explain_of_others(unsigned n)
+{
+    struct intruder p = attached_intruder("");
+    struct sid sid = attack_session_open();
+    uint64_t told = 0;
+
+    for (unsigned i = 0; i < n; i++) {
+        struct msg m = {.type = MSG_explain};
+        m.explain.session = sid;
+        say(&p, &m);
+        cr_assert(hear_a(&p, MSG_explained, &m));
+        told += m.explained.kind[0] == '\0';
+    }
+    attack_session_close();
+    zsock_destroy(&p.sock);
+    return told;
+}
+
+const struct attack attack_on_coordinator[] = {
+    {"name-of-another",           name_of_another,           10, 100 },
+    {"enrol-by-a-guessed-token",  enrol_by_a_guessed_token,  50, 1000},
+    {"front-without-enrolment",   front_without_enrolment,   3,  30  },
+    {"names-by-enumeration",      names_by_enumeration,      30, 1000},
+    {"address-of-who-takes-none", address_of_who_takes_none, 20, 1000},
+    {"cancel-of-others",          cancel_of_others,          20, 1000},
+    {"explain-of-others",         explain_of_others,         20, 1000},
+    {NULL,                        NULL,                      0,  0   },
+};

@@ -1,0 +1,53 @@
+/*
+ * test_attack.c - attacks on a suite of real programs in natlab: none succeeds.
+ *
+ * MANY=1 makes as many attempts as `make attack` does.  ATTACK=name makes that one alone; with WITHOUT=1 against
+ * a build that lacks what stops it, where it has to succeed.
+ */
+#include "tests/attack/attack.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+TestSuite(attack, .timeout = 1200);
+
+static unsigned attempts, successes, attacks;
+
+static void make(const struct attack *a)
+{
+    const char *only = getenv("ATTACK");
+
+    for (; a->name; a++) {
+        if (only && strcmp(only, a->name) != 0)
+            continue;
+        unsigned n = getenv("MANY") ? a->many : a->few;
+        int64_t began = zclock_mono();
+        uint64_t in = a->run(n);
+        printf("%-30s %6u attempts %6lu succeeded  %5ld ms\n", a->name, n, in,
+               zclock_mono() - began);
+        fflush(stdout);
+        attempts += n;
+        attacks++;
+        successes += in > 0;
+        if (!getenv("WITHOUT"))
+            cr_expect_eq(in, 0, "%s succeeded", a->name);
+    }
+}
+
+Test(attack, none_of_them_succeeds)
+{
+    attack_open();
+    struct ground_run bob = ground_listen(&attack.ground, "bob");
+    make(attack_on_peers);
+    make(attack_on_servers);
+    make(attack_on_coordinator);
+    make(attack_on_paths);
+    printf("%u attacks, %u attempts, %u succeeded\n", attacks, attempts, successes);
+    if (getenv("WITHOUT"))
+        cr_assert_eq(successes, attacks, "without its defence it must succeed");
+    cr_assert_gt(attacks, 0);
+    close(bob.out);
+    attack_close();
+}
