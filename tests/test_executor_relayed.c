@@ -6,6 +6,7 @@
 #include "tests/lib/executor_bed.h"
 
 #include <criterion/criterion.h>
+#include <sodium.h>
 
 TestSuite(executor_relayed, .init = executor_bed_open, .timeout = 10);
 
@@ -144,6 +145,109 @@ Test(executor_relayed, sends_no_data_on_a_way_that_is_not_proven)
     cr_assert_eq(executor_bed_count(PACKET_DATA, NULL), 1);
 }
 
+/* ---- to another relay ---- */
+
+static const struct addr next_relay = {
+    4, {203, 0, 113, 77},
+     3480
+};
+
+static void order_move(int64_t ms, const struct addr *to)
+{
+    uint8_t seed[32] = {1}, authority[64], public_key[32];
+
+    crypto_sign_seed_keypair(public_key, authority, seed);
+    order.punch_coordinate.relay = *to;
+    order.punch_coordinate.places = (struct place_list){1, {place_sign(to, authority)}};
+    executor_bed_msg(ms, &order);
+}
+
+static void from_next(int64_t ms, uint8_t op, uint8_t status)
+{
+    uint8_t data[RELAY_CONTROL_MAX];
+    struct relay_control c = {.op = op, .status = status};
+
+    memcpy(c.nonce, ATTEMPT.swap.nonce, sizeof c.nonce);
+    executor_bed_datagram(ms, &next_relay, data, relay_encode(&c, data));
+}
+
+/* Where a ping that came from there is answered to; len 0: not at all. */
+static struct addr answered(int64_t ms, const struct addr *from)
+{
+    static const uint8_t key[32];
+    static uint64_t counter;
+    uint8_t data[DATA_BYTES_MAX];
+    struct path_id to = ATTEMPT.own_path;
+    struct addr at = {0};
+    size_t n = data_seal(DATA_PING, (const uint8_t *)"12345678", 8, ++counter, &to, key, data);
+
+    executor_bed_datagram(ms, from, data, n);
+    executor_bed_count(PACKET_DATA, &at);
+    return at;
+}
+
+static bool goes_to(struct addr at, const struct addr *to) { return addr_eq(&at, to); }
+
+Test(executor_relayed, moves_to_another_relay_when_both_are_there_and_listens_to_both)
+{
+    start_relayed();
+    order_move(300, &next_relay);
+    cr_assert_eq(said(RELAY_BIND), 1);
+    order_move(301, &next_relay); /* delivered twice */
+    cr_assert_eq(said(RELAY_BIND), 0);
+    cr_assert(goes_to(answered(302, &executor_bed_relay), &executor_bed_relay));
+    from_next(310, RELAY_CHALLENGE, 0);
+    cr_assert_eq(said(RELAY_PROVE), 1);
+    from_next(320, RELAY_BOUND, RELAY_WAITING);
+    cr_assert(goes_to(answered(321, &executor_bed_relay), &executor_bed_relay));
+    cr_assert(goes_to(answered(322, &next_relay), &executor_bed_relay)); /* it has heard first */
+    from_next(330, RELAY_BOUND, RELAY_READY);
+    cr_assert_eq(X.n.relays_changed, 1);
+    cr_assert(goes_to(answered(331, &executor_bed_relay), &next_relay));
+    cr_assert(goes_to(answered(332, &next_relay), &next_relay));
+    cr_assert_eq(ATTEMPT.state, ATTEMPT_RELAYED);
+    cr_assert_geq(said_until(2000, RELAY_KEEP), 1);
+}
+
+Test(executor_relayed, stays_where_it_is_and_says_so_when_the_other_relay_does_not_answer)
+{
+    start_relayed();
+    order_move(300, &next_relay);
+    cr_assert_geq(said_until(20000, RELAY_BIND), 10);
+    cr_assert_eq(ATTEMPT.swap.to.len, 0);
+    cr_assert_eq(X.n.relays_changed, 0);
+    cr_assert(goes_to(answered(20001, &executor_bed_relay), &executor_bed_relay));
+    from_next(20002, RELAY_BOUND, RELAY_READY); /* too late */
+    cr_assert(goes_to(answered(20003, &executor_bed_relay), &executor_bed_relay));
+}
+
+Test(executor_relayed, a_relay_that_refuses_is_not_moved_to)
+{
+    start_relayed();
+    order_move(300, &next_relay);
+    from_next(310, RELAY_BOUND, RELAY_FULL);
+    cr_assert_eq(ATTEMPT.swap.to.len, 0);
+    cr_assert_eq(executor_bed_out.n, 1);
+    cr_assert_str_eq(executor_bed_out.v[0].msg.relay_refused.kind, "overloaded");
+}
+
+Test(executor_relayed, nobody_else_can_move_it)
+{
+    start_relayed();
+    order.punch_coordinate.peer.b[0] ^= 1;
+    order_move(300, &next_relay);
+    cr_assert_eq(said(RELAY_BIND), 0);
+    order.punch_coordinate.peer.b[0] ^= 1;
+    order_move(301, &next_relay);
+    uint8_t data[RELAY_CONTROL_MAX];
+    struct relay_control c = {.op = RELAY_BOUND, .status = RELAY_READY};
+    memcpy(c.nonce, ATTEMPT.swap.nonce, sizeof c.nonce);
+    executor_bed_datagram(302, &executor_bed_peer_addr, data, relay_encode(&c, data));
+    c.nonce[0] ^= 1;
+    executor_bed_datagram(303, &next_relay, data, relay_encode(&c, data));
+    cr_assert_eq(X.n.relays_changed, 0);
+}
+
 /* What opened and sealed a session's packets is not left in memory. */
 Test(executor_relayed, a_closed_session_leaves_no_secret)
 {
@@ -157,6 +261,7 @@ Test(executor_relayed, a_closed_session_leaves_no_secret)
     memset(&ATTEMPT.noise, 7, sizeof ATTEMPT.noise);
     memset(ATTEMPT.challenge_key, 7, sizeof ATTEMPT.challenge_key);
     memset(ATTEMPT.relay.ticket, 7, sizeof ATTEMPT.relay.ticket);
+    memset(ATTEMPT.swap.ticket, 7, sizeof ATTEMPT.swap.ticket);
     struct msg m = {.type = MSG_punch_cancel};
     m.punch_cancel.session = ATTEMPT.session;
     executor_bed_msg(300, &m);
@@ -173,5 +278,6 @@ Test(executor_relayed, a_closed_session_leaves_no_secret)
     WIPED(noise);
     WIPED(challenge_key);
     WIPED(relay.ticket);
+    WIPED(swap.ticket);
 #undef WIPED
 }

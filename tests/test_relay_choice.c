@@ -171,6 +171,88 @@ Test(relay_choice, a_relay_that_is_silent_is_kept_when_there_is_no_other)
     cr_assert_eq(b.order[0].type, 0);
 }
 
+/* ---- moving ------------------------------------------------------------------------------------- */
+
+enum { HELLOS = 8 }; /* in which all sessions are looked at */
+
+static void drains(uint8_t last, uint32_t sessions)
+{
+    struct msg m = hello(last, sessions, sessions);
+
+    m.relay_hello.draining = true;
+    memset(b.order, 0, sizeof b.order);
+    for (unsigned i = 0; i < HELLOS && b.order[1].type == 0; i++)
+        coordinator_bed_from_suite(&b, SERVICE_relay, &m);
+}
+
+static unsigned told(unsigned side)
+{
+    const struct msg_punch_coordinate *m = &b.order[side].punch_coordinate;
+
+    return b.order[side].type == MSG_punch_coordinate && m->ticket.len == TICKET_BYTES
+               ? m->relay.ip[3]
+               : 0;
+}
+
+static void settled_at_21(void)
+{
+    two_random();
+    measure(1, 10, 60);
+    measure(2, 10, 60);
+    cr_assert_eq(chosen(1), 21);
+    for (unsigned peer = 1; peer <= 2; peer++) {
+        struct msg m = coordinator_bed_result(&b, PATH_RELAYED, TECHNIQUE_RELAYED, "both-random");
+        coordinator_bed_from_peer(&b, peer, &m);
+    }
+    cr_assert_eq(coordinator_session(&b.core, &b.last)->state, COORD_RELAYED);
+}
+
+Test(relay_choice, both_sides_of_a_session_are_told_of_another_relay_when_theirs_drains)
+{
+    settled_at_21();
+    drains(22, 0); /* it is not theirs */
+    cr_assert(told(0) == 0 && told(1) == 0);
+    say_hello(22, 0, 100);
+    drains(21, 1);
+    cr_assert(told(0) == 22 && told(1) == 22);
+    cr_assert_eq(b.core.n.relays_changed, 1);
+    drains(21, 1); /* once */
+    cr_assert(told(0) == 0 && told(1) == 0);
+}
+
+Test(relay_choice, where_no_other_has_room_a_session_stays_until_one_has)
+{
+    settled_at_21();
+    say_hello(22, 100, 100);
+    drains(21, 1);
+    cr_assert(told(0) == 0 && told(1) == 0);
+    say_hello(22, 99, 100);
+    drains(21, 1);
+    cr_assert(told(0) == 22 && told(1) == 22);
+}
+
+Test(relay_choice, what_a_side_can_not_move_to_is_not_named_again)
+{
+    settled_at_21();
+    say_hello(23, 0, 100);
+    drains(21, 1);
+    cr_assert_eq(told(0), 22);
+    refuse(1, 22, "unreachable");
+    cr_assert(told(0) == 23 && told(1) == 23);
+    refuse(2, 23, "unreachable");
+    cr_assert(told(0) == 0 && told(1) == 0);
+}
+
+Test(relay_choice, a_session_that_is_not_settled_is_not_moved)
+{
+    two_random();
+    measure(1, 10, 60);
+    measure(2, 10, 60);
+    cr_assert_eq(chosen(1), 21);
+    drains(21, 1);
+    cr_assert(told(0) == 0 && told(1) == 0);
+}
+
 /* ---- measuring ----------------------------------------------------------------------------------- */
 
 static const struct addr far = {

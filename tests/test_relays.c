@@ -5,17 +5,12 @@
  * RELAY_RUNS=n repeats the connects, and with more than one waits for the report of usage, which takes 10 s;
  * `make natlab-check` has 10.
  */
-#include "lib/keys.h"
-#include "lib/token.h"
 #include "tests/lib/ground.h"
+#include "tests/lib/second_relay.h"
 
 #include <criterion/criterion.h>
-#include <sched.h>
-#include <sodium.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 static struct ground ground;
 
@@ -27,60 +22,12 @@ enum { LOOKS_MAX = 5000 };
 
 TestSuite(relays, .timeout = 120);
 
-static const char *in_dir(const char *name)
-{
-    static char path[8][128];
-    static unsigned next;
-    char *p = path[next++ % 8];
-
-    snprintf(p, sizeof path[0], "%s/%s", ground.dir, name);
-    return p;
-}
-
-/* How many relays the coordinator knows. */
-static size_t relays(void)
-{
-    json_t *list = ground_admin(&ground, "relays", NULL);
-    size_t n = json_array_size(list);
-
-    json_decref(list);
-    return n;
-}
-
-/* A second relay of the suite on the host `other`: certified, and on a bus of its own with the coordinator. */
-static void add_relay(const char *sessions)
-{
-    uint8_t authority[64], secret[32], key[32], cert[64];
-
-    cr_assert_geq(sodium_init(), 0);
-    cr_assert(key_load(in_dir("suite/keys/authority"), authority, sizeof authority));
-    cr_assert(key_create_x25519(in_dir("other.key"), secret, key));
-    cert_sign('r', key, authority, cert);
-    cr_assert(key_save(in_dir("other.cert"), cert, sizeof cert, 0644));
-    struct addr at = {0};
-    cr_assert(addr_parse_ip("203.0.113.30", 0, &at));
-    struct place place = place_sign(&at, authority);
-    uint8_t places[2][64] = {0};
-    memcpy(places[0], place.cert, sizeof places[0]);
-    cr_assert(key_save(in_dir("other.places"), places, sizeof places, 0644));
-    cr_assert_eq(mkdir(in_dir("other"), 0700), 0);
-    cr_assert_eq(symlink("../suite/bus/coordinator", in_dir("other/coordinator")), 0);
-    ground_spawn(&ground, "other",
-                 ARGS(BIN_DIR "/natterjack-relay", "--bus", in_dir("other"), "--public-ip",
-                      "203.0.113.30", "--sessions", sessions, "--key", in_dir("other.key"),
-                      "--cert", in_dir("other.cert"), "--places", in_dir("other.places"),
-                      "--coordinator-key", in_dir("suite/keys/coordinator.pub")));
-    for (int i = 0; i < LOOKS_MAX && relays() < 2; i++)
-        sched_yield();
-    cr_assert_eq(relays(), 2);
-}
-
 static void open_both(const char *other, const char *environment, const char *sessions)
 {
     ground_open_lab(&ground, ARGS("--delay", "20ms", other, "alice=apd/random/apd",
                                   "bob=apd/random/apd", "carol=apd/random/apd"));
     ground_up(&ground, "203.0.113.10,203.0.113.11", environment);
-    add_relay(sessions);
+    second_relay(&ground, sessions);
     ground_listen(&ground, "bob");
 }
 

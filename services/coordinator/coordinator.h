@@ -275,7 +275,7 @@ struct coordinator_relay {
     X(overloaded) X(cancelled) X(ignored) \
     X(punches_attempted) X(punches_direct) X(punches_half) X(punches_failed) \
     X(direct) X(half) X(relayed) X(failed) X(upgrades_attempted) X(upgrades_succeeded) \
-    X(relay_fallbacks) X(relays_refused) X(relay_packets) X(relay_bytes) \
+    X(relay_fallbacks) X(relays_refused) X(relays_changed) X(relay_packets) X(relay_bytes) \
     X(pending_now) X(punching_now) X(relayed_now) X(attached_now)
 struct coordinator_counters {
 #define X(name) uint64_t name;
@@ -304,6 +304,7 @@ struct coordinator {
     int64_t prober_offset_us[PROBERS_MAX]; /* its clock minus ours, as its newest token has it */
     bool prober_has_offset[PROBERS_MAX];
     struct coordinator_relay relays[COORD_RELAYS_MAX];
+    uint32_t move_at; /* the session to look at next for one that a draining relay carries */
     enum admission admission;
     const struct peer_id *listed; /* borrowed, sorted */
     size_t n_listed;

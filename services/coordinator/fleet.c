@@ -169,6 +169,8 @@ void coordinator_on_relay_hello(struct coordinator *c, const struct msg_relay_he
             if (table_used(&c->sessions_by_id, i) && c->sessions[i].state == COORD_INVITING &&
                 out->n + COORD_ADVANCE_OUTPUTS <= OUTPUTS_MAX)
                 coordinator_advance(c, &c->sessions[i], out);
+    if (m->draining)
+        coordinator_move_sessions(c, r, out);
 }
 
 bool coordinator_relay_up(const struct coordinator *c)

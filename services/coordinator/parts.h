@@ -183,6 +183,11 @@ struct coordinator_relay *coordinator_choose_relay(struct coordinator *c,
 struct coordinator_relay *coordinator_relay_at(struct coordinator *c, const struct addr *a);
 struct place_list coordinator_places(const struct coordinator *c);
 struct prober_list coordinator_near_relays(const struct coordinator *c); /* to be measured */
+/* Another relay for a settled session, when there is one. */
+bool coordinator_move(struct coordinator *c, struct coordinator_session *s, struct outputs *out);
+/* Some of those that this one carries. */
+void coordinator_move_sessions(struct coordinator *c, const struct coordinator_relay *from,
+                               struct outputs *out);
 void coordinator_assign_relay(struct coordinator *c, struct coordinator_session *s);
 bool coordinator_token_ok(struct coordinator *c, const struct msg_token *raw,
                           const struct peer_id *peer, struct coordinator_token *out);

@@ -216,7 +216,7 @@ void coordinator_on_relay_refused(struct coordinator *c, const struct coordinato
     unsigned i;
     struct coordinator_session *s = coordinator_own_session(c, p, &m->session, &i);
 
-    if (!s || s->state > COORD_EXECUTING || s->relay.len == 0 || !addr_eq(&m->relay, &s->relay)) {
+    if (!s || s->relay.len == 0 || !addr_eq(&m->relay, &s->relay)) {
         c->n.ignored++;
         return;
     }
@@ -226,6 +226,10 @@ void coordinator_on_relay_refused(struct coordinator *c, const struct coordinato
     c->n.relays_refused++;
     if (r)
         s->relays_tried |= (uint16_t)(1u << (r - c->relays));
+    if (s->state > COORD_EXECUTING) { /* it was to move there */
+        coordinator_move(c, s, out);
+        return;
+    }
     coordinator_assign_relay(c, s);
     if (s->relay.len == 0 && !full) {
         s->relay = before;

@@ -66,6 +66,7 @@ void executor_wipe(struct attempt *a)
     sodium_memzero(a->punch_key, sizeof a->punch_key);
     sodium_memzero(a->challenge_key, sizeof a->challenge_key);
     sodium_memzero(a->relay.ticket, sizeof a->relay.ticket);
+    executor_swap_end(a);
 }
 
 /* The only place an attempt changes state; what a state does on entry is done here. */
@@ -131,7 +132,7 @@ struct attempt *executor_new_attempt(struct executor *x)
             continue;
         memset(a, 0, sizeof *a);
         a->deadline_us = a->upgrade_us = a->give_up_us = a->result_us = a->relay.next_us =
-            a->birthday.next_us = a->foreseen.next_us = a->hand.next_us = NEVER;
+            a->birthday.next_us = a->foreseen.next_us = a->hand.next_us = a->swap.next_us = NEVER;
         for (size_t w = 0; w < WAYS; w++)
             a->way[w].next_punch_us = a->way[w].next_ping_us = NEVER,
             health_init(&a->way[w].health);
@@ -337,6 +338,8 @@ void executor_attempt_tick(struct executor *x, struct attempt *a, struct outputs
         executor_birthday_tick(x, a, out);
     if (a->relay.next_us <= x->now_us)
         executor_relay_tick(x, a, out);
+    if (a->swap.next_us <= x->now_us)
+        executor_swap_tick(x, a, out);
     if (a->foreseen.next_us <= x->now_us)
         executor_foresee_tick(x, a, out);
     if (a->hand.next_us <= x->now_us)

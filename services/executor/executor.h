@@ -316,6 +316,13 @@ struct attempt {
         uint8_t tries;
         int64_t next_us;
     } relay;
+    struct {                 /* to another relay: see swap.c */
+        struct addr to, was; /* len 0: no move is under way; there was none */
+        uint8_t ticket[TICKET_BYTES];
+        uint8_t nonce[RELAY_NONCE];
+        uint8_t tries;
+        int64_t next_us;
+    } swap;
     struct {
         enum birthday_part part;
         struct addr to; /* what the pool's sockets are opened for */
@@ -461,7 +468,7 @@ struct executor_counters {
     uint64_t guesses, guesses_refused, looks; /* ports tried; and not, for the limit */
     uint64_t tokens_refused, strangers, knocks_refused, places_refused; /* aim.c */
     uint64_t refused_datagrams, refused_messages, punches_sent, replays, forged, orders_refused,
-        upgrades_asked;
+        upgrades_asked, relays_changed; /* changed: see swap.c */
 };
 
 struct executor {

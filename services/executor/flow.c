@@ -104,7 +104,7 @@ void executor_on_data(struct executor *x, const struct input *in, struct outputs
         x->n.refused_datagrams++;
         return;
     }
-    enum way way = addr_eq(&in->dgram.src, &a->relay.addr) ? WAY_RELAY : WAY_DIRECT;
+    enum way way = executor_from_relay(a, &in->dgram.src) ? WAY_RELAY : WAY_DIRECT;
     if (way == WAY_DIRECT && a->technique == TECHNIQUE_NONE) {
         x->n.refused_datagrams++;
         return;

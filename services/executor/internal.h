@@ -215,6 +215,15 @@ void executor_moved_tell(struct executor *x, struct attempt *a, struct outputs *
 void executor_on_moved(struct executor *x, struct attempt *a, enum way way, const uint8_t *payload,
                        size_t len, struct outputs *out);
 
+/* swap.c: to another relay. */
+bool executor_from_relay(const struct attempt *a, const struct addr *src);
+bool executor_swap_order(struct executor *x, struct attempt *a,
+                         const struct msg_punch_coordinate *m, struct outputs *out);
+void executor_swap_tick(struct executor *x, struct attempt *a, struct outputs *out);
+bool executor_swap_datagram(struct executor *x, const struct input *in,
+                            const struct relay_control *c, struct outputs *out);
+void executor_swap_end(struct attempt *a);
+
 /* flow.c: data, switching. */
 void executor_on_data(struct executor *x, const struct input *in, struct outputs *out);
 void executor_send(struct executor *x, struct attempt *a, enum data_kind kind, enum way way,

@@ -169,7 +169,7 @@ void executor_on_punch(struct executor *x, const struct input *in, struct output
         x->n.refused_datagrams++;
         return;
     }
-    enum way way = addr_eq(&in->dgram.src, &a->relay.addr) ? WAY_RELAY : WAY_DIRECT;
+    enum way way = executor_from_relay(a, &in->dgram.src) ? WAY_RELAY : WAY_DIRECT;
     struct way_state *w = &a->way[way];
     if (way == WAY_DIRECT && a->technique == TECHNIQUE_NONE) { /* and no address is disclosed */
         x->n.refused_datagrams++;

@@ -186,7 +186,7 @@ void executor_on_relay(struct executor *x, const struct input *in, struct output
                  memcmp(&t->peer_path, &c.path, sizeof c.path) == 0))
                 a = t;
         }
-    if (!a && executor_relays_datagram(x, in, &c))
+    if (!a && (executor_relays_datagram(x, in, &c) || executor_swap_datagram(x, in, &c, out)))
         return;
     if (!a || in->dgram.sock != a->way[WAY_RELAY].sock ||
         !addr_eq(&in->dgram.src, &a->relay.addr)) {

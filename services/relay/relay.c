@@ -344,7 +344,8 @@ static void on_tick(struct relay *r, struct outputs *out)
         m->epoch = r->epoch;
         m->sessions = r->by_sid.n;
         m->sessions_max = r->draining ? r->by_sid.n : r->by_sid.capacity;
-        r->hello_us = r->now_us + RELAY_HELLO_US;
+        m->draining = r->draining;
+        r->hello_us = r->now_us + (r->draining ? RELAY_HELLO_DRAIN_US : RELAY_HELLO_US);
     }
     while (out->n + TICK_OUTPUTS_MAX <= OUTPUTS_MAX) {
         uint32_t slot = deadlines_pop(&r->due, r->now_us);

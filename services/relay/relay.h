@@ -33,7 +33,8 @@ enum {
     RELAY_SOURCE_KEY = 19,  /* length, ip and port */
     RELAY_STRANGERS = 4096, /* cells of the limiter of UNKNOWN; so at most as many a second */
     RELAY_HELLO_US = 1000000,
-    RELAY_USAGE_US = 10000000, /* between a session's reports, when anything flowed */
+    RELAY_HELLO_DRAIN_US = 50000, /* each moves some of its sessions elsewhere */
+    RELAY_USAGE_US = 10000000,    /* between a session's reports, when anything flowed */
     RELAY_IDLE_US = 60000000,
     RELAY_COOKIE_US = 60000000, /* a cookie is good for this long, and at most twice this */
     RELAY_STRANGER_US = 1000000,

@@ -1,0 +1,181 @@
+/*
+ * test_relay_flow.c - a numbered flow of 1,000 packets a second over a relay that drains, and over one that dies:
+ * what arrives and what doesn't.  Real processes; what is lost counts, since it is what does not depend on how busy
+ * this machine is.
+ */
+#include "tests/lib/ground.h"
+#include "tests/lib/lab_bed.h"
+#include "tests/lib/second_relay.h"
+
+#include <criterion/criterion.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+static struct ground ground;
+
+enum {
+    PER_S = 1000,
+    GAP_MAX = 20, /* packets in a row, which is 20 ms */
+    BEFORE = 300, /* numbers sent before it happens */
+    AFTER = 1500, /* and in all */
+    LATE_NS = 1000 * 1000 * 1000,
+    OUTAGE_MAX = 1000, /* packets, of a relay that dies and is started again */
+};
+
+TestSuite(relay_flow, .timeout = 120);
+
+struct flow {
+    int fd;
+    bool came[AFTER];
+    unsigned in_all;
+    int64_t last_ns, gap_ns; /* of arrivals: printed only */
+};
+
+static int64_t now_ns(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+/* What has come back within this time. */
+static void hear(struct flow *f, int ms)
+{
+    struct pollfd p = {.fd = f->fd, .events = POLLIN};
+    unsigned number;
+
+    while (poll(&p, 1, ms) > 0 && recv(f->fd, &number, sizeof number, 0) == sizeof number) {
+        int64_t now = now_ns();
+        if (f->last_ns > 0 && now - f->last_ns > f->gap_ns)
+            f->gap_ns = now - f->last_ns;
+        f->last_ns = now;
+        if (number < AFTER && !f->came[number])
+            f->in_all += f->came[number] = true;
+        ms = 0;
+    }
+}
+
+/* Numbers from..to at their rate, as far as this machine lets it. */
+static void send_numbers(struct flow *f, unsigned from, unsigned to)
+{
+    struct sockaddr_in at = bed_sockaddr("127.0.0.1:5000");
+    int64_t begin = now_ns();
+
+    for (unsigned i = from; i < to; i++) {
+        while (now_ns() < begin + (int64_t)(i - from) * (1000000000 / PER_S))
+            hear(f, 1);
+        cr_assert_eq(sendto(f->fd, &i, sizeof i, 0, (struct sockaddr *)&at, sizeof at), sizeof i);
+    }
+}
+
+static void hear_the_rest(struct flow *f)
+{
+    for (int64_t end = now_ns() + LATE_NS; f->in_all < AFTER && now_ns() < end;)
+        hear(f, 10);
+}
+
+static unsigned longest_loss(const struct flow *f)
+{
+    unsigned longest = 0, run = 0;
+
+    for (unsigned i = 0; i < AFTER; i++) {
+        run = f->came[i] ? 0 : run + 1;
+        longest = run > longest ? run : longest;
+    }
+    return longest;
+}
+
+/* alice's program to bob, who echoes; the first number has been there and back. */
+static struct ground_run open_flow(struct flow *f)
+{
+    struct ground_run r =
+        ground_start(&ground, "alice", "connect", ARGS("bob", "--udp", "127.0.0.1:5000"));
+    json_t *line;
+    const char *event = "";
+
+    for (; strcmp(event, "forwarding") != 0; json_decref(line)) {
+        cr_assert(line = ground_line(&r, GROUND_WAIT_MS));
+        event = strcmp(ground_text(line, "event"), "forwarding") == 0 ? "forwarding" : "";
+    }
+    memset(f, 0, sizeof *f);
+    f->fd = lab_socket(&ground.lab, "alice", SOCK_DGRAM, "127.0.0.1", 0);
+    cr_assert_geq(f->fd, 0);
+    for (int i = 0; i < 100 && !f->came[0]; i++) {
+        send_numbers(f, 0, 1);
+        hear(f, 100);
+    }
+    cr_assert(f->came[0]);
+    f->last_ns = f->gap_ns = 0;
+    return r;
+}
+
+static void close_flow(struct flow *f, struct ground_run *r)
+{
+    int status;
+
+    kill(r->pid, SIGTERM);
+    json_t *line = ground_result(r, &status);
+    cr_assert_eq(status, 3, "%s", ground_text(line, "verdict"));
+    json_decref(line);
+    close(f->fd);
+}
+
+/* Packets by the first relay. */
+static double carried(void)
+{
+    json_t *state = ground_admin(&ground, "state", "relay");
+    double n = ground_number(json_object_get(state, "counters"), "forwarded_packets");
+
+    json_decref(state);
+    return n;
+}
+
+/* The first is a little nearer, and so the one that is taken until it drains. */
+Test(relay_flow, a_relay_that_drains_hands_its_sessions_over_without_a_gap)
+{
+    struct flow f;
+
+    ground_open_lab(&ground, ARGS("--delay", "5ms", "other=open,ip=203.0.113.30,delay=8ms",
+                                  "alice=apd/random/apd", "bob=apd/random/apd"));
+    ground_up(&ground, "203.0.113.10,203.0.113.11", "");
+    second_relay(&ground, "100");
+    ground_listen(&ground, "bob");
+    struct ground_run r = open_flow(&f);
+    send_numbers(&f, 1, BEFORE);
+    pid_t first = ground_pid(&ground, "relay");
+    cr_assert_geq(carried(), BEFORE);
+    kill(first, SIGUSR1);
+    send_numbers(&f, BEFORE, AFTER);
+    hear_the_rest(&f);
+    printf("drained: %u of %u lost, %u in a row; longest pause %.1f ms\n", AFTER - f.in_all, AFTER,
+           longest_loss(&f), (double)f.gap_ns / 1e6);
+    cr_assert_lt(carried(), 2 * AFTER, "it still carries the session");
+    cr_assert_leq(longest_loss(&f), GAP_MAX);
+    close_flow(&f, &r);
+    ground_close(&ground);
+}
+
+Test(relay_flow, a_relay_that_dies_and_is_started_again_loses_no_session)
+{
+    struct flow f;
+
+    ground_open_lab(&ground, ARGS("--delay", "5ms", "alice=apd/random/apd", "bob=apd/random/apd"));
+    ground_up(&ground, "203.0.113.10,203.0.113.11", "");
+    ground_listen(&ground, "bob");
+    struct ground_run r = open_flow(&f);
+    send_numbers(&f, 1, BEFORE);
+    ground_kill(&ground, "relay");
+    send_numbers(&f, BEFORE, AFTER);
+    hear_the_rest(&f);
+    printf("killed: %u of %u lost, %u in a row; longest pause %.1f ms\n", AFTER - f.in_all, AFTER,
+           longest_loss(&f), (double)f.gap_ns / 1e6);
+    cr_assert(f.came[AFTER - 1], "the session is lost");
+    cr_assert_leq(longest_loss(&f), OUTAGE_MAX);
+    close_flow(&f, &r);
+    ground_close(&ground);
+}
