@@ -50,11 +50,25 @@ static void settle_as(struct coordinator *c, struct coordinator_session *s,
         coordinator_enter(c, s, to, why, out);
 }
 
-/* Both have reported: the worse of the two paths is the session's, with that side's reason. */
+/*
+ * The side whose word is the session's: the worse of the two paths.  Of two that have come to the same, the one that
+ * has heard the other knows more than the one that has heard nothing.
+ */
+static const struct coordinator_side *worse_of(const struct coordinator_session *s)
+{
+    bool second = s->side[1].path < s->side[0].path;
+
+    if (s->side[0].path == s->side[1].path)
+        second = verdict_find(s->side[0].verdict) == VERDICT_punch_unanswered &&
+                 verdict_find(s->side[1].verdict) == VERDICT_one_way;
+    return &s->side[second];
+}
+
+/* Both have reported. */
 static void settle_by_both(struct coordinator *c, struct coordinator_session *s,
                            struct outputs *out)
 {
-    const struct coordinator_side *worse = &s->side[s->side[1].path < s->side[0].path];
+    const struct coordinator_side *worse = worse_of(s);
 
     settle_as(c, s, (enum coordinator_state)state_of_path[worse->path], verdict_of(s, worse),
               "both sides have reported", out);

@@ -2,6 +2,7 @@
 #include "lib/cage.h"
 #include "lib/params.h"
 #include "services/natterjack/peer.h"
+#include "services/natterjack/reach.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -116,7 +117,22 @@ static int print_text(const struct agent *g, bool udp)
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         printf("to %s: %s\n", kinds[i].text,
                direct_to(p, g->core.tokens.n > 0, &kinds[i]) ? "a direct path" : "over the relay");
+    struct reach r = reach_of(p, g->core.tokens.n > 0);
+    printf("all together: a direct path to %u of the %d classes of NATs\n", r.direct,
+           (int)REACH_CLASSES);
+    if (r.how)
+        printf("  what would help: %s: then it is %u\n", r.how, r.improved);
     return EXIT_OK;
+}
+
+static json_t *classes_json(const struct agent *g, bool udp)
+{
+    struct reach r = reach_of(&g->core.profile, g->core.tokens.n > 0);
+
+    if (!udp)
+        r = (struct reach){0};
+    return json_pack("{s:i, s:i, s:i, s:s?}", "direct", (int)r.direct, "of", (int)REACH_CLASSES,
+                     "improved", (int)r.improved, "remedy", r.how);
 }
 
 static int print_json(const struct agent *g, bool udp)
@@ -130,10 +146,11 @@ static int print_json(const struct agent *g, bool udp)
             json_string(udp && direct_to(&g->core.profile, g->core.tokens.n > 0, &kinds[i])
                             ? "direct"
                             : "relayed"));
-    print_line(json_pack("{s:s, s:s, s:b, s:o, s:o, s:o, s:o, s:s?, s:s?}", "event", "netcheck",
-                         "peer", peer_id_format(&g->core.conf.id, id), "udp", udp, "local",
-                         json_addr(&g->core.conf.local), "reflexive", json_addr(&g->core.reflexive),
-                         "profile", json_profile(&g->core.profile), "reach", reach, "verdict",
+    print_line(json_pack("{s:s, s:s, s:b, s:o, s:o, s:o, s:o, s:o, s:s?, s:s?}", "event",
+                         "netcheck", "peer", peer_id_format(&g->core.conf.id, id), "udp", udp,
+                         "local", json_addr(&g->core.conf.local), "reflexive",
+                         json_addr(&g->core.reflexive), "profile", json_profile(&g->core.profile),
+                         "reach", reach, "classes", classes_json(g, udp), "verdict",
                          udp ? NULL : verdict_name(VERDICT_udp_blocked), "remedy",
                          udp ? NULL : verdict_remedy(VERDICT_udp_blocked)));
     return udp ? EXIT_OK : EXIT_FAILED;

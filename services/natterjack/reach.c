@@ -1,0 +1,41 @@
+/* reach.c - see reach.h. */
+#include "services/natterjack/reach.h"
+
+#include "lib/strategy.h"
+
+static struct profile far_side(unsigned i)
+{
+    return (struct profile){.mapping = (uint8_t)(NAT_EI + i / 9),
+                            .allocation = (uint8_t)(ALLOC_PRESERVE + i / 3 % 3),
+                            .filtering = (uint8_t)(NAT_EI + i % 3)};
+}
+
+static unsigned count(const struct profile *own, bool has_token)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < REACH_CLASSES; i++) {
+        struct profile far = far_side(i);
+        enum verdict why;
+        n += strategy_plan(own, &far, (bool[2]){has_token, true}, POLICY_DIRECT, 0, &why).n > 0;
+    }
+    return n;
+}
+
+struct reach reach_of(const struct profile *own, bool has_token)
+{
+    struct reach r = {.direct = count(own, has_token)};
+    struct profile better = *own;
+
+    if (own->mapping == NAT_NONE) {
+        better.filtering = NAT_NONE;
+        r.how = "let UDP in through the firewall to the port that --port sets";
+    } else {
+        better.mapped = true;
+        r.how = "set up a port mapping on the router, and tell natterjack with --reflex-override";
+    }
+    r.improved = count(&better, has_token);
+    if (r.improved <= r.direct)
+        r.how = NULL;
+    return r;
+}

@@ -1,0 +1,258 @@
+/*
+ * test_why.c - is the reason right?  What peers and the coordinator say of a session, in virtual time,
+ * against the cause as the models of the NATs and the world have it.
+ *
+ * The truth is not computed by lib/strategy.c: it is what the NATs are and what the two executors did.
+ * An assertion prints its seed.
+ */
+#include "services/coordinator/admin_shell.h"
+#include "services/natterjack/reach.h"
+#include "tests/matrix/matrix.h"
+#include "tests/sim/world.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { SECOND = 1000000, RIGHT_PERCENT = 99, PATIENCE_S = 20 };
+
+static struct world w;
+
+TestSuite(why, .timeout = 300);
+
+/* ---- one session ------------------------------------------------------------------------------------ */
+
+/* What else is the matter, beside the two NATs. */
+enum twist {
+    NOTHING,
+    OWN_UDP_BLOCKED,
+    PEER_UDP_BLOCKED,
+    ALL_WALLED, /* something between the two drops all that one sends to the other */
+    OWN_WALLED, /* all that the initiator sends to others is dropped */
+    PEER_WALLED,
+    RELAY_ASKED_FOR,
+    ONLY_DIRECT_ASKED_FOR,
+    PEER_TAKES_NOBODY,
+    RELAY_NEVER_UP,
+    RELAY_HAS_NO_ROOM,
+    PEER_DEAD,
+    PEER_LONG_DEAD
+};
+
+static void twist_before(enum twist t, struct world_conf *c)
+{
+    c->peers[0].nat.udp_blocked = t == OWN_UDP_BLOCKED;
+    c->peers[1].nat.udp_blocked = t == PEER_UDP_BLOCKED;
+}
+
+static void twist_after(enum twist t)
+{
+    w.wall = t == ALL_WALLED;
+    w.walled[w.peers[0].host] = t == OWN_WALLED;
+    w.walled[w.peers[1].host] = t == PEER_WALLED;
+    if (t == PEER_TAKES_NOBODY)
+        w.peers[1].core.conf.accept = ACCEPT_NOBODY;
+    if (t == RELAY_NEVER_UP)
+        world_crash_relay(&w, (int64_t)3600 * SECOND);
+    w.relay.draining = t == RELAY_HAS_NO_ROOM;
+}
+
+static const struct coordinator_session *play(const char *a, const char *b, enum twist t,
+                                              uint64_t seed, struct world_result **r)
+{
+    struct world_conf c = {.seed = seed, .n_peers = 2, .delay_us = 20000};
+    enum policy policy = t == RELAY_ASKED_FOR         ? POLICY_RELAY
+                         : t == ONLY_DIRECT_ASKED_FOR ? POLICY_DIRECT
+                                                      : POLICY_AUTO;
+
+    c.peers[0] = world_nat(a);
+    c.peers[1] = world_nat(b);
+    twist_before(t, &c);
+    world_open(&w, &c);
+    twist_after(t);
+    world_run(&w, 5 * SECOND);
+    if (t == PEER_DEAD || t == PEER_LONG_DEAD)
+        world_crash_peer(&w, 1, (int64_t)3600 * SECOND);
+    if (t == PEER_LONG_DEAD) /* until its attachment is over */
+        world_run(&w, w.now_us + 100 * SECOND);
+    *r = &w.results[world_connect(&w, 0, 1, policy, 15 * SECOND)];
+    for (int i = 0; i < PATIENCE_S && !(*r)->settled; i++)
+        world_run(&w, w.now_us + SECOND);
+    cr_assert((*r)->settled, "seed %lu: %s to %s: not settled", seed, a, b);
+    world_run(&w, w.now_us + 2 * SECOND); /* until both have reported */
+    return coordinator_session(&w.coordinator, &(*r)->at.session);
+}
+
+/* ---- the truth ---------------------------------------------------------------------------------------- */
+
+/* Is its port the same for everybody, or its own, which everybody can know? */
+static bool fixed(const struct nat_conf *n)
+{
+    return n->mapping == NAT_EI || n->mapping == NAT_NONE ||
+           (n->allocation == ALLOC_PRESERVE && n->overload);
+}
+
+static bool is_random(const struct nat_conf *n)
+{
+    return !fixed(n) && n->allocation == ALLOC_RANDOM;
+}
+
+static enum verdict truth(const struct nat_conf *a, const struct nat_conf *b, bool reachable,
+                          bool direct)
+{
+    const struct executor *x = &w.peers[0].core, *y = &w.peers[1].core;
+    bool foresaw = x->attempts[0].foreseen.round + y->attempts[0].foreseen.round > 0;
+    /* By chance two ports meet only where a random side has opened some. */
+    bool chance = (is_random(a) && x->opened > 0) || (is_random(b) && y->opened > 0);
+
+    if (!reachable)
+        return is_random(a) && is_random(b) ? VERDICT_both_random : VERDICT_one_random;
+    if (!direct)
+        return chance ? VERDICT_birthday_missed : VERDICT_prediction_missed;
+    if ((fixed(a) && a->filtering == NAT_EI) || (fixed(b) && b->filtering == NAT_EI))
+        return VERDICT_direct_reversal;
+    if (fixed(a) && fixed(b))
+        return VERDICT_direct_synchronous;
+    return chance    ? VERDICT_direct_birthday
+           : foresaw ? VERDICT_direct_prediction
+                     : VERDICT_direct_send_first;
+}
+
+/* ---- what is told ------------------------------------------------------------------------------------- */
+
+static unsigned long long tried(json_t *peer, const char *field)
+{
+    unsigned long long sum = 0;
+    size_t i;
+    json_t *t;
+
+    json_array_foreach(
+        json_object_get(peer, "tried"), i,
+        t) if (strcmp(json_string_value(json_object_get(t, "technique")), "relayed") != 0) sum +=
+        (unsigned long long)json_integer_value(json_object_get(t, field));
+    return sum;
+}
+
+/* One cause, one remedy, both profiles, and what each side sent and saw. */
+static bool tells_all(const struct coordinator_session *s, bool direct)
+{
+    json_t *o = coordinator_explain_json(&w.coordinator, s, w.now_us);
+    const char *cause = json_string_value(json_object_get(o, "cause"));
+    bool ok = cause && strcmp(cause, verdict_cause(s->verdict)) == 0;
+    bool sent = s->plan.v[0].technique != TECHNIQUE_RELAYED;
+
+    ok = ok && json_is_string(json_object_get(o, "remedy"));
+    for (size_t i = 0; ok && i < 2; i++) {
+        json_t *peer = json_array_get(json_object_get(o, "peers"), i);
+        ok = json_is_object(json_object_get(peer, "profile")) && (tried(peer, "sent") > 0) == sent;
+        ok = ok && (!direct || tried(peer, "received") > 0);
+    }
+    json_decref(o);
+    return ok;
+}
+
+static const char *name(const struct coordinator_session *s)
+{
+    return s ? verdict_name(s->verdict) : "no session";
+}
+
+Test(why, is_right_of_every_class_against_every_other)
+{
+    static struct matrix m;
+    unsigned right = 0;
+
+    cr_assert(matrix_read_tiers(&m, "tests/matrix/class_pairs.csv", true));
+    for (size_t i = 0; i < MATRIX_CELLS; i++) {
+        const struct matrix_cell *c = &m.cell[i];
+        struct matrix_class a = matrix_class(c->from), b = matrix_class(c->to);
+        struct world_result *r;
+        const struct coordinator_session *s = play(a.text, b.text, NOTHING, 1 + i, &r);
+        bool direct = r->at.path == PATH_DIRECT;
+        enum verdict is =
+            truth(&w.nats[0]->conf, &w.nats[1]->conf, matrix_reachable(c->tier), direct);
+        bool ok = s && r->at.verdict == is && s->verdict == is && tells_all(s, direct);
+        right += ok;
+        if (!ok)
+            printf("seed %zu: %s to %s: it is %s, the peer says %s, the coordinator %s\n", 1 + i,
+                   a.text, b.text, verdict_name(is), verdict_name((enum verdict)r->at.verdict),
+                   name(s));
+        world_close(&w);
+    }
+    printf("right of %u of %u pairs\n", right, MATRIX_CELLS);
+    cr_assert_geq(right * 100, MATRIX_CELLS * RIGHT_PERCENT);
+}
+
+Test(why, is_right_of_what_else_can_be_the_matter)
+{
+    static const struct {
+        const char *a, *b;
+        enum twist twist;
+        enum verdict own, session;
+    } cases[] = {
+#define V(name) VERDICT_##name
+        {"ei/preserve/apd",   "ei/preserve/apd",   OWN_UDP_BLOCKED,       V(udp_blocked),        V(udp_blocked)    },
+        {"ei/preserve/apd",   "ei/preserve/apd",   PEER_UDP_BLOCKED,      V(peer_udp_blocked),
+                                      V(peer_udp_blocked)                                                                                       },
+        {"ei/preserve/apd",   "ei/preserve/apd",   ALL_WALLED,            V(punch_unanswered),
+                                      V(punch_unanswered)                                                                                       },
+        {"ei/preserve/ei",    "ei/preserve/apd",   OWN_WALLED,            V(one_way),            V(one_way)        },
+        {"ei/preserve/apd",   "ei/preserve/ei",    PEER_WALLED,           V(punch_unanswered),   V(one_way)        },
+        {"ei/preserve/ei",    "ei/preserve/apd",   RELAY_ASKED_FOR,       V(relay_policy),       V(relay_policy)   },
+        {"apd/random/apd",    "apd/random/apd",    ONLY_DIRECT_ASKED_FOR, V(both_random),        V(both_random)    },
+        {"ei/preserve/apd",   "ei/preserve/apd",   PEER_TAKES_NOBODY,     V(not_accepted),       V(not_accepted)   },
+        {"apd/random/apd",    "apd/random/apd",    RELAY_NEVER_UP,        V(no_relay),           V(no_relay)       },
+        {"apd/random/apd",    "apd/random/apd",    RELAY_HAS_NO_ROOM,     V(relay_full),         V(relay_full)     },
+        {"ei/preserve/apd",   "ei/preserve/apd",   PEER_DEAD,             V(peer_silent),        V(peer_silent)    },
+        {"ei/preserve/apd",   "ei/preserve/apd",   PEER_LONG_DEAD,        V(peer_away),          V(peer_away)      },
+        {"none/preserve/ei",  "apd/random/apd",    NOTHING,               V(direct_reversal),    V(direct_reversal)},
+        {"none/preserve/apd", "none/preserve/apd", NOTHING,               V(direct_synchronous),
+                                      V(direct_synchronous)                                                                                     },
+        {"none/preserve/apd", "apd/random/apd",    NOTHING,               V(direct_birthday),    V(direct_birthday)},
+        {"open",              "apd/random/apd",    NOTHING,               V(direct_reversal),    V(direct_reversal)},
+#undef V
+    };
+    size_t n = sizeof cases / sizeof *cases, right = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        struct world_result *r;
+        const struct coordinator_session *s =
+            play(cases[i].a, cases[i].b, cases[i].twist, 5000 + i, &r);
+        bool ok = r->at.verdict == cases[i].own && s && s->verdict == cases[i].session;
+        right += ok;
+        if (!ok)
+            printf("case %zu: it is %s and %s, the peer says %s, the coordinator %s\n", i,
+                   verdict_name(cases[i].own), verdict_name(cases[i].session),
+                   verdict_name((enum verdict)r->at.verdict), name(s));
+        world_close(&w);
+    }
+    printf("right of %zu of %zu\n", right, n);
+    cr_assert_eq(right, n);
+}
+
+/* ---- what a host is told beforehand --------------------------------------------------------------------- */
+
+Test(why, netcheck_counts_the_classes_that_theory_opens_and_says_what_would_make_it_more)
+{
+    static struct matrix m;
+
+    cr_assert(matrix_read_tiers(&m, "tests/matrix/class_pairs.csv", true));
+    for (unsigned i = 0; i < MATRIX_CLASSES; i++) {
+        struct matrix_class c = matrix_class(i);
+        struct profile p = {.mapping = (uint8_t)c.mapping,
+                            .allocation = (uint8_t)c.allocation,
+                            .filtering = (uint8_t)c.filtering};
+        unsigned open = 0;
+        for (unsigned j = 0; j < MATRIX_CLASSES; j++)
+            open += matrix_reachable(m.cell[i * MATRIX_CLASSES + j].tier);
+        struct reach r = reach_of(&p, true);
+        cr_assert_eq(r.direct, open, "%s: %u, not %u", c.text, r.direct, open);
+        cr_assert_eq(r.improved, REACH_CLASSES, "%s: with a port mapping", c.text);
+        cr_assert_eq(r.how != NULL, open < REACH_CLASSES);
+    }
+    struct profile firewalled = {
+        .mapping = NAT_NONE, .filtering = NAT_APD, .allocation = ALLOC_PRESERVE};
+    struct reach r = reach_of(&firewalled, true);
+    cr_assert_null(r.how, "a firewall that lets answers in is no obstacle: %u", r.direct);
+    cr_assert_eq(reach_of(&firewalled, false).direct, 3,
+                 "without a proven address it can only call");
+}
