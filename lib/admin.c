@@ -2,6 +2,7 @@
 #include "lib/admin.h"
 #include "lib/config.h"
 #include "lib/log.h"
+#include "lib/peercred.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -76,6 +77,20 @@ static json_t *common_verb(struct service *s, const char *verb, const char *argu
     return json_pack("{s:s}", "loglevel", log_level());
 }
 
+/* For who may not ask, whatever it is; NULL for who may. */
+static json_t *refusal(struct service *s, int fd)
+{
+    uid_t who;
+
+    if (peercred_ok(fd, &who))
+        return NULL;
+    s->n.admin_refused++;
+    log_limited("event=admin_refused uid=%ld why=\"neither this user, nor root, nor of "
+                "common.admin-group\"",
+                (long)(int32_t)who);
+    return json_pack("{s:s}", "error", "not-authorized");
+}
+
 static void answer(struct service *s, struct client *c)
 {
     char *argument = strchr(c->request, ' ');
@@ -83,7 +98,9 @@ static void answer(struct service *s, struct client *c)
     if (argument)
         *argument++ = '\0';
     argument = argument ? argument : (char[]){""};
-    json_t *value = common_verb(s, c->request, argument);
+    json_t *value = refusal(s, c->fd);
+    if (!value)
+        value = common_verb(s, c->request, argument);
     if (!value)
         value = admin.verb(admin.arg, c->request, argument);
     if (!value)
@@ -218,6 +235,9 @@ void admin_open(struct service *s, const char *path, admin_verb *verb, void *arg
         listen(admin.fd, ADMIN_CLIENTS_MAX) != 0)
         die("event=no_admin path=%s why=\"%s\"", path, strerror(errno));
     umask(old);
+    if (!peercred_give(path))
+        die("event=no_admin path=%s why=\"can't be given to common.admin-group: %s\"", path,
+            strerror(errno));
     msg_text(admin.path, sizeof admin.path, path);
     admin.verb = verb;
     admin.arg = arg;
@@ -240,13 +260,14 @@ json_t *admin_counters(const struct service *s)
 {
     const struct service_counters *n = &s->n;
 
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "messages_in",
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "messages_in",
                      (json_int_t)n->messages_in, "messages_out", (json_int_t)n->messages_out,
                      "messages_refused", (json_int_t)n->messages_refused, "messages_dropped",
                      (json_int_t)n->messages_dropped, "datagrams_in", (json_int_t)n->datagrams_in,
                      "datagrams_out", (json_int_t)n->datagrams_out, "datagrams_dropped",
                      (json_int_t)n->datagrams_dropped, "admin_answered",
-                     (json_int_t)n->admin_answered, "admin_dropped", (json_int_t)n->admin_dropped);
+                     (json_int_t)n->admin_answered, "admin_dropped", (json_int_t)n->admin_dropped,
+                     "admin_refused", (json_int_t)n->admin_refused);
 }
 
 /* ---- the client's side ------------------------------------------------------------------------------ */

@@ -1,5 +1,6 @@
 /*
- * admin.h - a process's admin socket: verbs on a Unix stream socket, mode 0660.
+ * admin.h - a process's admin socket: verbs on a Unix stream socket, mode 0660, for root, the process's own user
+ * and the members of common.admin-group (lib/peercred.h).
  *
  * Every process has `reload`, `drain` (lib/service.h), and `loglevel [debug|info|warn]`, which lasts until
  * the next reload; the others are its own.

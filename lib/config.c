@@ -1,6 +1,7 @@
 /* config.c - see config.h. */
 #include "lib/config.h"
 
+#include "lib/config_common.h"
 #include "lib/config_file.h"
 #include "lib/log.h"
 
@@ -14,24 +15,6 @@
 #include <unistd.h>
 
 enum { NAME_TEXT = 96, OWN_FLAGS = 4 };
-
-static struct {
-    const char *log_level, *log_format, *cage, *user;
-    int64_t drain_limit_us;
-} common = {.log_level = "info",
-            .log_format = "logfmt",
-            .cage = "auto",
-            .drain_limit_us = INT64_C(300000000)};
-
-/* clang-format off */
-static const struct param common_table[] = {
-    {"log-level",   PARAM_TEXT,    &common.log_level,      "debug|info|warn  the least that is logged", PARAM_RELOAD},
-    {"log-format",  PARAM_TEXT,    &common.log_format,     "logfmt|json  how it is logged", PARAM_RELOAD},
-    {"drain-limit", PARAM_SECONDS, &common.drain_limit_us, "S  when told to drain, end after this at the latest", PARAM_RELOAD},
-    {"cage",        PARAM_TEXT,    &common.cage,           "auto|required|off  Landlock and seccomp: what the kernel has, or no start", 0},
-    {"user",        PARAM_TEXT,    &common.user,           "NAME  whom to become when root has started it", 0},
-};
-/* clang-format on */
 
 union value {
     bool flag;
@@ -132,8 +115,7 @@ static const char *variable(const struct item *it, char out[static NAME_TEXT])
 static void gather(const struct config_group *groups, size_t n)
 {
     assert(n < CONFIG_GROUPS_MAX);
-    config.groups[0] = (struct config_group){"common", "", common_table,
-                                             sizeof common_table / sizeof *common_table, false};
+    config.groups[0] = config_common_group();
     memcpy(config.groups + 1, groups, n * sizeof *groups);
     config.n_groups = n + 1;
     config.n = 0;
@@ -288,26 +270,6 @@ static bool secret_is_safe(const struct item *it, char *err)
     return false;
 }
 
-static bool set_common(char *err)
-{
-    if (config_cage() == CONFIG_CAGE_OFF && strcmp(common.cage, "off") != 0) {
-        snprintf(err, CONFIG_ERROR_MAX, "common.cage: \"%.64s\" is not auto, required or off",
-                 common.cage);
-        return false;
-    }
-    if (!log_set_level(common.log_level)) {
-        snprintf(err, CONFIG_ERROR_MAX, "common.log-level: \"%.64s\" is not debug, info or warn",
-                 common.log_level);
-        return false;
-    }
-    if (!log_set_format(common.log_format)) {
-        snprintf(err, CONFIG_ERROR_MAX, "common.log-format: \"%.64s\" is not logfmt or json",
-                 common.log_format);
-        return false;
-    }
-    return true;
-}
-
 static void require(void)
 {
     char name[NAME_TEXT];
@@ -350,7 +312,7 @@ int config_load(const char *usage, const struct config_group *groups, size_t n, 
     int kept = read_flags(argc, argv);
     read_environment();
     load_file();
-    if (!set_common(err))
+    if (!config_common_set(err))
         refuse("%s", err);
     for (size_t i = 0; i < config.n; i++)
         if (!secret_is_safe(&config.items[i], err))
@@ -381,7 +343,7 @@ static bool reload_file(char *err)
         if (of_the_file(it) && (it->param->is & PARAM_RELOAD))
             put_value(it->param, values[i]);
     }
-    bool ok = set_common(err);
+    bool ok = config_common_set(err);
     for (size_t i = 0; i < config.n; i++) {
         struct item *it = &config.items[i];
         if (!ok) {
@@ -396,7 +358,7 @@ static bool reload_file(char *err)
     }
     if (!ok) {
         char again[CONFIG_ERROR_MAX];
-        set_common(again); /* as it was */
+        config_common_set(again); /* as it was */
     }
     free_texts(texts);
     return ok;
@@ -405,7 +367,7 @@ static bool reload_file(char *err)
 bool config_reload(char err[static CONFIG_ERROR_MAX])
 {
     /* Without a file nothing has changed, but for a log level that was set by hand. */
-    if (config.path ? !reload_file(err) : !set_common(err)) {
+    if (config.path ? !reload_file(err) : !config_common_set(err)) {
         log_warn("event=not_reloaded why=\"%s\"", err);
         return false;
     }
@@ -415,17 +377,6 @@ bool config_reload(char err[static CONFIG_ERROR_MAX])
 
 enum config_task config_task(void) { return config.task; }
 const char *config_path(void) { return config.path; }
-enum config_cage config_cage(void)
-{
-    return strcmp(common.cage, "auto") == 0       ? CONFIG_CAGE_AUTO
-           : strcmp(common.cage, "required") == 0 ? CONFIG_CAGE_REQUIRED
-                                                  : CONFIG_CAGE_OFF;
-}
-
-const char *config_user(void) { return common.user && *common.user ? common.user : NULL; }
-
-int64_t config_drain_limit_us(void) { return common.drain_limit_us; }
-
 const struct config_group *config_common(void) { return &config.groups[0]; }
 
 enum config_source config_source(const void *value)

@@ -75,8 +75,9 @@ bool config_is_private(const char *path);
 enum config_cage { CONFIG_CAGE_AUTO, CONFIG_CAGE_REQUIRED, CONFIG_CAGE_OFF };
 enum config_cage config_cage(void);
 
-/* common.user, or NULL. */
+/* common.user and common.admin-group, or NULL. */
 const char *config_user(void);
+const char *config_admin_group(void);
 
 /* common.drain-limit: a process that is told to drain ends after this at the latest. */
 int64_t config_drain_limit_us(void);

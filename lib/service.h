@@ -34,6 +34,7 @@ struct service_counters {
     uint64_t datagrams_in, datagrams_out, datagrams_dropped;
     uint64_t sockets_refused; /* the system gave none, or the number is out of range */
     uint64_t admin_answered, admin_dropped; /* clients of the admin socket: each is one of both */
+    uint64_t admin_refused;                 /* of those answered: told that they may not ask */
 };
 
 struct service {

@@ -3,10 +3,12 @@
  * servers that do not answer.
  */
 #include "lib/admin.h"
+#include "lib/peercred.h"
 #include "tests/lib/child.h"
 
 #include <criterion/criterion.h>
 #include <dirent.h>
+#include <grp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -41,11 +43,14 @@ static json_t *verb(void *arg, const char *name, const char *argument)
     return NULL;
 }
 
+static const char *group; /* common.admin-group */
+
 static void serve(void *arg, int fd)
 {
     struct input in;
 
     (void)arg;
+    cr_assert(peercred_set_group(group));
     service_open(&svc, SERVICE_prober, NULL);
     admin_open(&svc, path, verb, &svc);
     cr_assert_eq(write(fd, "r", 1), 1);
@@ -485,4 +490,67 @@ Test(admin, a_process_that_hangs_up_is_no_answer_and_no_signal)
     cr_assert_eq(child_wait(&other_child), 0);
     close(fd);
     unlink(other);
+}
+
+/* ---- who may ask -------------------------------------------------------------------------------- */
+
+enum { STRANGER = 12345 };
+static gid_t stranger_group = STRANGER, stranger_more = STRANGER;
+
+/* As another user, ask; exits with 0 when there was an answer, 1 when it was the refusal. */
+static void ask_as_stranger(void *arg)
+{
+    (void)arg;
+    cr_assert_eq(setgroups(1, &stranger_more), 0);
+    cr_assert_eq(setgid(stranger_group), 0);
+    cr_assert_eq(setuid(STRANGER), 0);
+    json_t *value = ask("echo in");
+    if (value && json_is_string(value))
+        exit(0);
+    cr_assert_str_eq(json_string_value(json_object_get(value, "error")), "not-authorized");
+    exit(1);
+}
+
+static int stranger_gets(void)
+{
+    struct child c;
+
+    return child_run(&c, ask_as_stranger, NULL);
+}
+
+Test(admin, strangers_are_refused_whatever_the_mode_of_the_socket)
+{
+    if (geteuid() != 0)
+        cr_skip_test("only root can become others");
+    cr_assert_eq(chmod(dir, 0755), 0);
+    cr_assert_eq(chmod(path, 0666), 0);
+    cr_assert_eq(stranger_gets(), 1);
+    json_t *state = ask("state");
+    cr_assert_eq(json_integer_value(json_object_get(state, "admin_refused")), 1);
+    json_decref(state);
+}
+
+Test(admin, members_of_the_group_that_was_named_may_ask)
+{
+    struct stat st;
+    const struct group *g = getgrnam("daemon");
+
+    if (geteuid() != 0 || !g)
+        cr_skip_test("only root can become others");
+    gid_t daemon = g->gr_gid;
+    stop();
+    group = "daemon";
+    start();
+    cr_assert_eq(chmod(dir, 0755), 0);
+    cr_assert_eq(stat(path, &st), 0);
+    cr_assert_eq(st.st_gid, daemon);
+    cr_assert_eq(st.st_mode & 0777, 0660);
+    stranger_group = daemon;
+    cr_assert_eq(stranger_gets(), 0, "by its first group");
+    stranger_group = STRANGER, stranger_more = daemon;
+    cr_assert_eq(stranger_gets(), 0, "by another one");
+    cr_assert_eq(chmod(path, 0666), 0);
+    stranger_more = STRANGER;
+    cr_assert_eq(stranger_gets(), 1);
+    cr_assert(!peercred_set_group("no-such-group"));
 }

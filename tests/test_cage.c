@@ -1,10 +1,8 @@
 /*
  * test_cage.c - what is left to a process that a stranger has taken over: the running programs are made to
- * call what they may not, by ptrace; and lib/cage.h in children of the test.
+ * call what they may not, by ptrace.  What lib/cage.h does of itself is in test_cage_files.c.
  */
-#include "lib/cage.h"
-#include "lib/keys.h"
-#include "tests/lib/child.h"
+#include "lib/admin.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -18,9 +16,7 @@
 #include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/un.h>
 #include <sys/user.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -296,143 +292,55 @@ Test(cage, a_peer_starts_programs_only_when_its_user_said_so)
 #endif
 }
 
-/* ---- files and ports, in a child of the test ---------------------------------------------------- */
+/* ---- secrets ------------------------------------------------------------------------------------ */
 
-static int bind_tcp(uint16_t port)
+/* All of a file. */
+static void slurp(const char *path, char *text, size_t cap)
 {
-    struct sockaddr_in sa = {.sin_family = AF_INET, .sin_port = htons(port)};
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    FILE *f = fopen(path, "re");
+    size_t n = f ? fread(text, 1, cap - 1, f) : 0;
 
-    return bind(fd, (struct sockaddr *)&sa, sizeof sa) == 0 ? 0 : errno;
+    text[n] = '\0';
+    if (f)
+        fclose(f);
 }
 
-static int bind_unix(const char *path)
+static void expect_secret_nowhere(const char *key_file, const char *where, const char *text)
 {
-    struct sockaddr_un sa = {.sun_family = AF_UNIX};
-    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    char path[96], key[512];
 
-    snprintf(sa.sun_path, sizeof sa.sun_path, "%s", path);
-    return bind(fd, (struct sockaddr *)&sa, sizeof sa) == 0 ? 0 : errno;
+    snprintf(path, sizeof path, "%s/%s", dir, key_file);
+    slurp(path, key, sizeof key);
+    key[strcspn(key, "\n")] = '\0';
+    cr_assert_geq(strlen(key), 32, "%s is a secret", path);
+    key[32] = '\0'; /* an Ed25519 key's second half is public */
+    cr_assert_null(strcasestr(text, key), "%s is in %s", key_file, where);
 }
 
-static int open_file(const char *path, int flags)
+Test(cage, no_secret_is_in_a_log_or_in_what_a_process_says_of_its_state)
 {
-    int fd = open(path, flags, 0600);
+    static const char *const names[] = {"prober", "classifier", "coordinator", "relay"};
+    static const char *const keys[] = {"s/keys/authority", "s/keys/coordinator", "s/keys/prober",
+                                       "s/keys/relay",     "s/keys/token",       "peer.key"};
+    static char log[1 << 20];
+    char path[96], err[256];
 
-    return fd >= 0 ? 0 : errno;
-}
-
-static const char *in(const char *name)
-{
-    static char path[8][96];
-    static int n;
-    char *p = path[n++ % 8];
-
-    snprintf(p, sizeof path[0], "%s/%s", dir, name);
-    return p;
-}
-
-static void try_files(void *arg)
-{
-    char bus[64], list[64], store[64];
-
-    (void)arg;
-    snprintf(bus, sizeof bus, "%s/bus", dir);
-    snprintf(list, sizeof list, "%s/conf/list", dir);
-    snprintf(store, sizeof store, "%s/db/store", dir);
-    const struct cage_path paths[] = {
-        {bus,   CAGE_SOCKETS },
-        {list,  CAGE_READS   },
-        {store, CAGE_DATABASE},
-        {NULL,  CAGE_READS   },
-    };
-    cage_files(&(struct cage_plan){
-        .paths = paths, .n_paths = 4, .listens = {0, 23440},
-                .n_listens = 2
-    });
-    cr_assert_eq(open_file("/etc/passwd", O_RDONLY), EACCES);
-    cr_assert_eq(open_file(in("key"), O_RDONLY), EACCES);
-    cr_assert_eq(open_file(in("new"), O_WRONLY | O_CREAT), EACCES);
-    cr_assert_eq(open_file(list, O_RDONLY), 0);
-    cr_assert_eq(open_file(list, O_WRONLY), EACCES);
-    cr_assert_eq(open_file(store, O_RDONLY), EACCES, "its descriptor is open already");
-    cr_assert_eq(unlink(store), 0);
-    cr_assert_eq(bind_unix(in("bus/one")), 0);
-    cr_assert_eq(bind_unix(in("two")), EACCES);
-    cr_assert_eq(unlink(in("bus/one")), 0);
-    cr_assert_eq(unlink(in("key")), -1);
-    cr_assert_eq(bind_tcp(0), 0);
-    cr_assert_eq(bind_tcp(23440), 0);
-    if (syscall(SYS_landlock_create_ruleset, NULL, 0, 1) >= 4)
-        cr_assert_eq(bind_tcp(23441), EACCES);
-    execl("/bin/true", "true", (char *)NULL);
-    cr_assert_eq(errno, EACCES);
-}
-
-static void make(const char *path)
-{
-    int fd = open(path, O_WRONLY | O_CREAT, 0600);
-
-    cr_assert_geq(fd, 0);
-    close(fd);
-}
-
-Test(cage, files_and_ports_that_are_not_in_the_plan_are_closed)
-{
-    struct child c;
-
-    CAGED_ONLY();
-    if (syscall(SYS_landlock_create_ruleset, NULL, 0, 1) < 1)
-        cr_skip_test("this kernel has no Landlock");
-    cr_assert_eq(mkdir(in("bus"), 0700), 0);
-    cr_assert_eq(mkdir(in("conf"), 0700), 0);
-    cr_assert_eq(mkdir(in("db"), 0700), 0);
-    make(in("key")), make(in("conf/list")), make(in("db/store"));
-    cr_assert_eq(child_run(&c, try_files, NULL), 0, "%s", c.err);
-    cr_assert(strstr(c.err, "event=caged files=landlock"), "%s", c.err);
-}
-
-/* ---- configuration, keys, users ------------------------------------------------------------------ */
-
-static int classifier(const char *flag, const char *value, char line[LINE])
-{
-    char command[256];
-
-    cr_assert(mkdir(in("bus"), 0700) == 0 || errno == EEXIST);
-    snprintf(command, sizeof command, BIN_DIR "/natterjack-classifier --bus %s %s %s 2>&1",
-             in("bus"), flag, value);
-    FILE *f = popen(command, "r");
-    *line = '\0';
-    for (size_t n; (n = strlen(line)) < LINE - 1 && fgets(line + n, (int)(LINE - n), f);)
-        ;
-    int status = pclose(f);
-    return WEXITSTATUS(status);
-}
-
-Test(cage, what_cannot_be_done_is_said_in_one_line_and_ends_the_start)
-{
-    char line[LINE];
-
-    cr_assert_eq(classifier("--cage", "bogus", line), 2);
-    cr_assert(strstr(line, "auto, required or off"), "%s", line);
-    cr_assert_eq(classifier("--user", "no-such-user", line), 1);
-    cr_assert(strstr(line, "event=no_user user=no-such-user"), "%s", line);
-#ifdef UNCAGED
-    cr_assert_eq(classifier("--cage", "required", line), 1);
-    cr_assert(strstr(line, "event=no_cage"), "%s", line);
-#endif
-}
-
-Test(cage, a_key_of_another_user_is_refused)
-{
-    uint8_t key[32] = {1};
-
-    if (geteuid() != 0)
-        cr_skip_test("only root can give files away");
-    cr_assert(key_save(in("key"), key, sizeof key, 0600));
-    cr_assert(key_load(in("key"), key, sizeof key));
-    cr_assert_eq(chown(in("key"), 12345, 0), 0);
-    cr_assert(!key_load(in("key"), key, sizeof key));
-    cr_assert_eq(errno, EPERM);
-    cr_assert(strstr(key_problem(errno), "owner"));
+    setenv("NATTERJACK_COMMON_LOG_LEVEL", "debug", 1);
+    start_up();
+    start_peer("--echo", NULL);
+    snprintf(path, sizeof path, "%s/log", dir);
+    slurp(path, log, sizeof log);
+    cr_assert(strstr(log, "event=message type=attach"), "the log says what happens");
+    for (size_t k = 0; k < sizeof keys / sizeof *keys; k++)
+        expect_secret_nowhere(keys[k], "the log", log);
+    for (size_t i = 0; i < 4; i++) {
+        snprintf(path, sizeof path, "%s/s/admin/%s", dir, names[i]);
+        json_t *state = admin_ask(path, "state", PATIENCE_S * 1000, err, sizeof err);
+        cr_assert(state, "%s", err);
+        char *text = json_dumps(state, 0);
+        for (size_t k = 0; k < sizeof keys / sizeof *keys; k++)
+            expect_secret_nowhere(keys[k], names[i], text);
+        free(text);
+        json_decref(state);
+    }
 }

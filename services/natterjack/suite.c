@@ -3,6 +3,7 @@
 #include "lib/cage.h"
 #include "lib/config.h"
 #include "lib/log.h"
+#include "lib/peercred.h"
 #include "lib/udp.h"
 #include "services/natterjack/command.h"
 #include "services/natterjack/keyring.h"
@@ -80,6 +81,19 @@ static bool make_dir(const char *path)
     return S_ISDIR(st.st_mode) && ((st.st_mode & 07777) == 0700 || chmod(path, 0700) == 0);
 }
 
+/* Its members pass through the directories on the way to admin sockets; the rest is closed as ever. */
+static int open_to_group(const struct suite *s)
+{
+    char admin[PATH_MAX];
+
+    if (!config_admin_group())
+        return EXIT_OK;
+    if (!state_path(s->dir, "admin", admin) || !peercred_give(s->dir) || !peercred_give(admin) ||
+        chmod(s->dir, 0710) != 0 || chmod(admin, 0710) != 0)
+        return failure("--admin-group %s: %s: %s", config_admin_group(), s->dir, strerror(errno));
+    return EXIT_OK;
+}
+
 int suite_make_dirs(const struct suite *s)
 {
     static const char *const parts[] = {"bus", "admin"};
@@ -90,7 +104,7 @@ int suite_make_dirs(const struct suite *s)
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         if (!state_path(s->dir, parts[i], path) || !make_dir(path))
             return failure("%s: %s", path, strerror(errno));
-    return EXIT_OK;
+    return open_to_group(s);
 }
 
 static void format_join(struct suite *s, const struct keyring *keys)
