@@ -19,7 +19,7 @@ static uint8_t prober_secret[64];
 static int64_t now_ms;
 static struct addr seen; /* of socket 0; the samples' ports follow */
 static uint16_t deaf;    /* bit i: what is sent to the prober's address i gets no answer */
-static bool lets_in_port, lets_in_ip, signs;
+static bool lets_in_port, lets_in_ip, signs, only_cookies;
 static enum hairpin hairpin; /* what becomes of packets to the own outer addresses */
 static uint32_t rtt_ms;
 
@@ -68,6 +68,7 @@ static void setup(void)
     lets_in_port = lets_in_ip = false;
     hairpin = HAIRPIN_NONE;
     signs = true;
+    only_cookies = false;
     rtt_ms = RTT_MS;
 }
 
@@ -140,7 +141,7 @@ static void answer(struct sent *s)
         return;
     memcpy(a.txid, s->m.txid, sizeof a.txid);
     a.mapped.port = (uint16_t)(seen.port + s->sock);
-    if (s->m.has_peer && sodium_is_zero(s->m.cookie, sizeof s->m.cookie)) {
+    if (s->m.has_peer && (only_cookies || sodium_is_zero(s->m.cookie, sizeof s->m.cookie))) {
         a.has_cookie = true;
         memset(a.cookie, 5, sizeof a.cookie);
     } else if (s->m.has_peer && signs) {
@@ -235,6 +236,28 @@ Test(executor_probe, an_address_that_does_not_answer_is_asked_at_0_100_250_500_a
     run_to(5000);
     cr_assert_str_eq(times(0, 3, PLAIN), "0 100 250 500 1000 ");
     cr_assert_str_eq(times(0, 0, PLAIN), "0 40 ", "a cookie, then a token");
+}
+
+Test(executor_probe, a_token_that_takes_twice_800_ms_is_waited_for)
+{
+    rtt_ms = 800;
+    deaf = 1u << 3;
+    attach();
+    run_to(800 + PROBE_GIVE_UP_US / 1000);
+    cr_assert_geq(core.tokens.n, 1);
+    cr_assert_eq(report_ms, 800 + PROBE_GIVE_UP_US / 1000, "as long again, after the cookie");
+}
+
+Test(executor_probe, cookies_without_end_do_not_make_a_round_endless)
+{
+    rtt_ms = 1000;
+    only_cookies = true;
+    attach();
+    run_to(PROBE_LONGEST_US / 1000 - 1);
+    cr_assert(core.probing);
+    run_to(PROBE_LONGEST_US / 1000);
+    cr_assert_not(core.probing);
+    cr_assert_eq(core.tokens.n, 0);
 }
 
 Test(executor_probe, the_mapping_is_told_at_once_and_the_filtering_after_a_second_of_silence)

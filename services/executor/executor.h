@@ -75,6 +75,7 @@ enum executor_times {
     PROBE_EVERY_US = 25 * 1000000,  /* under the 30 s mappings that exist, and the 50 s of tokens */
     PROBE_TRIES = 5,                /* at 0, 100, 250, 500 and 1,000 ms */
     PROBE_GIVE_UP_US = 1500 * 1000, /* a round is over: what hasn't answered won't */
+    PROBE_LONGEST_US = 4 * 1000000, /* one in which each cookie gives its token as long once more */
     PROBE_SILENT_US = 5 * 1000000,  /* after a round without any answer, when to try again */
     NETWORK_SETTLE_US = 500 * 1000, /* changes of a network come in bursts */
     NETWORK_EVERY_US = 5 * 1000000, /* between rounds that they cause */
@@ -499,7 +500,7 @@ struct executor {
     bool full_round; /* the one under way, or the last, has samples */
     bool udp_silent; /* the last round had no answer at all, and nothing has come since */
     bool drifted;    /* the NAT shows another address than before: measure it anew */
-    int64_t probe_began_us, next_probe_us, profile_by_us;
+    int64_t probe_began_us, probe_until_us, next_probe_us, profile_by_us;
     struct filter_test filter;
     struct hairpin_test hairpin;
     struct spare spares[SPARES_MAX];

@@ -82,6 +82,7 @@ void executor_probe_start(struct executor *x)
     x->relays_due = x->probing;
     x->probe_serial++;
     x->probe_began_us = x->now_us;
+    x->probe_until_us = x->now_us + PROBE_GIVE_UP_US;
     x->next_probe_us = x->now_us + PROBE_EVERY_US;
 }
 
@@ -99,7 +100,7 @@ static void send_probe(struct executor *x, struct probe_target *t, struct output
     if (t->tries ==
         0) /* which try was answered can't be told: too long a time is on the safe side */
         t->sent_us = x->now_us;
-    t->next_us = t->tries < PROBE_TRIES ? x->now_us + executor_probe_retry_us[t->tries] : NEVER;
+    t->next_us = t->tries + 1 < PROBE_TRIES ? x->now_us + executor_probe_retry_us[t->tries] : NEVER;
     t->tries++;
 }
 
@@ -254,7 +255,7 @@ void executor_probe_tick(struct executor *x, struct outputs *out)
     if (!x->probing)
         return;
     executor_spares_open(x, out);
-    if (x->now_us >= x->probe_began_us + PROBE_GIVE_UP_US) {
+    if (x->now_us >= x->probe_until_us) {
         finish(x, out);
         return;
     }
@@ -270,6 +271,16 @@ static bool is_zero(const uint8_t *p, size_t n)
     for (size_t i = 0; i < n; i++)
         any |= p[i];
     return any == 0;
+}
+
+/* A token takes two round trips, and a round trip may be as long as the patience with each. */
+static void wait_longer(struct executor *x)
+{
+    int64_t longest_us = x->probe_began_us + PROBE_LONGEST_US;
+
+    x->probe_until_us = x->now_us + PROBE_GIVE_UP_US;
+    if (x->probe_until_us > longest_us)
+        x->probe_until_us = longest_us;
 }
 
 /* An answer to the request with this target's transaction id, from the address that was asked. */
@@ -302,6 +313,7 @@ static void on_answer(struct executor *x, struct probe_target *t, const struct s
         memcpy(t->cookie, m->cookie, sizeof t->cookie);
         t->has_cookie = true;
         t->tries = 0;
+        wait_longer(x);
         rng_bytes(&x->rng, t->txid, sizeof t->txid);
         send_probe(x, t, out);
     } else { /* a STUN server that is no prober of ours: an address, but no token */
@@ -348,8 +360,8 @@ int64_t executor_probe_deadline(const struct executor *x)
         next = executor_hairpin_deadline(x);
     if (!x->probing)
         return x->told && x->next_probe_us < next ? x->next_probe_us : next;
-    if (x->probe_began_us + PROBE_GIVE_UP_US < next)
-        next = x->probe_began_us + PROBE_GIVE_UP_US;
+    if (x->probe_until_us < next)
+        next = x->probe_until_us;
     for (size_t i = 0; i < x->n_targets; i++)
         if (!x->targets[i].done && x->targets[i].next_us < next)
             next = x->targets[i].next_us;
