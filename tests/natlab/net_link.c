@@ -10,15 +10,16 @@ static int64_t about(struct rng *rng, int64_t us)
     return us / 2 + (int64_t)rng_below(rng, (uint64_t)us + 1);
 }
 
-/* After a long silence the phases that nobody saw are skipped. */
+/* After a long silence the phases that nobody saw are skipped: it may end in any. */
 static bool in_burst(const struct net_link *l, struct net_link_state *s, struct rng *rng,
                      int64_t now_us)
 {
     if (l->burst_us == 0)
         return false;
     if (now_us - s->turn_us > 10 * (l->burst_us + l->pause_us)) {
-        s->burst = false;
-        s->turn_us = now_us + (int64_t)rng_below(rng, (uint64_t)l->pause_us + 1);
+        s->burst = rng_below(rng, (uint64_t)(l->burst_us + l->pause_us)) < (uint64_t)l->burst_us;
+        s->turn_us =
+            now_us + (int64_t)rng_below(rng, (uint64_t)(s->burst ? l->burst_us : l->pause_us) + 1);
     }
     while (s->turn_us <= now_us) {
         s->burst = !s->burst;
