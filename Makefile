@@ -6,6 +6,7 @@
 #   make natlab-check    the pairs and classes of NATs in the laboratory, 20 runs each (root; minutes)
 #   make pairs           of these the pairs, as a table; RUNS=n of each
 #   make matrix-sim      27 x 27 classes of NATs in virtual time, RUNS=100 each way, into docs/matrix (minutes)
+#   make compare         40 pairs of NATs and a ladder of losses with libnice and aioice beside ours, into README.md (root; an hour)
 #   make garbage         100,000 pieces of garbage of each kind at each port of a suite (root; minutes)
 #   make soak-raw        a program's flow over a punched socket, MINUTES=10, NATs that forget in 30 s (root)
 #   make test-compose    docker-compose.yml with a Docker engine of its own (root; minutes)
@@ -91,6 +92,14 @@ $(B)/bin/matrix-sim: $(B)/tests/matrix/main.o $(B)/testlib.a $(B)/lab.a $(B)/lib
 	@echo "  LD  $@"
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
 
+# One side of a connection: by libnice, and by ours when told.
+$(B)/tests/compare/nice.o: CFLAGS += $(patsubst -I%,-isystem %,$(shell pkg-config --cflags nice))
+$(B)/bin/compare-nice: LDLIBS += $(shell pkg-config --libs nice)
+$(B)/bin/compare-%: $(B)/tests/compare/%.o $(B)/lib.a
+	@echo "  LD  $@"
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
+$(B)/tests/test_compare: | $(B)/bin/compare-nice $(B)/bin/compare-ours
+
 $(TESTS:%=$(B)/tests/%): $(B)/tests/%: $(B)/tests/%.o $(B)/testlib.a $(B)/lab.a $(B)/lib.a
 	@echo "  LD  $@"
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -lcriterion -o $@
@@ -140,6 +149,14 @@ purity:
 pairs: RUNS ?= 20
 pairs: all $(B)/tests/test_pairs
 	RUNS=$(RUNS) $(B)/tests/test_pairs --short-filename $(ARGS)
+compare: RUNS ?= 20
+compare: LADDER ?= 200
+compare:
+	@$(MAKE) --no-print-directory MODE=release all $(BUILD)/release/tests/test_compare
+	RUNS=$(RUNS) LADDER=$(LADDER) COMPARE_OUT=$(BUILD)/compare.md $(BUILD)/release/tests/test_compare --short-filename $(ARGS)
+	@printf '\nSeed 1, `make compare RUNS=%s LADDER=%s`, natterjack at %s, %s.\n' $(RUNS) $(LADDER) \
+	    "$$(git describe --always --dirty)" "$$(dpkg-query -W -f '$${Package} $${Version} ' libnice10 python3-aioice)" >> $(BUILD)/compare.md
+	tests/compare/insert.sh $(BUILD)/compare.md README.md
 garbage: all $(B)/tests/test_garbage
 	GARBAGE=100000 $(B)/tests/test_garbage --short-filename $(ARGS)
 natlab-check: all pairs $(B)/tests/test_attempts $(B)/tests/test_paths $(B)/tests/test_mapped $(B)/tests/test_relays $(B)/tests/test_netcheck
@@ -186,5 +203,5 @@ clean:
 	rm -rf $(BUILD)
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
-.PHONY: all test natlab-check soak-raw pairs garbage bench bench-quick docs docs-check format format-check lint purity check fresh matrix-sim test-compose clean
+.PHONY: all test natlab-check soak-raw pairs compare garbage bench bench-quick docs docs-check format format-check lint purity check fresh matrix-sim test-compose clean
 .SECONDARY:
