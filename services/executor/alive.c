@@ -69,7 +69,11 @@ static bool is_awake(const struct executor *x, const struct attempt *a)
     return a->last_data_us != 0 && x->now_us - a->last_data_us < RELAY_BUSY_US;
 }
 
-static int64_t keep_us(const struct executor *x) { return x->keep_us; }
+/* Side 1 leaves it to side 0, whose NAT may have a longer memory: what is answered needn't be sent. */
+static int64_t keep_us(const struct executor *x, const struct attempt *a)
+{
+    return x->keep_us + (a->side == 1 ? x->keep_us / 16 : 0);
+}
 
 static int64_t lost_gap(const struct executor *x, const struct attempt *a)
 {
@@ -100,7 +104,7 @@ static int64_t due_us(const struct executor *x, const struct attempt *a, enum wa
     int64_t gap_us = busy             ? (h->since >= PACKETS_SOON ? PING_SOON_US : PING_BUSY_US)
                      : is_awake(x, a) ? PING_IDLE_US
                                       : 0;
-    int64_t next_us = gap_us ? last_us + gap_us : h->out_us + keep_us(x);
+    int64_t next_us = gap_us ? last_us + gap_us : h->out_us + keep_us(x, a);
     return next_us < overdue_us ? next_us : overdue_us;
 }
 
@@ -277,7 +281,7 @@ static void tick(struct executor *x, struct attempt *a, enum way way, struct out
 
 void executor_alive_tick(struct executor *x, struct attempt *a, struct outputs *out)
 {
-    int64_t heard_us = 0, patience_us = keep_us(x) + CONSENT_LATE_US;
+    int64_t heard_us = 0, patience_us = keep_us(x, a) + CONSENT_LATE_US;
 
     for (enum way w = 0; w < WAYS; w++) {
         if (a->way[w].next_ping_us <= x->now_us)

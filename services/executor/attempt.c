@@ -88,6 +88,8 @@ void executor_enter(struct executor *x, struct attempt *a, enum attempt_state to
         a->upgrade_us = NEVER;
         if (to == ATTEMPT_FAILED)
             executor_hand_end(a, out);
+        if (to == ATTEMPT_DIRECT && a->mode == MODE_MANAGED)
+            executor_lifetime_want(x);
         if (to == ATTEMPT_RELAYED) {
             a->direct_over = true;
             executor_upgrade_later(x, a);

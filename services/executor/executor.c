@@ -451,6 +451,7 @@ void executor_init(struct executor *x, const struct executor_conf *conf,
     x->override.state = conf->override.len != 0 ? OVERRIDE_WAITING : OVERRIDE_NONE;
     x->pool_owner = ATTEMPTS_MAX;
     x->keep_us = KEEP_US;
+    x->lifetime.next_us = NEVER;
 }
 
 void executor_step(struct executor *x, const struct input *in, struct outputs *out)

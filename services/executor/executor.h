@@ -417,6 +417,26 @@ struct hairpin_test {
     int64_t word_by_us; /* the classifier's, after the report; NEVER when none is waited for */
 };
 
+/* How long does it keep a mapping?  See lifetime.c. */
+enum { LIFETIME_TRIES = 4 };
+struct lifetime_test {
+    enum lifetime_state {
+        LIFETIME_OFF,
+        LIFETIME_DUE,
+        LIFETIME_OPENING,
+        LIFETIME_RESTING,
+        LIFETIME_COOKIE, /* for the socket that asks */
+        LIFETIME_ASKING,
+        LIFETIME_KNOWN
+    } state;
+    uint8_t rest, fails; /* the one that is tried; how often in vain */
+    uint8_t exchanges, tries;
+    uint16_t port; /* that the NAT gave the resting socket; 0: not known */
+    struct addr server;
+    uint8_t txid[12], cookie[16];
+    int64_t next_us;
+};
+
 struct filter_test {
     enum filter_state { FILTER_OFF, FILTER_ASKING, FILTER_KNOWN } state;
     struct addr server[4];
@@ -503,6 +523,7 @@ struct executor {
     int64_t probe_began_us, probe_until_us, next_probe_us, profile_by_us;
     struct filter_test filter;
     struct hairpin_test hairpin;
+    struct lifetime_test lifetime;
     struct spare spares[SPARES_MAX];
     uint32_t spare_number;              /* of the newest */
     struct msg_token_list tokens;       /* the newest good ones */

@@ -109,6 +109,14 @@ bool executor_hairpin_datagram(struct executor *x, const struct input *in, const
                                struct outputs *out);
 int64_t executor_hairpin_deadline(const struct executor *x);
 
+/* lifetime.c: how long does the NAT keep a mapping? */
+void executor_lifetime_want(struct executor *x);
+void executor_lifetime_pause(struct executor *x);
+void executor_lifetime_forget(struct executor *x);
+void executor_lifetime_tick(struct executor *x, struct outputs *out);
+bool executor_lifetime_datagram(struct executor *x, const struct input *in, const struct stun *m,
+                                struct outputs *out);
+
 /* override.c: an operator's port mapping. */
 void executor_override_set(struct executor *x, const struct addr *claimed, struct outputs *out);
 void executor_override_round_over(struct executor *x, struct outputs *out);

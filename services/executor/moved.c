@@ -56,6 +56,7 @@ void executor_moved_round_over(struct executor *x, struct outputs *out)
             x->tokens.n == 0 || is_where_it_was(x, a))
             continue;
         a->fault.moves = MOVED_COPIES;
+        executor_lifetime_forget(x); /* it has not kept the mapping */
         executor_moved_tell(x, a, out);
         punch_again(x, a);
     }

@@ -71,6 +71,7 @@ void executor_probe_start(struct executor *x)
     if (x->full_round && x->n_targets > 0) {
         executor_filter_start(x);
         executor_hairpin_reset(x);
+        executor_lifetime_pause(x);
         const struct addr *server = executor_filter_server(x);
         const struct addr to = server ? server[0] : x->targets[0].addr;
         for (uint8_t s = 0; s < x->conf.n_samples; s++)
@@ -233,6 +234,7 @@ static void finish(struct executor *x, struct outputs *out)
     /* Once: a NAT that forgets between rounds would have us measure without end. */
     if (!x->full_round && has_drifted(x)) {
         x->drifted = true;
+        executor_lifetime_forget(x);
         executor_probe_start(x);
         executor_probe_tick(x, out);
     }
@@ -251,6 +253,7 @@ void executor_probe_tick(struct executor *x, struct outputs *out)
     executor_filter_tick(x, out);
     executor_override_tick(x, out);
     executor_hairpin_tick(x, out);
+    executor_lifetime_tick(x, out);
     executor_relays_tick(x, out);
     if (!x->probing)
         return;
@@ -329,7 +332,8 @@ bool executor_probe_datagram(struct executor *x, const struct input *in, struct 
         return false;
     if (executor_look_datagram(x, in, &m, out) || executor_filter_datagram(x, in, &m, out))
         return true;
-    if (executor_override_datagram(x, in, &m, out) || executor_hairpin_datagram(x, in, &m, out))
+    if (executor_lifetime_datagram(x, in, &m, out) || executor_override_datagram(x, in, &m, out) ||
+        executor_hairpin_datagram(x, in, &m, out))
         return true;
     if (m.type != STUN_BINDING_RESPONSE || m.mapped.len == 0)
         return false;
@@ -356,6 +360,8 @@ int64_t executor_probe_deadline(const struct executor *x)
         next = x->profile_by_us;
     if (x->override.next_us < next)
         next = x->override.next_us;
+    if (x->lifetime.next_us < next)
+        next = x->lifetime.next_us;
     if (executor_hairpin_deadline(x) < next)
         next = executor_hairpin_deadline(x);
     if (!x->probing)
