@@ -281,7 +281,7 @@ static void tick(struct executor *x, struct attempt *a, enum way way, struct out
 
 void executor_alive_tick(struct executor *x, struct attempt *a, struct outputs *out)
 {
-    int64_t heard_us = 0, patience_us = keep_us(x, a) + CONSENT_LATE_US;
+    int64_t heard_us = 0;
 
     for (enum way w = 0; w < WAYS; w++) {
         if (a->way[w].next_ping_us <= x->now_us)
@@ -289,9 +289,9 @@ void executor_alive_tick(struct executor *x, struct attempt *a, struct outputs *
         if (a->way[w].last_heard_us > heard_us)
             heard_us = a->way[w].last_heard_us;
     }
-    if (patience_us < CONSENT_US)
-        patience_us = CONSENT_US;
-    if (a->opened && a->state != ATTEMPT_EXECUTING && x->now_us - heard_us >= patience_us)
+    int64_t first_us = a->way[a->flow].health.first_us; /* of a path that sleeps nothing is due */
+    if (a->opened && a->state != ATTEMPT_EXECUTING && x->now_us - heard_us >= CONSENT_US &&
+        first_us != NEVER && x->now_us - first_us >= CONSENT_LATE_US)
         executor_enter(x, a, ATTEMPT_CLOSED, "nothing heard from the peer", out);
 }
 
