@@ -83,7 +83,8 @@ $(B)/bin/natlab: $(B)/tests/natlab/main.o $(B)/lab.a $(B)/lib.a
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
 
 BENCH_SRC := $(wildcard tests/bench/*.c)
-$(B)/bin/bench: $(BENCH_SRC:%.c=$(B)/%.o) $(B)/lab.a $(B)/lib.a
+$(B)/bin/bench: LDLIBS += -lpng
+$(B)/bin/bench: $(BENCH_SRC:%.c=$(B)/%.o) $(B)/tests/matrix/canvas.o $(B)/lab.a $(B)/lib.a
 	@echo "  LD  $@"
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
 

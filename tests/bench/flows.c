@@ -346,6 +346,15 @@ void flows_bare(struct target *t, enum bare_kind kind, unsigned n)
     t->up.stamp_sent = t->up.stamp_seen = t->down.stamp_sent = t->down.stamp_seen = STAMP_AT;
 }
 
+void flows_forwarded(struct target *t, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        t->up.flow[i] = (struct flow){.src = left(i), .dst = right(i)};
+        t->down.flow[i] = (struct flow){.src = right(i), .dst = left(i)};
+    }
+    t->up.stamp_sent = t->up.stamp_seen = t->down.stamp_sent = t->down.stamp_seen = STAMP_AT;
+}
+
 void flows_stun(struct target *t, uint16_t port, unsigned n)
 {
     for (unsigned i = 0; i < n; i++) {

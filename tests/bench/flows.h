@@ -34,6 +34,9 @@ void flows_relay(struct target *t, const struct servers_keys *keys, unsigned n);
 void flows_coturn(struct target *t, unsigned n);
 void flows_bare(struct target *t, enum bare_kind kind, unsigned n);
 
+/* No sessions and no server: from left to right and back through the server's kernel, which routes. */
+void flows_forwarded(struct target *t, unsigned n);
+
 /* No sessions: Binding requests of 20 bytes from n ports. */
 void flows_stun(struct target *t, uint16_t port, unsigned n);
 

@@ -55,6 +55,7 @@ static struct target bare[BARE_RELAYS] = {
     {.name = "recvfrom"}, {.name = "batched"}, {.name = "merged"}};
 static struct target prober = {.name = "natterjack"}, stun_coturn = {.name = "coturn"};
 static struct target stun_bare = {.name = "batched"};
+static struct target kernel = {.name = "kernel forwarding"};
 static struct target *const relays[] = {&ours, &coturn, &bare[0], &bare[1], &bare[2]};
 static struct target *const stuns[] = {&prober, &stun_coturn, &stun_bare};
 
@@ -68,6 +69,8 @@ static void open_targets(unsigned sessions)
         bare[k].pid = server_bare((enum bare_kind)k);
         flows_bare(&bare[k], (enum bare_kind)k, sessions);
     }
+    flows_forwarded(&kernel, sessions);
+    kernel.pid = bare[BARE_SINGLE].pid; /* nobody's: its CPU time is not looked at */
     prober.pid = server_prober();
     stun_bare.pid = server_bare(BARE_STUN);
     flows_stun(&prober, PORT_PROBER, STUN_FLOWS);
@@ -137,17 +140,19 @@ static void run_latencies(void)
 {
     static const struct scenario s = {WAY_UP, 512, 100, 1, false};
 
-    for (unsigned k = 0; k < 3; k++) {
-        struct load l = load_of(relays[k], &s);
-        struct load_result full = measure(relays[k], &l);
+    struct target *const targets[] = {&ours, &coturn, &bare[BARE_SINGLE], &kernel};
+
+    for (unsigned k = 0; k < sizeof targets / sizeof *targets; k++) {
+        struct load l = load_of(targets[k], &s);
+        struct load_result full = measure(targets[k], &l);
         l.window = 1;
         l.duration_us = 4 * RUN_US;
-        run_latency(relays[k], "one at a time", &l);
+        run_latency(targets[k], "one at a time", &l);
         l.window = UINT16_MAX;
         l.rate = 0.2 * (double)full.received / full.seconds;
-        run_latency(relays[k], "20 %", &l);
+        run_latency(targets[k], "20 %", &l);
         l.rate = 0.9 * (double)full.received / full.seconds;
-        run_latency(relays[k], "90 %", &l);
+        run_latency(targets[k], "90 %", &l);
     }
 }
 

@@ -1,11 +1,11 @@
-/* plot.h - the rows of a report as bars in an SVG: coturn, natterjack, and the bare loop of its kind. */
+/* plot.h - the rows of a report as bars: coturn, natterjack, and the bare loop of its kind. */
 #ifndef BENCH_PLOT_H
 #define BENCH_PLOT_H
 
 #include "tests/bench/report.h"
+#include "tests/matrix/canvas.h"
 
-#include <stdio.h>
-
-void plot_svg(FILE *f, const struct report *r);
+/* False, with errno, when the file can't be written. */
+bool plot_write(const char *path, enum canvas_kind kind, const struct report *r);
 
 #endif

@@ -191,7 +191,7 @@ static void markdown(FILE *f, const struct report *r, const char *name, const ch
         row_markdown(f, &r->row[i]);
     fprintf(f, "\nResident with %u sessions: natterjack %.1f MB, coturn %.1f MB.\n", r->sessions,
             (double)r->memory_ours / 1e6, (double)r->memory_coturn / 1e6);
-    fprintf(f, "\n![bars](%s.svg)\n", name);
+    fprintf(f, "\n![bars](%s.svg)\n\n(the same as a [PNG](%s.png))\n", name, name);
     fputs("\nFrom sending to having received, in us; loads are of that server's own saturation.\n\n"
           "| server | load | p50 | p99 | loss % |\n|---|---|---:|---:|---:|\n",
           f);
@@ -221,12 +221,12 @@ static void floods_markdown(FILE *f, const struct report *r)
     }
 }
 
-static FILE *create(const char *dir, const char *name, const char *suffix)
+static const char *path_of(const char *dir, const char *name, const char *suffix)
 {
-    char path[512];
+    static char path[512];
 
     snprintf(path, sizeof path, "%s/%s.%s", dir, name, suffix);
-    return fopen(path, "we");
+    return path;
 }
 
 bool report_write(const struct report *r, const char *dir, const char *name)
@@ -234,10 +234,10 @@ bool report_write(const struct report *r, const char *dir, const char *name)
     char when[32];
     struct utsname host;
     time_t now = time(NULL);
-    FILE *json = create(dir, name, "json"), *table = create(dir, name, "md"),
-         *plot = create(dir, name, "svg");
+    FILE *json = fopen(path_of(dir, name, "json"), "we");
+    FILE *table = fopen(path_of(dir, name, "md"), "we");
 
-    if (!json || !table || !plot)
+    if (!json || !table)
         return false;
     uname(&host);
     host.release[strcspn(host.release, "-")] = '\0'; /* the rest names a machine */
@@ -247,8 +247,8 @@ bool report_write(const struct report *r, const char *dir, const char *name)
     json_decref(j);
     markdown(table, r, name, when, &host);
     floods_markdown(table, r);
-    plot_svg(plot, r);
     ok = fclose(json) == 0 && ok;
     ok = fclose(table) == 0 && ok;
-    return fclose(plot) == 0 && ok;
+    ok = plot_write(path_of(dir, name, "svg"), CANVAS_SVG, r) && ok;
+    return plot_write(path_of(dir, name, "png"), CANVAS_PNG, r) && ok;
 }

@@ -4,7 +4,7 @@
 
 #include "tests/bench/load.h"
 
-enum { SERVERS_MAX = 5, PAIRS_MAX = 25, ROWS_MAX = 40, LATENCIES_MAX = 12, FLOODS_MAX = 12 };
+enum { SERVERS_MAX = 5, PAIRS_MAX = 25, ROWS_MAX = 40, LATENCIES_MAX = 16, FLOODS_MAX = 12 };
 
 struct scenario {
     enum { WAY_STUN, WAY_UP, WAY_DOWN } way;
@@ -45,7 +45,7 @@ struct report {
     uint64_t memory_ours, memory_coturn; /* bytes resident with them */
 };
 
-/* Write DIR/NAME.json, .md and .svg; false with errno. */
+/* Write DIR/NAME.json, .md, .svg and .png; false with errno. */
 bool report_write(const struct report *r, const char *dir, const char *name);
 
 extern const char *const way_name[];

@@ -82,6 +82,24 @@ static void receive_on(const char *name, int cpu)
     umount2("/sys", MNT_DETACH);
 }
 
+/* The kernel there forwards what is for another host, back to where it came from. */
+static void forward(void)
+{
+    static const char *const settings[][2] = {
+        {"/proc/sys/net/ipv4/ip_forward",                         "1"},
+        {"/proc/sys/net/ipv4/conf/all/send_redirects",            "0"},
+        {"/proc/sys/net/ipv4/conf/" SERVER_END "/send_redirects", "0"},
+        {"/proc/sys/net/ipv4/conf/all/rp_filter",                 "0"},
+        {"/proc/sys/net/ipv4/conf/" SERVER_END "/rp_filter",      "0"}
+    };
+
+    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
+        int fd = open(settings[i][0], O_WRONLY | O_CLOEXEC);
+        must(fd >= 0 && write(fd, settings[i][1], 1) == 1, settings[i][0]);
+        close(fd);
+    }
+}
+
 /* Ahead of whatever else this machine does: a few seconds at a time. */
 static void take_cpu(int cpu)
 {
@@ -110,6 +128,7 @@ void rooms_open(struct rooms *r)
     add_neighbour(&room_left, mac_load);
     add_neighbour(&room_right, mac_load);
     receive_on(SERVER_END, CPU_SERVER);
+    forward();
     must(netns_enter(r->load), "namespace");
     take_cpu(CPU_LOAD);
 }
