@@ -6,6 +6,7 @@
 #   make natlab-check    the pairs and classes of NATs in the laboratory, 20 runs each (root; minutes)
 #   make pairs           of these the pairs, as a table; RUNS=n of each
 #   make matrix-sim      27 x 27 classes of NATs in virtual time, RUNS=100 each way, into docs/matrix (minutes)
+#   make matrix          the classes with real programs, RUNS=5, FROM= and TO= narrow it, resumable (root; an hour)
 #   make compare         40 pairs of NATs and a ladder of losses with libnice and aioice beside ours, into README.md (root; an hour)
 #   make garbage         100,000 pieces of garbage of each kind at each port of a suite (root; minutes)
 #   make soak-raw        a program's flow over a punched socket, MINUTES=10, NATs that forget in 30 s (root)
@@ -88,7 +89,7 @@ $(B)/bin/bench: $(BENCH_SRC:%.c=$(B)/%.o) $(B)/tests/matrix/canvas.o $(B)/lab.a 
 	@echo "  LD  $@"
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
 
-$(B)/bin/matrix-sim $(B)/tests/test_matrix: LDLIBS += -lpng
+$(B)/bin/matrix-sim $(B)/tests/test_matrix $(B)/tests/test_matrix_lab: LDLIBS += -lpng
 $(B)/bin/matrix-sim: $(B)/tests/matrix/main.o $(B)/testlib.a $(B)/lab.a $(B)/lib.a
 	@echo "  LD  $@"
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
@@ -99,7 +100,7 @@ $(B)/bin/compare-nice: LDLIBS += $(shell pkg-config --libs nice)
 $(B)/bin/compare-%: $(B)/tests/compare/%.o $(B)/lib.a
 	@echo "  LD  $@"
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
-$(B)/tests/test_compare: | $(B)/bin/compare-nice $(B)/bin/compare-ours
+$(B)/tests/test_compare $(B)/tests/test_matrix_lab: | $(B)/bin/compare-nice $(B)/bin/compare-ours
 
 $(TESTS:%=$(B)/tests/%): $(B)/tests/%: $(B)/tests/%.o $(B)/testlib.a $(B)/lab.a $(B)/lib.a
 	@echo "  LD  $@"
@@ -195,6 +196,13 @@ matrix-sim:
 	@mkdir -p docs/matrix
 	$(BUILD)/release/bin/matrix-sim --runs $(RUNS) --out docs/matrix $(ARGS)
 
+# The same with real programs; build/matrix.log has what was tried, and is to be removed to begin anew.
+matrix: RUNS ?= 5
+matrix:
+	@$(MAKE) --no-print-directory MODE=release all $(BUILD)/release/tests/test_matrix_lab
+	RUNS=$(RUNS) FROM='$(or $(FROM),*)' TO='$(or $(TO),*)' MATRIX_LOG=$(BUILD)/matrix.log MATRIX_OUT=docs/matrix \
+	    $(BUILD)/release/tests/test_matrix_lab --short-filename
+
 fresh:
 	deploy/fresh.sh
 test-compose:
@@ -204,5 +212,5 @@ clean:
 	rm -rf $(BUILD)
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
-.PHONY: all test natlab-check soak-raw pairs compare garbage bench bench-quick docs docs-check format format-check lint purity check fresh matrix-sim test-compose clean
+.PHONY: all test natlab-check soak-raw pairs compare garbage bench bench-quick docs docs-check format format-check lint purity check fresh matrix matrix-sim test-compose clean
 .SECONDARY:

@@ -162,19 +162,6 @@ static enum matrix_tier tier(size_t pair)
     return found;
 }
 
-/* Others draw 20 ports a second of a contiguous NAT; what a search has opened ends as the kernel's. */
-static void spec(char out[SPEC_MAX], const char *prefix, size_t i, const char *kind)
-{
-    const char *more = strcmp(kind, "open") == 0
-                           ? prefix[0] == 'a' ? ",ip=192.0.2.1" : ",ip=192.0.2.2"
-                       : strstr(kind, "/preserve/")   ? ",overload=on"
-                       : strstr(kind, "/contiguous/") ? ",rate=20"
-                       : strstr(kind, "/random/")     ? ",lifetime=30s"
-                                                      : "";
-
-    snprintf(out, SPEC_MAX, "%s%zu=%s%s", prefix, i, kind, more);
-}
-
 /* Pairs first to last, in one lab of their own: each of the three in turn, then again. */
 static void play(size_t first, size_t last, unsigned runs)
 {
@@ -184,8 +171,8 @@ static void play(size_t first, size_t last, unsigned runs)
     size_t n = last - first;
 
     for (size_t i = 0; i < n; i++) {
-        spec(specs[2 * i], "a", i, pairs[first + i][0]);
-        spec(specs[2 * i + 1], "b", i, pairs[first + i][1]);
+        contest_host(specs[2 * i], SPEC_MAX, "a", i, pairs[first + i][0]);
+        contest_host(specs[2 * i + 1], SPEC_MAX, "b", i, pairs[first + i][1]);
         args[4 + 2 * i] = specs[2 * i];
         args[5 + 2 * i] = specs[2 * i + 1];
         bouts[i].from = hosts[2 * i];
@@ -350,7 +337,8 @@ static void climb(const struct rung *r, struct result result[CONTESTANTS], unsig
     struct bout bouts[SLOTS] = {0};
 
     for (size_t i = 0; i < 2 * SLOTS; i++) {
-        spec(specs[i], i % 2 ? "b" : "a", i / 2, i % 2 ? "ei/random/apd" : "ei/preserve/apd");
+        contest_host(specs[i], SPEC_MAX, i % 2 ? "b" : "a", i / 2,
+                     i % 2 ? "ei/random/apd" : "ei/preserve/apd");
         args[4 + i] = specs[i];
         snprintf(hosts[i], sizeof *hosts, "%s%zu", i % 2 ? "b" : "a", i / 2);
         *(i % 2 ? &bouts[i / 2].to : &bouts[i / 2].from) = hosts[i];

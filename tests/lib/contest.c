@@ -13,7 +13,10 @@
 #define SIGNAL_PORT "7500"
 #define SCRIPTS "tests/compare/"
 
-enum { READY_MS = 40000 }; /* over the worst of lines, before its losses begin */
+enum {
+    READY_MS = 40000, /* over the worst of lines, before its losses begin */
+    SPEC_MORE = 24,
+};
 
 const char *const contestant_name[CONTESTANTS] = {"natterjack", "libnice", "aioice"};
 
@@ -32,6 +35,21 @@ void contest_open(struct ground *g)
         (const char *const[]){"/usr/bin/python3", SCRIPTS "signalling.py", SIGNAL_PORT, NULL});
 
     expect_ready(&r, "signalling");
+}
+
+void contest_host(char *out, size_t cap, const char *prefix, size_t i, const char *kind)
+{
+    int n = snprintf(out, cap, "%s%zu=%s", prefix, i, kind);
+
+    cr_assert_lt((size_t)n + SPEC_MORE, cap);
+    if (strcmp(kind, "open") == 0)
+        sprintf(out + n, ",ip=192.0.2.%d", prefix[0]);
+    else if (strstr(kind, "/preserve/"))
+        strcat(out, ",overload=on");
+    else if (strstr(kind, "/contiguous/"))
+        sprintf(out + n, ",rate=%d", CONTEST_RATE);
+    else if (strstr(kind, "/random/"))
+        strcat(out, ",lifetime=30s");
 }
 
 static struct ground_run start_ours(struct ground *g, const struct bout *b)
@@ -127,6 +145,7 @@ void contest_run(struct ground *g, struct bout *bouts, size_t n)
         json_t *line = ground_result(&bouts[i].offer, &status);
         bouts[i].direct = json_is_true(json_object_get(line, "direct"));
         bouts[i].ms = ground_number(line, "ms");
+        snprintf(bouts[i].verdict, sizeof bouts[i].verdict, "%s", ground_text(line, "verdict"));
         if (getenv("COMPARE_VERBOSE")) {
             char *text = json_dumps(line, JSON_COMPACT);
             fprintf(stderr, "%s %s %s\n", bouts[i].from, bouts[i].to, text);

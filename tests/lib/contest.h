@@ -19,12 +19,20 @@ struct bout {
     const char *from, *to;
     struct ground_run offer, answer;
     bool direct;
-    double ms;    /* until connected; of direct ones */
-    long packets; /* UDP that both have sent to the other's address, lost ones too */
+    double ms;        /* until connected; of direct ones */
+    char verdict[32]; /* of ours */
+    long packets;     /* UDP that both have sent to the other's address, lost ones too */
 };
 
 /* Start the signalling, after ground_open. */
 void contest_open(struct ground *g);
+
+/*
+ * The laboratory's words for host PREFIXi behind this kind of NAT: others draw CONTEST_RATE ports a second of
+ * a contiguous one; what a search has opened in a random one ends as the kernel's does.
+ */
+enum { CONTEST_RATE = 20 };
+void contest_host(char *out, size_t cap, const char *prefix, size_t i, const char *kind);
 
 /* Start both sides of n bouts; they are ready when this returns.  Each `to` must listen (ground_listen). */
 void contest_prepare(struct ground *g, enum contestant who, struct bout *bouts, size_t n);
