@@ -1,6 +1,7 @@
 /* admin_shell.c - see admin_shell.h. */
 #include "services/coordinator/admin_shell.h"
 
+#include "services/coordinator/check_shell.h"
 #include "services/coordinator/front_shell.h"
 #include "services/coordinator/store_shell.h"
 
@@ -55,8 +56,9 @@ static json_t *front_json(void)
 {
     const struct front_counters *n = front_counters();
 
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "connections", count(n->connections),
-                     "evicted", count(n->evicted), "refused_keys", count(n->refused_keys), "taken",
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "connections",
+                     count(n->connections), "evicted", count(n->evicted), "refused_keys",
+                     count(n->refused_keys), "checks", count(check_passed()), "taken",
                      count(n->taken), "malformed", count(n->malformed), "vanished",
                      count(n->vanished), "full", count(n->full));
 }

@@ -1,5 +1,6 @@
 /* front_shell.c - see front_shell.h. */
 #include "services/coordinator/front_shell.h"
+#include "services/coordinator/check_shell.h"
 
 #include "lib/log.h"
 #include "lib/table.h"
@@ -42,6 +43,7 @@ static struct {
     uint32_t *slot_of;  /* by slot of by_number: the slot of by_key */
     uint32_t newest, oldest;
     uint32_t last_number;
+    uint16_t ports[2]; /* as bound: front, enrol */
     void *memory[2];
     struct front_counters n;
 } front;
@@ -110,20 +112,26 @@ static bool admitted(const struct zap_request *z)
 {
     if (strcmp(z->domain, "enrol") == 0)
         return true;
-    return strcmp(z->domain, "front") == 0 && front.conf.enrolled(&z->key);
+    return strcmp(z->domain, "front") == 0 &&
+           (check_is_own(&z->key) || front.conf.enrolled(&z->key));
 }
 
-static bool receive_zap(struct service *s, void *arg, struct input *in)
+static void serve_zap(void)
 {
     struct zap_request z;
     char id[PEER_ID_TEXT];
 
-    (void)s, (void)arg, (void)in;
     if (!zap_receive(front.zap, &z, &front.n.refused_keys))
-        return false;
+        return;
     bool ok = admitted(&z);
-    front.n.refused_keys += !ok;
+    front.n.refused_keys += !ok && !check_is_stranger(&z.key);
     zap_answer(front.zap, &z, ok ? peer_id_format(&z.key, id) : NULL);
+}
+
+static bool receive_zap(struct service *s, void *arg, struct input *in)
+{
+    (void)s, (void)arg, (void)in;
+    serve_zap();
     return false;
 }
 
@@ -264,6 +272,28 @@ static void make_tables(void)
     front.newest = front.oldest = TABLE_NONE;
 }
 
+static uint16_t port_of(zsock_t *sock)
+{
+    char *where = zsock_last_endpoint(sock); /* "tcp://ip:port" */
+    const char *colon = where ? strrchr(where, ':') : NULL;
+    uint16_t port = colon ? (uint16_t)atoi(colon + 1) : 0;
+
+    free(where);
+    return port;
+}
+
+/* The front has an entry of its own for that, on the bus. */
+static void try_door(struct service *svc)
+{
+    struct check_conf conf = {.every_us = front.conf.check_every_us, .serve = serve_zap};
+
+    snprintf(conf.endpoint, sizeof conf.endpoint, "ipc://%s/front", svc->bus_dir);
+    if (zmq_bind(zsock_resolve(front.front), conf.endpoint) != 0)
+        die("event=no_check at=%s why=\"%s\"", conf.endpoint, zmq_strerror(errno));
+    crypto_scalarmult_base(conf.server_key, front.conf.secret);
+    check_open(svc, &conf);
+}
+
 void front_open(struct service *svc, const struct front_conf *conf)
 {
     front.conf = *conf;
@@ -276,11 +306,14 @@ void front_open(struct service *svc, const struct front_conf *conf)
     service_watch_zmq(svc, front.front, receive_peer, front.front);
     service_watch_zmq(svc, front.enrol, receive_peer, front.enrol);
     svc->send_peer = send_peer;
+    front.ports[0] = port_of(front.front), front.ports[1] = port_of(front.enrol);
+    try_door(svc);
     sodium_memzero(front.conf.secret, sizeof front.conf.secret);
 }
 
 void front_close(void)
 {
+    check_close();
     zsock_destroy(&front.front);
     zsock_destroy(&front.enrol);
     zsock_destroy(&front.zap);
@@ -293,18 +326,8 @@ void front_close(void)
 
 const struct front_counters *front_counters(void) { return &front.n; }
 
-static uint16_t port_of(zsock_t *sock)
-{
-    char *where = zsock_last_endpoint(sock); /* "tcp://ip:port" */
-    const char *colon = where ? strrchr(where, ':') : NULL;
-    uint16_t port = colon ? (uint16_t)atoi(colon + 1) : 0;
-
-    free(where);
-    return port;
-}
-
 void front_ports(uint16_t *front_port, uint16_t *enrol_port)
 {
-    *front_port = port_of(front.front);
-    *enrol_port = port_of(front.enrol);
+    *front_port = front.ports[0];
+    *enrol_port = front.ports[1];
 }

@@ -5,6 +5,7 @@
 #include "lib/log.h"
 #include "services/coordinator/admin_shell.h"
 #include "services/coordinator/allowlist_shell.h"
+#include "services/coordinator/check_shell.h"
 #include "services/coordinator/front_shell.h"
 #include "services/coordinator/store_shell.h"
 
@@ -22,6 +23,7 @@ static struct flags {
     const char *bus, *admin, *key, *authority, *token_file, *store, *listen_ip, *admission,
         *allowlist;
     uint32_t front_port, enrol_port, peers, sessions, requests, rejected, relay_kb, relay_kb_s;
+    int64_t check_us;
 } flags = {
     .listen_ip = "0.0.0.0",
     .admission = "token",
@@ -31,6 +33,7 @@ static struct flags {
     .sessions = COORD_SESSIONS,
     .requests = COORD_REQUESTS_PER_MIN,
     .rejected = COORD_REJECTED_PER_MIN,
+    .check_us = INT64_C(60000000),
 };
 
 /* clang-format off */
@@ -51,6 +54,7 @@ static const struct param table[] = {
     {"requests-per-minute", PARAM_U32, &flags.requests, "N     punch requests of one peer", PARAM_RELOAD},
     {"relay-kilobytes", PARAM_U32, &flags.relay_kb, "N     that a side may send over the relay in a session (0: any)", PARAM_RELOAD},
     {"relay-kilobytes-per-second", PARAM_U32, &flags.relay_kb_s, "N     that it may send there (0: any)", PARAM_RELOAD},
+    {"check-every", PARAM_SECONDS, &flags.check_us, "S     between two tries whether the front refuses who is not enrolled", false},
     {"rejected-per-minute", PARAM_U32, &flags.rejected, "N     of these, to targets that don't accept it", PARAM_RELOAD},
 };
 /* clang-format on */
@@ -101,6 +105,8 @@ static void check_flags(void)
 
     if (flags.front_port > UINT16_MAX || flags.enrol_port > UINT16_MAX)
         die("event=bad_flag why=\"a port is at most 65535\"");
+    if (flags.check_us < 1)
+        die("event=bad_flag name=check-every why=\"more than 0\"");
     if (!addr_parse_ip(flags.listen_ip, 0, &listen))
         die("event=bad_flag name=listen-ip why=\"%s is not an address\"", flags.listen_ip);
     if (flags.peers < 1 || flags.peers > TABLE_ROWS_MAX || flags.sessions < 1 ||
@@ -151,7 +157,7 @@ static bool set_up(char *err)
 static bool let_in(const struct peer_id *peer)
 {
     switch (core.admission) {
-    case ADMIT_OPEN: return true;
+    case ADMIT_OPEN: return !check_is_stranger(peer); /* who tries whether anybody is asked */
     case ADMIT_LISTED: return coordinator_listed(&core, peer);
     case ADMIT_TOKEN: break;
     }
@@ -168,6 +174,7 @@ static void open_doors(const struct coordinator_conf *conf)
         .front_port = flags.front_port,
         .enrol_port = flags.enrol_port,
         .enrolled = let_in,
+        .check_every_us = flags.check_us,
     };
     uint16_t front, enrol;
 
