@@ -670,7 +670,7 @@ Test(prober, says_hello_every_second_to_both)
     for (size_t i = 0; i < 2; i++) {
         msg_format(&out.v[i].msg, line, sizeof line);
         cr_assert_str_eq(line, "prober_hello probers=[198.51.100.1:3478,198.51.100.1:3479,"
-                               "198.51.100.2:3478,198.51.100.2:3479] heard=no");
+                               "198.51.100.2:3478,198.51.100.2:3479] heard=no places=[]");
         cr_assert_eq(memcmp(out.v[i].msg.prober_hello.probers.v[0].key, conf.info.key, 32), 0);
     }
     cr_assert_eq(prober_deadline(&core), in.now_us + HELLO_EVERY_US);
@@ -704,4 +704,40 @@ Test(prober, is_silent_to_a_source_that_is_no_hosts)
         expect("");
     }
     cr_assert_eq(core.n.malformed, 5);
+}
+
+/* ---- ports where servers listen ---------------------------------------------------------------- */
+
+Test(prober, a_source_port_where_servers_listen_gets_no_answer)
+{
+    struct stun plain = {.type = STUN_BINDING_REQUEST};
+
+    cr_assert(ports_parse(PORTS_REFUSED, &conf.refused));
+    use_addresses(4);
+    for (unsigned i = 0; i < 3; i++) {
+        client.port = (uint16_t[]){7, 53, 11211}[i];
+        ask(0, &plain);
+        cr_assert_str_eq(said, "", "port %u", client.port);
+    }
+    cr_assert_eq(core.n.refused_ports, 3);
+    client.port = 54;
+    ask(0, &plain);
+    cr_assert_str_neq(said, "");
+    plain.response_port = 53; /* where an answer is to go */
+    ask(0, &plain);
+    cr_assert_str_eq(said, "");
+    cr_assert_eq(core.n.refused_ports, 4);
+}
+
+Test(prober, a_list_of_ports_is_one_or_is_refused)
+{
+    static const char *const wrong[] = {",",   "7,", ",7", "7,,9", "65536",
+                                        "7;9", " 7", "-1", "x",    "99999999999"};
+    struct ports p;
+
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        cr_assert_not(ports_parse(wrong[i], &p), "%s", wrong[i]);
+    cr_assert(ports_parse("", &p) && !ports_has(&p, 0));
+    cr_assert(ports_parse("0,65535", &p));
+    cr_assert(ports_has(&p, 0) && ports_has(&p, 65535) && !ports_has(&p, 1) && !ports_has(&p, 7));
 }

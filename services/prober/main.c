@@ -20,29 +20,31 @@ struct shell {
 };
 
 static struct {
-    const char *bus, *admin, *public_ip, *key, *cert, *places, *link, *partners;
+    const char *bus, *admin, *public_ip, *key, *cert, *places, *link, *partners, *refused_ports;
     uint32_t port, alt_port;
-} flags = {.port = 3478, .alt_port = 3479};
+} flags = {.port = 3478, .alt_port = 3479, .refused_ports = PORTS_REFUSED};
 
 static const struct param params[] = {
-    {"bus",       PARAM_TEXT, &flags.bus,
-     "DIR  the bus directory, mode 0700; not needed with partners, who tell of this prober",                false},
-    {"admin",     PARAM_TEXT, &flags.admin,     "PATH  the admin socket",                                   false},
-    {"public-ip", PARAM_TEXT, &flags.public_ip,
-     "A[,B]  addresses to serve on; one that is not local is advertised, and the wildcard bound",           true },
-    {"port",      PARAM_U32,  &flags.port,      "PORT  the first port (3478)",                              false},
-    {"alt-port",  PARAM_U32,  &flags.alt_port,  "PORT  the second port (3479)",                             false},
-    {"key",       PARAM_TEXT, &flags.key,       "FILE  Ed25519 secret key, 128 hex digits",
-     PARAM_REQUIRED | PARAM_SECRET                                                                               },
-    {"cert",      PARAM_TEXT, &flags.cert,      "FILE  the authority's certificate for it, 128 hex digits",
-     true                                                                                                        },
-    {"places",    PARAM_TEXT, &flags.places,
+    {"bus",           PARAM_TEXT, &flags.bus,
+     "DIR  the bus directory, mode 0700; not needed with partners, who tell of this prober",                        false},
+    {"admin",         PARAM_TEXT, &flags.admin,         "PATH  the admin socket",                                   false},
+    {"public-ip",     PARAM_TEXT, &flags.public_ip,
+     "A[,B]  addresses to serve on; one that is not local is advertised, and the wildcard bound",                   true },
+    {"port",          PARAM_U32,  &flags.port,          "PORT  the first port (3478)",                              false},
+    {"alt-port",      PARAM_U32,  &flags.alt_port,      "PORT  the second port (3479)",                             false},
+    {"key",           PARAM_TEXT, &flags.key,           "FILE  Ed25519 secret key, 128 hex digits",
+     PARAM_REQUIRED | PARAM_SECRET                                                                                       },
+    {"cert",          PARAM_TEXT, &flags.cert,          "FILE  the authority's certificate for it, 128 hex digits",
+     true                                                                                                                },
+    {"places",        PARAM_TEXT, &flags.places,
      "FILE  the authority's word on its addresses, 256 hex digits; not needed for the "
-     "coordinator's own",                                                                                   false},
-    {"link",      PARAM_TEXT, &flags.link,      "IP:PORT  TCP, where partners reach this prober",           false},
-    {"partners",  PARAM_TEXT, &flags.partners,
+     "coordinator's own",                                                                                           false},
+    {"link",          PARAM_TEXT, &flags.link,          "IP:PORT  TCP, where partners reach this prober",           false},
+    {"partners",      PARAM_TEXT, &flags.partners,
      "KEY@IP:PORT[,...]  probers on other hosts to lend addresses to and borrow them from: public "
-     "key and --link of each",                                                                              false},
+     "key and --link of each",                                                                                      false},
+    {"refused-ports", PARAM_TEXT, &flags.refused_ports,
+     "PORT[,...]  source ports that get no answer, since servers listen there that would answer",                   false},
 };
 
 static const struct config_group groups[] = {
@@ -247,6 +249,9 @@ int main(int argc, char **argv)
         die("event=bad_flag flag=port why=\"two different ports below 65536\"");
     size_t n_ips = parse_public_ips(flags.public_ip, ips);
     partners_parse(flags.link, flags.partners, &links, &conf);
+    if (!ports_parse(flags.refused_ports, &conf.refused))
+        die("event=bad_flag flag=refused-ports why=\"not a list of ports\" text=%s",
+            flags.refused_ports);
     conf.no_bus = !flags.bus;
     if (conf.no_bus && conf.n_partners == 0)
         die("event=bad_flag flag=bus why=\"without it and without partners nobody would know of "

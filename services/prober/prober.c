@@ -305,6 +305,9 @@ static void on_datagram(struct prober *p, const struct input *in, struct answer 
         p->n.malformed++;
     else if (r.m.type != STUN_BINDING_REQUEST)
         p->n.not_request++;
+    else if (ports_has(&p->conf.refused, r.src.port) ||
+             (r.m.response_port != 0 && ports_has(&p->conf.refused, r.m.response_port)))
+        p->n.refused_ports++;
     else
         on_request(p, &r, out);
 }

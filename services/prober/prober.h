@@ -32,7 +32,7 @@
  * PADDING and RESPONSE-PORT (RFC 5780 sections 7.5 and 7.6) are understood from a source with a cookie
  * only, else error 420; an answer's padding ends where a datagram does.
  *
- * What fits no bound, is no request, or is malformed gets silence and a counter.
+ * What fits no bound, is no request, is malformed, or comes from a port where servers listen gets silence and a counter.
  */
 #ifndef PROBER_H
 #define PROBER_H
@@ -43,6 +43,7 @@
 #include "lib/rng.h"
 #include "lib/stun.h"
 #include "services/prober/gateway.h"
+#include "services/prober/ports.h"
 
 enum {
     PLAIN_TENTHS = 16,
@@ -65,6 +66,7 @@ struct prober_conf {
     uint8_t secret[64];       /* Ed25519 */
     uint8_t n_partners;
     uint8_t partners[PARTNERS_MAX][32]; /* Ed25519 keys of the probers at the end of links 1, ... */
+    struct ports refused;               /* source ports that get no answer */
     bool no_bus;                        /* those alone tell the suite of this one */
 };
 
@@ -73,7 +75,7 @@ struct prober_conf {
     X(plain)       X(discovery)  X(changed)   X(cookies)    X(tokens)  X(errors)    \
     X(challenges)                                                                   \
     X(not_stun)    X(malformed)  X(not_request)                                     \
-    X(over_budget) X(over_bound) X(bad_cookie) X(fenced)                            \
+    X(over_budget) X(over_bound) X(bad_cookie) X(fenced) X(refused_ports)                            \
     X(borrowed)    X(lent)       X(links_refused)
 /* clang-format on */
 
