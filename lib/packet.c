@@ -186,7 +186,7 @@ int data_open(const uint8_t *data, size_t len, const uint8_t key[static 32], uin
     struct packet_head head;
 
     if (!packet_head(data, len, &head) || head.type != PACKET_DATA ||
-        !unseal(data, len, key, body) || body[0] > DATA_MOVED)
+        !unseal(data, len, key, body) || body[0] >= DATA_KINDS)
         return -1;
     *kind = body[0];
     memcpy(payload, body + 1, len - DATA_OVERHEAD);

@@ -92,8 +92,11 @@ enum data_kind {
     DATA_OFFER, /* raw hand-over: services/executor/hand.c */
     DATA_TAKE,
     DATA_GO,
-    DATA_LEFT, /* the direct way: services/executor/alive.c */
-    DATA_MOVED /* to another address: services/executor/moved.c */
+    DATA_LEFT,  /* the direct way: services/executor/alive.c */
+    DATA_MOVED, /* to another address: services/executor/moved.c */
+    DATA_ASK,   /* one direction only: services/executor/half.c */
+    DATA_HEARD,
+    DATA_KINDS
 };
 
 /* Seal len <= PAYLOAD_MAX bytes; returns the packet's length. */

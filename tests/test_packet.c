@@ -191,7 +191,7 @@ Test(packet, one_kind_is_never_taken_for_another)
     cr_assert_eq(n, PUNCH_BYTES);
     cr_assert_not(punch_open(wire, n, key, &back));
 
-    n = data_seal((enum data_kind)(DATA_MOVED + 1), payload, 0, 1, &to, key, wire);
+    n = data_seal(DATA_KINDS, payload, 0, 1, &to, key, wire);
     cr_assert_eq(data_open(wire, n, key, &kind, payload), -1, "authentic, but of no known kind");
     for (unsigned type = 0; type < 256; type++) {
         wire[0] = (uint8_t)type;

@@ -196,7 +196,7 @@ Test(why, is_right_of_what_else_can_be_the_matter)
         {"ei/preserve/apd",   "ei/preserve/apd",   ALL_WALLED,            V(punch_unanswered),
                                       V(punch_unanswered)                                                                                       },
         {"ei/preserve/ei",    "ei/preserve/apd",   OWN_WALLED,            V(one_way),            V(one_way)        },
-        {"ei/preserve/apd",   "ei/preserve/ei",    PEER_WALLED,           V(punch_unanswered),   V(one_way)        },
+        {"ei/preserve/apd",   "ei/preserve/ei",    PEER_WALLED,           V(one_way),            V(one_way)        },
         {"ei/preserve/ei",    "ei/preserve/apd",   RELAY_ASKED_FOR,       V(relay_policy),       V(relay_policy)   },
         {"apd/random/apd",    "apd/random/apd",    ONLY_DIRECT_ASKED_FOR, V(both_random),        V(both_random)    },
         {"ei/preserve/apd",   "ei/preserve/apd",   PEER_TAKES_NOBODY,     V(not_accepted),       V(not_accepted)   },

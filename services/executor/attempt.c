@@ -27,6 +27,16 @@ static const unsigned next_states[ATTEMPT_STATES] = {
 
 enum path_kind executor_path(const struct attempt *a) { return a->path; }
 
+struct addr executor_remote(const struct attempt *a)
+{
+    switch (a->path) {
+    case PATH_DIRECT: return a->way[WAY_DIRECT].remote;
+    case PATH_HALF: return a->half.to.len ? a->half.to : a->way[WAY_DIRECT].remote;
+    case PATH_RELAYED: return a->relay.addr;
+    default: return (struct addr){0};
+    }
+}
+
 void executor_report(struct executor *x, struct attempt *a, struct outputs *out)
 {
     struct msg_punch_result *m = &emit(out, SERVICE_coordinator, MSG_punch_result)->punch_result;
@@ -34,9 +44,9 @@ void executor_report(struct executor *x, struct attempt *a, struct outputs *out)
 
     m->session = a->session;
     m->path = (uint16_t)executor_path(a);
-    m->technique = a->state == ATTEMPT_DIRECT ? a->technique : TECHNIQUE_NONE;
+    m->technique = a->path >= PATH_HALF ? a->technique : TECHNIQUE_NONE;
     m->local = a->own_seen.len ? a->own_seen : x->reflexive;
-    m->remote = a->state == ATTEMPT_DIRECT ? direct->remote : a->relay.addr;
+    m->remote = a->state == ATTEMPT_FAILED ? a->relay.addr : executor_remote(a);
     if (a->policy == POLICY_RELAY)
         m->local = (struct addr){0};
     msg_text(m->kind, sizeof m->kind, a->kind);
@@ -94,9 +104,10 @@ void executor_enter(struct executor *x, struct attempt *a, enum attempt_state to
             a->direct_over = true;
             executor_upgrade_later(x, a);
         }
-        a->path = to == ATTEMPT_DIRECT    ? PATH_DIRECT
-                  : to == ATTEMPT_RELAYED ? PATH_RELAYED
-                                          : PATH_FAILED;
+        a->path = to == ATTEMPT_DIRECT   ? PATH_DIRECT
+                  : to == ATTEMPT_FAILED ? PATH_FAILED
+                  : executor_is_half(a)  ? PATH_HALF
+                                         : PATH_RELAYED;
         if (settling) {
             a->settled_us = x->now_us;
             executor_app(x, a, APP_SETTLED, out);
@@ -134,7 +145,8 @@ struct attempt *executor_new_attempt(struct executor *x)
             continue;
         memset(a, 0, sizeof *a);
         a->deadline_us = a->upgrade_us = a->give_up_us = a->result_us = a->relay.next_us =
-            a->birthday.next_us = a->foreseen.next_us = a->hand.next_us = a->swap.next_us = NEVER;
+            a->birthday.next_us = a->foreseen.next_us = a->hand.next_us = a->swap.next_us =
+                a->half.next_us = NEVER;
         for (size_t w = 0; w < WAYS; w++)
             a->way[w].next_punch_us = a->way[w].next_ping_us = NEVER,
             health_init(&a->way[w].health);
@@ -198,7 +210,8 @@ enum verdict executor_relayed_verdict(const struct attempt *a)
     if (!a->direct_over)
         return VERDICT_timed_out;
     bool by_chance = a->birthday.part == BIRTHDAY_OPENS && a->way[WAY_DIRECT].sock < KEPT_FIRST;
-    if (a->way[WAY_DIRECT].heard && !by_chance) /* by the socket that everybody may know */
+    if (executor_is_half(a) ||
+        (a->way[WAY_DIRECT].heard && !by_chance)) /* by the socket that everybody may know */
         return VERDICT_one_way;
     return a->technique == TECHNIQUE_HOST         ? VERDICT_no_hairpin
            : a->technique == TECHNIQUE_BIRTHDAY   ? VERDICT_birthday_missed
@@ -344,6 +357,8 @@ void executor_attempt_tick(struct executor *x, struct attempt *a, struct outputs
         executor_swap_tick(x, a, out);
     if (a->foreseen.next_us <= x->now_us)
         executor_foresee_tick(x, a, out);
+    if (a->half.next_us <= x->now_us)
+        executor_half_tick(x, a, out);
     if (a->hand.next_us <= x->now_us)
         executor_hand_tick(x, a, out);
     if (a->mode == MODE_MANAGED)

@@ -103,7 +103,13 @@ enum executor_times {
     HOLD_LASTED_US = 10 * 1000000, /* a way that was left sooner after it was good again waits */
     HOLD_FIRST_US = 2 * 1000000,
     HOLD_MAX_US = 64 * 1000000,
-    ANSWERS_US = 20 * 1000000, /* a way that was heard no longer ago is there, if bad */
+    ANSWERS_US = 20 * 1000000,     /* a way that was heard no longer ago is there, if bad */
+    HALF_AFTER_US = 500 * 1000,    /* heard for so long and without an answer: only half is there */
+    HALF_BUSY_US = 200 * 1000,     /* between two questions beside data, and until the next try */
+    HALF_IDLE_US = 5 * 1000000,    /* RFC 7675 section 5.1 */
+    HALF_SILENT_US = 15 * 1000000, /* not asked for so long: the peer uses it no more */
+    HALF_TRIES = 3,
+    HALF_WORD = 8,
     MOVED_SPAN_US = 3 * 1000000,
     MOVED_EVERY_US = 2 * 1000000,
     KEEP_US = 15 * 1000000,         /* RFC 8445 section 11, until more is known of the NAT */
@@ -317,6 +323,12 @@ struct attempt {
         uint8_t tries;
         int64_t next_us;
     } relay;
+    struct half {
+        struct addr to; /* own packets arrive there; len 0: nowhere */
+        bool hears;     /* the peer's arrive here */
+        uint8_t word[HALF_WORD], unanswered;
+        int64_t ask_us, heard_us, next_us;
+    } half;                  /* one direction only: see half.c */
     struct {                 /* to another relay: see swap.c */
         struct addr to, was; /* len 0: no move is under way; there was none */
         uint8_t ticket[TICKET_BYTES];
@@ -557,6 +569,8 @@ bool executor_hairpin_pending(const struct executor *x);
 
 /* Why and how an attempt ended, for reports: enum path_kind as DESIGN section 1 counts it. */
 enum path_kind executor_path(const struct attempt *a);
+/* Where data goes to; len 0 when nowhere. */
+struct addr executor_remote(const struct attempt *a);
 extern const char *const attempt_state_name[ATTEMPT_STATES];
 
 #endif

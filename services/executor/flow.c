@@ -12,6 +12,11 @@ void executor_send(struct executor *x, struct attempt *a, enum data_kind kind, e
                    const void *payload, size_t len, struct outputs *out)
 {
     struct way_state *w = &a->way[way];
+    if (kind == DATA_APP && executor_half_send(x, a, payload, len, out)) {
+        a->data_sent++;
+        a->last_data_us = a->last_sent_us = x->now_us;
+        return;
+    }
     bool asks = way == WAY_DIRECT && a->fault.lost && (kind == DATA_PING || kind == DATA_PONG);
 
     if (!a->has_keys || !(w->confirmed || asks)) {
@@ -127,6 +132,8 @@ void executor_on_data(struct executor *x, const struct input *in, struct outputs
     case DATA_PONG: executor_on_pong(x, a, way, payload, (size_t)n, out); break;
     case DATA_LEFT: executor_on_left(x, a, way, payload, (size_t)n, out); break;
     case DATA_MOVED: executor_on_moved(x, a, way, payload, (size_t)n, out); break;
+    case DATA_ASK: executor_on_ask(x, a, way, payload, (size_t)n, out); break;
+    case DATA_HEARD: executor_on_heard(x, a, way, payload, (size_t)n, out); break;
     case DATA_CLOSE:
         if (a->state == ATTEMPT_EXECUTING)
             executor_fail(x, a, "cancelled", VERDICT_cancelled, out);

@@ -187,6 +187,18 @@ void executor_upgrade_tick(struct executor *x, struct attempt *a, struct outputs
 bool executor_upgrade_order(struct executor *x, struct attempt *a,
                             const struct msg_punch_coordinate *m, struct outputs *out);
 
+/* half.c: one direction goes directly, the other over the relay. */
+bool executor_is_half(const struct attempt *a);
+bool executor_half_send(struct executor *x, struct attempt *a, const void *payload, size_t len,
+                        struct outputs *out); /* false: not this way */
+void executor_half_punched(struct executor *x, struct attempt *a, uint64_t challenge,
+                           struct outputs *out);
+void executor_on_ask(struct executor *x, struct attempt *a, enum way way, const uint8_t *payload,
+                     size_t len, struct outputs *out);
+void executor_on_heard(struct executor *x, struct attempt *a, enum way way, const uint8_t *payload,
+                       size_t len, struct outputs *out);
+void executor_half_tick(struct executor *x, struct attempt *a, struct outputs *out);
+
 /* relays.c: how far relays are. */
 void executor_relays_take(struct executor *x, const struct prober_list *l);
 void executor_relays_tick(struct executor *x, struct outputs *out);

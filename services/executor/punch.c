@@ -229,6 +229,8 @@ void executor_on_punch(struct executor *x, const struct input *in, struct output
         if (answers_ours && way == WAY_DIRECT)
             a->own_seen = p.seen;
     }
+    if (p.type == PACKET_PUNCH && way == WAY_DIRECT && !w->confirmed)
+        executor_half_punched(x, a, p.echo, out);
     if (p.type == PACKET_PUNCH && (way == WAY_RELAY || executor_spend(a, &in->dgram.src)))
         executor_send_punch(x, a, way, PACKET_PONG, p.echo, sock, &in->dgram.src, out);
     executor_settle(x, a, out);

@@ -125,23 +125,21 @@ json_t *json_profile(const struct profile *p)
 
 const char *attempt_technique(const struct attempt *a)
 {
-    return executor_path(a) == PATH_DIRECT ? technique_name[a->technique] : NULL;
+    return executor_path(a) >= PATH_HALF ? technique_name[a->technique] : NULL;
 }
 
 json_t *json_attempt(const struct attempt *a)
 {
     static const struct sid none;
     char sid[SID_TEXT], peer[PEER_ID_TEXT];
-    const struct addr *remote = executor_path(a) == PATH_DIRECT    ? &a->way[WAY_DIRECT].remote
-                                : executor_path(a) == PATH_RELAYED ? &a->relay.addr
-                                                                   : &(const struct addr){0};
+    struct addr remote = executor_remote(a);
     bool known = !sid_eq(&a->session, &none);
 
     return json_pack("{s:s?, s:s?, s:s?, s:s, s:s?, s:o, s:s?, s:s, s:s}", "session",
                      known ? sid_format(&a->session, sid) : NULL, "peer",
                      peer_id_none(&a->peer) ? NULL : peer_id_format(&a->peer, peer), "name",
                      a->peer_name[0] ? a->peer_name : NULL, "path", path_name[executor_path(a)],
-                     "technique", attempt_technique(a), "remote", json_addr(remote), "kind",
+                     "technique", attempt_technique(a), "remote", json_addr(&remote), "kind",
                      a->kind[0] ? a->kind : NULL, "verdict", verdict_name(a->verdict), "remedy",
                      verdict_remedy(a->verdict));
 }

@@ -113,8 +113,7 @@ struct world {
     struct world_event *events; /* a heap */
     size_t n_events;
     uint64_t order;
-    uint64_t hash;    /* of all that happened */
-    uint64_t unicast; /* UDP packets from peer to peer, past the senders' NATs */
+    uint64_t hash; /* of all that happened */
     struct world_result results[WORLD_RESULTS_MAX];
     size_t n_results;
     struct outputs out;
