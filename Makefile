@@ -8,6 +8,8 @@
 #   make matrix-sim      27 x 27 classes of NATs in virtual time, RUNS=100 each way, into docs/matrix (minutes)
 #   make matrix          the classes with real programs, RUNS=5, FROM= and TO= narrow it, resumable (root; an hour)
 #   make compare         40 pairs of NATs and a ladder of losses with libnice and aioice beside ours, into README.md (root; an hour)
+#   make attack          31 attacks on a suite, 10^5 attempts, and each against a build without its defence (root; minutes)
+#   make flood           all ports at once for a minute, while peers connect (root)
 #   make garbage         100,000 pieces of garbage of each kind at each port of a suite (root; minutes)
 #   make soak-raw        a program's flow over a punched socket, MINUTES=10, NATs that forget in 30 s (root)
 #   make test-compose    docker-compose.yml with a Docker engine of its own (root; minutes)
@@ -159,6 +161,11 @@ compare:
 	@printf '\nSeed 1, `make compare RUNS=%s LADDER=%s`, natterjack at %s, %s.\n' $(RUNS) $(LADDER) \
 	    "$$(git describe --always --dirty)" "$$(dpkg-query -W -f '$${Package} $${Version} ' libnice10 python3-aioice)" >> $(BUILD)/compare.md
 	tests/compare/insert.sh $(BUILD)/compare.md README.md
+attack: all $(B)/tests/test_attack
+	MANY=1 $(B)/tests/test_attack --short-filename
+	CC="$(CC)" BUILD=$(BUILD) tests/attack/without.sh
+flood: all $(B)/tests/test_flood
+	FLOOD_S=60 $(B)/tests/test_flood --short-filename
 garbage: all $(B)/tests/test_garbage
 	GARBAGE=100000 $(B)/tests/test_garbage --short-filename $(ARGS)
 natlab-check: all pairs $(B)/tests/test_attempts $(B)/tests/test_paths $(B)/tests/test_mapped $(B)/tests/test_relays $(B)/tests/test_netcheck
@@ -212,5 +219,5 @@ clean:
 	rm -rf $(BUILD)
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
-.PHONY: all test natlab-check soak-raw pairs compare garbage bench bench-quick docs docs-check format format-check lint purity check fresh matrix matrix-sim test-compose clean
+.PHONY: all test natlab-check soak-raw pairs compare attack flood garbage bench bench-quick docs docs-check format format-check lint purity check fresh matrix matrix-sim test-compose clean
 .SECONDARY:

@@ -8,8 +8,9 @@
 
 #include <criterion/criterion.h>
 #include <sodium.h>
+#include <sys/wait.h>
 
-enum { REJECTED_MAX = 6, QUIET_MS = 200 };
+enum { REJECTED_MAX = 6, QUIET_MS = 200, ASKED_AT_ONCE = 10 };
 
 struct intruder {
     uint8_t secret[32];
@@ -156,14 +157,19 @@ static uint64_t names_by_enumeration(unsigned n)
     struct intruder p = attached_intruder("");
     uint64_t told = 0;
 
-    for (unsigned i = 0; i < n; i++) {
-        struct msg m = {.type = MSG_punch_request};
-        m.punch_request.nonce = 1 + i;
-        snprintf(m.punch_request.target, sizeof m.punch_request.target, "name-%u", i);
-        m.punch_request.timeout_ms = 5000;
-        say(&p, &m);
-        cr_assert(hear_a(&p, MSG_punch_refused, &m));
-        told += strcmp(m.punch_refused.kind, "not-found") == 0;
+    for (unsigned i = 0; i < n; i += ASKED_AT_ONCE) {
+        struct msg m;
+        for (unsigned k = i; k < i + ASKED_AT_ONCE; k++) {
+            m = (struct msg){.type = MSG_punch_request};
+            m.punch_request.nonce = 1 + k;
+            snprintf(m.punch_request.target, sizeof m.punch_request.target, "name-%u", k);
+            m.punch_request.timeout_ms = 5000;
+            say(&p, &m);
+        }
+        for (unsigned k = 0; k < ASKED_AT_ONCE; k++) {
+            cr_assert(hear_a(&p, MSG_punch_refused, &m));
+            told += strcmp(m.punch_refused.kind, "not-found") == 0;
+        }
     }
     zsock_destroy(&p.sock);
     return told > REJECTED_MAX ? told - REJECTED_MAX : 0;
@@ -182,7 +188,7 @@ static uint64_t address_of_who_takes_none(unsigned n)
 
     cr_assert(line);
     json_decref(line);
-    for (unsigned i = 0; i < n; i++) {
+    for (unsigned i = 0; i < n && leaks == 0; i++) {
         struct msg m = {.type = MSG_punch_request};
         m.punch_request.nonce = 1 + i;
         msg_text(m.punch_request.target, sizeof m.punch_request.target, "dora");
@@ -241,6 +247,10 @@ void attack_session_close(void)
 {
     int status;
 
+    if (waitpid(attack_caller.pid, &status, WNOHANG) != 0) { /* by an attack that succeeded */
+        close(attack_caller.out);
+        return;
+    }
     kill(ground_program(&attack_caller), SIGINT);
     json_decref(ground_result(&attack_caller, &status));
 }

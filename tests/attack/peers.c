@@ -272,6 +272,7 @@ static uint64_t address_inside_a_network(unsigned n) { return aimed(n, spoil_kin
 
 static void spoil_local(struct msg_punch_coordinate *m, unsigned i)
 {
+    m->plan.v[0].technique = TECHNIQUE_HOST;
     m->their_local = attack.victim;
     m->their_local.port = (uint16_t)(1024 + i);
 }

@@ -335,17 +335,17 @@ static uint64_t token_by_anothers_cookie(unsigned n)
 }
 
 const struct attack attack_on_servers[] = {
-    {"forged-ticket",                forged_ticket,                200, 20000},
-    {"expired-ticket",               expired_ticket,               200, 5000 },
+    {"forged-ticket",                forged_ticket,                50,  20000},
+    {"expired-ticket",               expired_ticket,               50,  5000 },
     {"bind-without-cookie",          bind_without_cookie,          200, 10000},
     {"handshake-replayed",           handshake_replayed,           200, 5000 },
     {"relay-as-reflector",           relay_as_reflector,           500, 10000},
     {"prober-as-amplifier",          prober_as_amplifier,          500, 10000},
-    {"change-request-as-amplifier",  change_request_as_amplifier,  200, 2000 },
-    {"padding-without-cookie",       padding_without_cookie,       200, 5000 },
+    {"change-request-as-amplifier",  change_request_as_amplifier,  120, 2000 },
+    {"padding-without-cookie",       padding_without_cookie,       50,  5000 },
     {"response-port-without-cookie", response_port_without_cookie, 200, 5000 },
     {"claim-without-cookie",         claim_without_cookie,         200, 5000 },
-    {"token-by-a-guessed-cookie",    token_by_a_guessed_cookie,    200, 5000 },
-    {"token-by-anothers-cookie",     token_by_anothers_cookie,     200, 5000 },
+    {"token-by-a-guessed-cookie",    token_by_a_guessed_cookie,    50,  5000 },
+    {"token-by-anothers-cookie",     token_by_anothers_cookie,     50,  5000 },
     {NULL,                           NULL,                         0,   0    },
 };
