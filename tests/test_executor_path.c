@@ -4,6 +4,7 @@
  *
  * The bench has no Noise handshake: its data keys are zeroes.
  */
+#include "services/executor/internal.h"
 #include "tests/lib/executor_bed.h"
 
 #include <criterion/criterion.h>
@@ -69,6 +70,25 @@ static void start_both(enum policy policy)
     ATTEMPT.relay.addr = executor_bed_relay;
     executor_bed_punch(&order, PACKET_PUNCH, 1, 0, PUNCH_CONFIRMED, packet);
     executor_bed_datagram(250, &executor_bed_relay, packet, sizeof packet);
+}
+
+Test(executor_path, who_is_met_where_many_sockets_were_heard_gets_its_proof_before_the_data)
+{
+    struct addr met = executor_bed_peer_addr, to;
+    uint64_t counter = 1;
+
+    start(0, TECHNIQUE_SYNCHRONOUS, POLICY_AUTO);
+    do { /* ports of a NAT that gives each socket one, until no more are answered */
+        met.port++;
+        executor_bed_punch(&order, PACKET_PUNCH, counter++, 0, 0, packet);
+        executor_bed_datagram(250, &met, packet, sizeof packet);
+        cr_assert_lt(counter, 2 * CANDIDATES_MAX);
+    } while (executor_bed_count(PACKET_PONG, NULL) > 0);
+    executor_bed_punch(&order, PACKET_PONG, counter, executor_challenge(&ATTEMPT, &met), 0, packet);
+    executor_bed_datagram(251, &met, packet, sizeof packet);
+    cr_assert_eq(ATTEMPT.state, ATTEMPT_DIRECT);
+    cr_assert_eq(executor_bed_count(PACKET_PONG, &to), 1, "to the punch before");
+    cr_assert(addr_eq(&to, &met));
 }
 
 Test(executor_path, data_goes_directly_as_soon_as_that_is_proven_and_over_the_relay_before)

@@ -296,6 +296,10 @@ struct attempt {
     int64_t asked_us, settled_us, result_us;
     struct addr candidates[CANDIDATES_MAX];
     uint8_t candidate_packets[CANDIDATES_MAX], candidate_by[CANDIDATES_MAX];
+    struct {
+        struct addr to;
+        uint64_t echo;
+    } owed; /* the pong that had no room among the candidates: for when the address is proven */
     uint8_t n_candidates;
     bool shares_address;  /* probers see both come from one */
     struct addr own_seen; /* where the peer saw us */

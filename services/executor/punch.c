@@ -157,6 +157,29 @@ static bool guesses(const struct attempt *a)
     return a->birthday.part != BIRTHDAY_NONE || a->foreseen.phase != FORESEEN_NOT;
 }
 
+/* Both directions are proven, to this address. */
+static void confirm(struct executor *x, struct attempt *a, enum way way, const struct addr *at,
+                    struct outputs *out)
+{
+    struct way_state *w = &a->way[way];
+
+    w->confirmed = true;
+    w->confirmed_us = x->now_us;
+    w->remote = *at;
+    w->next_punch_us = NEVER;
+    if (way != WAY_DIRECT)
+        return;
+    executor_aim_proven(a, &w->remote);
+    a->fault.lost = a->fault.guarded = false;
+    health_restart(&w->health);
+    w->health.rtt_us = 0;
+    w->next_ping_us = NEVER;
+    /* Where many sockets were heard first there was no room for the one that counts: it gets its proof now,
+     * before the data. */
+    if (addr_eq(&a->owed.to, &w->remote) && executor_spend(a, &w->remote))
+        executor_send_punch(x, a, way, PACKET_PONG, a->owed.echo, w->sock, &w->remote, out);
+}
+
 void executor_on_punch(struct executor *x, const struct input *in, struct outputs *out)
 {
     struct packet_head head;
@@ -212,26 +235,21 @@ void executor_on_punch(struct executor *x, const struct input *in, struct output
         proven = NULL;
     bool answers_ours = proven != NULL;
     if (answers_ours || (way == WAY_RELAY && (p.flags & PUNCH_CONFIRMED))) {
-        if (!w->confirmed) {
-            w->confirmed = true;
-            w->confirmed_us = x->now_us;
-            w->remote = proven ? *proven : in->dgram.src; /* the address that is proven both ways */
-            w->next_punch_us = NEVER;
-            if (way == WAY_DIRECT) {
-                executor_aim_proven(a, &w->remote);
-                a->fault.lost = a->fault.guarded = false;
-                health_restart(&w->health);
-                w->health.rtt_us = 0;
-                w->next_ping_us = NEVER;
-            }
-        }
+        if (!w->confirmed)
+            confirm(x, a, way, proven ? proven : &in->dgram.src, out);
         w->peer_confirmed = w->peer_confirmed || (p.flags & PUNCH_CONFIRMED);
         if (answers_ours && way == WAY_DIRECT)
             a->own_seen = p.seen;
     }
     if (p.type == PACKET_PUNCH && way == WAY_DIRECT && !w->confirmed)
         executor_half_punched(x, a, p.echo, out);
-    if (p.type == PACKET_PUNCH && (way == WAY_RELAY || executor_spend(a, &in->dgram.src)))
-        executor_send_punch(x, a, way, PACKET_PONG, p.echo, sock, &in->dgram.src, out);
+    if (p.type == PACKET_PUNCH) {
+        if (way == WAY_RELAY || executor_spend(a, &in->dgram.src)) {
+            executor_send_punch(x, a, way, PACKET_PONG, p.echo, sock, &in->dgram.src, out);
+        } else {
+            a->owed.to = in->dgram.src;
+            a->owed.echo = p.echo;
+        }
+    }
     executor_settle(x, a, out);
 }
