@@ -61,15 +61,18 @@ void history_apply(const struct history *h, int64_t wall_ms, struct plan *plan,
                    enum verdict *reason)
 {
     unsigned kept = 0, first = 0, n = plan->n;
+    enum verdict why = VERDICT_learned;
 
     for (unsigned i = 0; i < n; i++) {
         uint8_t technique = plan->v[i].technique;
         if (technique == TECHNIQUE_RELAYED || worth_a_try(&h->by[technique], wall_ms))
             plan->v[kept++] = plan->v[i];
+        else if (technique == TECHNIQUE_HOST)
+            why = VERDICT_no_hairpin; /* what its failures told; of the others it is not known */
     }
     plan->n = (uint8_t)kept;
     if (kept < n && kept > 0 && plan->v[0].technique == TECHNIQUE_RELAYED)
-        *reason = VERDICT_learned;
+        *reason = why;
     for (unsigned i = 0; i < kept; i++)
         if (plan->v[i].technique != TECHNIQUE_RELAYED && works(&h->by[plan->v[i].technique]))
             move_up(plan, i, first++);

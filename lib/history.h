@@ -39,7 +39,8 @@ bool history_expire(struct history *h, int64_t wall_ms);
 
 /*
  * Take from the plan, which ends on the relay, the techniques that are not worth a try, and put those first
- * that have worked.  *reason becomes VERDICT_learned when no direct one is left.
+ * that have worked.  When no direct one is left *reason becomes VERDICT_learned, or VERDICT_no_hairpin for the
+ * way between two hosts behind one address.
  */
 void history_apply(const struct history *h, int64_t wall_ms, struct plan *plan,
                    enum verdict *reason);

@@ -64,6 +64,20 @@ Test(history, what_has_failed_every_time_is_left_out_until_an_hour_without_a_try
     cr_assert_eq(reason, VERDICT_learned);
 }
 
+Test(history, of_two_hosts_behind_one_address_the_cause_stays_told)
+{
+    struct plan p = {
+        .n = 2,
+        .v = {{.technique = TECHNIQUE_HOST, .span_us = 1}, {.technique = TECHNIQUE_RELAYED}}
+    };
+
+    add(TECHNIQUE_HOST, false, HISTORY_MISSES_MAX, 1000);
+    reason = VERDICT_direct_host;
+    history_apply(&h, 1000, &p, &reason);
+    cr_assert(p.n == 1 && p.v[0].technique == TECHNIQUE_RELAYED);
+    cr_assert_eq(reason, VERDICT_no_hairpin);
+}
+
 Test(history, what_has_worked_is_given_up_more_slowly_and_one_hit_takes_it_back)
 {
     add(TECHNIQUE_SYNCHRONOUS, true, 1, 1000);
