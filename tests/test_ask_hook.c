@@ -2,6 +2,8 @@
 #include "services/natterjack/ask_hook.h"
 
 #include <criterion/criterion.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -91,9 +93,18 @@ Test(ask_hook, what_cannot_be_run_or_dies_is_a_no)
 
 Test(ask_hook, what_takes_too_long_is_killed_with_all_that_it_started)
 {
-    hook("sleep 1000 & sleep 1000");
-    ask(1, 50);
+    cr_assert_eq(mkfifo(heard, 0600), 0);
+    int in = open(heard, O_RDONLY | O_NONBLOCK | O_CLOEXEC),
+        out = open(heard, O_WRONLY | O_CLOEXEC);
+    struct pollfd ended = {.fd = in, .events = POLLIN};
+
+    hook("sleep 1000 > $(dirname $0)/heard & sleep 1000");
+    ask(1, 300);
     cr_assert_not(answered(1));
+    close(out); /* now it has no writer, unless what the hook started lives on */
+    cr_assert_eq(poll(&ended, 1, 10000), 1);
+    cr_assert(ended.revents & POLLHUP);
+    close(in);
 }
 
 Test(ask_hook, so_many_run_at_once_and_no_more)
