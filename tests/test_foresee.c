@@ -255,7 +255,7 @@ Test(foresee, rounds_end_and_each_begins_with_a_look)
     cr_assert_neq(ATTEMPT.foreseen.phase, FORESEEN_LOOKING);
 }
 
-Test(foresee, many_at_once_are_followed_by_a_time_of_none)
+Test(foresee, many_at_once_have_as_much_silence_before_them_as_after)
 {
     struct addr ip = executor_bed_peer_addr;
     int64_t again = 0;
@@ -265,10 +265,31 @@ Test(foresee, many_at_once_are_followed_by_a_time_of_none)
     cr_assert_not(executor_may_guess_at_once(&X, &ip, 1));
     cr_assert_eq(executor_may_guess(&X, &ip, &again), MAY_LATER);
     cr_assert_eq(again, X.now_us + 100 * GUESS_EVERY_US);
+    X.now_us = again;
+    cr_assert_not(executor_may_guess_at_once(&X, &ip, 100), "not before it has been silent");
     for (unsigned i = 1; i < GUESSES_MAX / 100; i++) {
-        X.now_us += 100 * GUESS_EVERY_US;
+        X.now_us += 200 * GUESS_EVERY_US;
         cr_assert(executor_may_guess_at_once(&X, &ip, 100));
     }
-    X.now_us += 100 * GUESS_EVERY_US;
+    X.now_us += 200 * GUESS_EVERY_US;
     cr_assert_not(executor_may_guess_at_once(&X, &ip, 1), "3,000 in ten minutes");
+}
+
+Test(foresee, no_second_has_more_than_five_hundred_at_one_ip_in_whatever_portions)
+{
+    enum { PORTIONS = 12, MS = 1000, SECOND = 1000 * MS };
+    static const uint32_t portion[PORTIONS] = {240, 1, 240, 40, 40, 200, 3, 240, 17, 100, 240, 9};
+    int64_t at_us[PORTIONS];
+    struct addr ip = executor_bed_peer_addr;
+
+    executor_bed_ready();
+    for (unsigned i = 0; i < PORTIONS; i++) {
+        while (!executor_may_guess_at_once(&X, &ip, portion[i]))
+            X.now_us += MS;
+        at_us[i] = X.now_us;
+        uint32_t in_a_second = 0;
+        for (unsigned j = 0; j <= i; j++)
+            in_a_second += at_us[j] > X.now_us - SECOND ? portion[j] : 0;
+        cr_assert_leq(in_a_second, 500, "after %u portions", i + 1);
+    }
 }

@@ -206,10 +206,9 @@ static struct guesses *guesses_at(struct executor *x, const struct addr *ip)
     if (!g && oldest->ip.len != 0 && x->now_us - oldest->since_us < GUESS_WINDOW_US)
         return NULL;
     if (!g || x->now_us - g->since_us >= GUESS_WINDOW_US) {
+        int64_t next_us = g ? g->next_us : x->now_us - GUESS_WINDOW_US; /* it had silence */
         g = g ? g : oldest;
-        *g = (struct guesses){.ip = *ip,
-                              .since_us = x->now_us,
-                              .next_us = x->now_us - GUESS_AT_ONCE * GUESS_EVERY_US};
+        *g = (struct guesses){.ip = *ip, .since_us = x->now_us, .next_us = next_us};
     }
     return g;
 }
@@ -236,7 +235,8 @@ bool executor_may_guess_at_once(struct executor *x, const struct addr *ip, uint3
 {
     struct guesses *g = guesses_at(x, ip);
 
-    if (!g || g->n + n > GUESSES_MAX || g->next_us > x->now_us) {
+    /* As much silence before as after: then no second has more than the pace, whatever follows what. */
+    if (!g || g->n + n > GUESSES_MAX || g->next_us + (int64_t)n * GUESS_EVERY_US > x->now_us) {
         x->n.guesses_refused++;
         return false;
     }
