@@ -1,6 +1,7 @@
 /* test_security.c - docs/SECURITY.md says of each limit what the code says. */
 #include "lib/rekey.h"
 #include "lib/token.h"
+#include "services/coordinator/conns_shell.h"
 #include "services/coordinator/coordinator.h"
 #include "services/executor/executor.h"
 #include "services/natterjack/known.h"
@@ -47,6 +48,8 @@ static const struct {
     L(COORD_EXPLAINS_PER_MIN),
     L(COORD_ENROLS_PER_S),
     L(COORD_ENROLS_OF_SOURCE_PER_MIN),
+    L(CONNS_PER_IP),
+    L(CONNS_RESERVE),
     L(COORD_PEERS),
     L(COORD_SESSIONS),
     L(COORD_TICKET_TTL_MS),

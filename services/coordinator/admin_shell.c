@@ -2,6 +2,7 @@
 #include "services/coordinator/admin_shell.h"
 
 #include "services/coordinator/check_shell.h"
+#include "services/coordinator/conns_shell.h"
 #include "services/coordinator/front_shell.h"
 #include "services/coordinator/store_shell.h"
 
@@ -55,12 +56,14 @@ static json_t *health(const struct coordinator *c, int64_t now_us)
 static json_t *front_json(void)
 {
     const struct front_counters *n = front_counters();
+    const struct conns_counters *o = conns_counters();
 
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "connections",
-                     count(n->connections), "evicted", count(n->evicted), "refused_keys",
-                     count(n->refused_keys), "checks", count(check_passed()), "taken",
-                     count(n->taken), "malformed", count(n->malformed), "vanished",
-                     count(n->vanished), "full", count(n->full));
+    return json_pack(
+        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "open_now", count(o->now),
+        "over_connections", count(o->refused_all), "over_connections_per_ip", count(o->refused_ip),
+        "connections", count(n->connections), "evicted", count(n->evicted), "refused_keys",
+        count(n->refused_keys), "checks", count(check_passed()), "taken", count(n->taken),
+        "malformed", count(n->malformed), "vanished", count(n->vanished), "full", count(n->full));
 }
 
 static json_t *state(const struct coordinator *c, int64_t now_us)

@@ -1,6 +1,7 @@
 /* front_shell.c - see front_shell.h. */
 #include "services/coordinator/front_shell.h"
 #include "services/coordinator/check_shell.h"
+#include "services/coordinator/conns_shell.h"
 
 #include "lib/log.h"
 #include "lib/table.h"
@@ -14,7 +15,6 @@ enum {
     ROUTING_ID = 5,    /* bytes of one that libzmq drew: a zero and a 32-bit count */
     HWM = 64,          /* messages that wait for one peer */
     BACKLOG = 1024,    /* connections that wait to be taken */
-    HANDSHAKE_MS = 10000,
     HEARTBEAT_MS = 5000,
     HEARTBEAT_TIMEOUT_MS = 15000,
     CURVE_OVERHEAD = 64, /* MAXMSGSIZE is held against the sealed frame, 33 bytes longer */
@@ -228,7 +228,7 @@ static void send_peer(struct service *s, const struct output *o)
 
 /* ---- life --------------------------------------------------------------------------------------------- */
 
-static zsock_t *bind_router(const char *domain, uint32_t port)
+static zsock_t *bind_router(struct service *s, const char *domain, uint32_t port)
 {
     zsock_t *sock = zsock_new(ZMQ_ROUTER);
     bool v6 = strchr(front.conf.listen_ip, ':') != NULL;
@@ -243,11 +243,12 @@ static zsock_t *bind_router(const char *domain, uint32_t port)
     zsock_set_rcvhwm(sock, HWM);
     zsock_set_backlog(sock, BACKLOG);
     zsock_set_maxmsgsize(sock, MSG_SIZE_MAX + CURVE_OVERHEAD);
-    zsock_set_handshake_ivl(sock, HANDSHAKE_MS);
+    zsock_set_handshake_ivl(sock, (int)(front.conf.handshake_us / 1000));
     zsock_set_heartbeat_ivl(sock, HEARTBEAT_MS);
     zsock_set_heartbeat_timeout(sock, HEARTBEAT_TIMEOUT_MS);
     zsock_set_linger(sock, linger_ms);
     zsock_set_ipv6(sock, v6);
+    conns_watch(s, sock);
     snprintf(at, sizeof at, v6 ? "tcp://[%s]:%u" : "tcp://%s:%u", front.conf.listen_ip, port);
     if (zmq_bind(zsock_resolve(sock), at) !=
         0) /* zsock_bind draws a port itself; the kernel shall */
@@ -301,8 +302,8 @@ void front_open(struct service *svc, const struct front_conf *conf)
     /* The handler stands before any door opens. */
     front.zap = zap_open();
     service_watch_zmq(svc, front.zap, receive_zap, NULL);
-    front.front = bind_router("front", conf->front_port);
-    front.enrol = bind_router("enrol", conf->enrol_port);
+    front.front = bind_router(svc, "front", conf->front_port);
+    front.enrol = bind_router(svc, "enrol", conf->enrol_port);
     service_watch_zmq(svc, front.front, receive_peer, front.front);
     service_watch_zmq(svc, front.enrol, receive_peer, front.enrol);
     svc->send_peer = send_peer;

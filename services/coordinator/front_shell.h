@@ -15,9 +15,9 @@
 
 struct front_conf {
     const char *listen_ip;
-    uint32_t front_port, enrol_port; /* 0: any */
-    int64_t check_every_us;          /* check_shell.h */
-    uint8_t secret[32];              /* X25519: the server key that join strings carry */
+    uint32_t front_port, enrol_port;      /* 0: any */
+    int64_t handshake_us, check_every_us; /* check_shell.h */
+    uint8_t secret[32];                   /* X25519: the server key that join strings carry */
     bool (*enrolled)(const struct peer_id *peer);
 };
 

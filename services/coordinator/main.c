@@ -6,6 +6,7 @@
 #include "services/coordinator/admin_shell.h"
 #include "services/coordinator/allowlist_shell.h"
 #include "services/coordinator/check_shell.h"
+#include "services/coordinator/conns_shell.h"
 #include "services/coordinator/front_shell.h"
 #include "services/coordinator/store_shell.h"
 
@@ -13,7 +14,6 @@
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 
 static struct service svc; /* static: too large for the stack, and there is one of each */
 static struct coordinator core;
@@ -22,8 +22,9 @@ static struct outputs out;
 static struct flags {
     const char *bus, *admin, *key, *authority, *token_file, *store, *listen_ip, *admission,
         *allowlist;
-    uint32_t front_port, enrol_port, peers, sessions, requests, rejected, relay_kb, relay_kb_s;
-    int64_t check_us;
+    uint32_t front_port, enrol_port, peers, sessions, requests, rejected, relay_kb, relay_kb_s,
+        connections, per_ip;
+    int64_t check_us, handshake_us;
 } flags = {
     .listen_ip = "0.0.0.0",
     .admission = "token",
@@ -33,6 +34,8 @@ static struct flags {
     .sessions = COORD_SESSIONS,
     .requests = COORD_REQUESTS_PER_MIN,
     .rejected = COORD_REJECTED_PER_MIN,
+    .per_ip = CONNS_PER_IP,
+    .handshake_us = INT64_C(10000000),
     .check_us = INT64_C(60000000),
 };
 
@@ -54,6 +57,9 @@ static const struct param table[] = {
     {"requests-per-minute", PARAM_U32, &flags.requests, "N     punch requests of one peer", PARAM_RELOAD},
     {"relay-kilobytes", PARAM_U32, &flags.relay_kb, "N     that a side may send over the relay in a session (0: any)", PARAM_RELOAD},
     {"relay-kilobytes-per-second", PARAM_U32, &flags.relay_kb_s, "N     that it may send there (0: any)", PARAM_RELOAD},
+    {"connections", PARAM_U32, &flags.connections, "N     TCP connections at once; 0 is what the limit of descriptors leaves", false},
+    {"connections-per-ip", PARAM_U32, &flags.per_ip, "N     of these, of one ip (IPv6: one /56)", false},
+    {"handshake-limit", PARAM_SECONDS, &flags.handshake_us, "S     for a connection to say who it is, then it is dropped", false},
     {"check-every", PARAM_SECONDS, &flags.check_us, "S     between two tries whether the front refuses who is not enrolled", false},
     {"rejected-per-minute", PARAM_U32, &flags.rejected, "N     of these, to targets that don't accept it", PARAM_RELOAD},
 };
@@ -63,7 +69,7 @@ static const struct config_group groups[] = {
     {"coordinator", "", table, sizeof table / sizeof *table, false}
 };
 
-enum { TABLE_ROWS_MAX = 1000000, SPARE_DESCRIPTORS = 256 };
+enum { TABLE_ROWS_MAX = 1000000 };
 
 static void must_load(bool (*load)(const char *, void *, size_t), const char *path, void *to,
                       size_t n)
@@ -105,8 +111,10 @@ static void check_flags(void)
 
     if (flags.front_port > UINT16_MAX || flags.enrol_port > UINT16_MAX)
         die("event=bad_flag why=\"a port is at most 65535\"");
-    if (flags.check_us < 1)
-        die("event=bad_flag name=check-every why=\"more than 0\"");
+    if (flags.check_us < 1 || flags.handshake_us < 1000)
+        die("event=bad_flag why=\"check-every and handshake-limit are more than 0\"");
+    if (flags.per_ip < 1)
+        die("event=bad_flag name=connections-per-ip why=\"at least 1\"");
     if (!addr_parse_ip(flags.listen_ip, 0, &listen))
         die("event=bad_flag name=listen-ip why=\"%s is not an address\"", flags.listen_ip);
     if (flags.peers < 1 || flags.peers > TABLE_ROWS_MAX || flags.sessions < 1 ||
@@ -175,6 +183,7 @@ static void open_doors(const struct coordinator_conf *conf)
         .enrol_port = flags.enrol_port,
         .enrolled = let_in,
         .check_every_us = flags.check_us,
+        .handshake_us = flags.handshake_us,
     };
     uint16_t front, enrol;
 
@@ -183,21 +192,6 @@ static void open_doors(const struct coordinator_conf *conf)
     sodium_memzero(&doors, sizeof doors);
     front_ports(&front, &enrol);
     log_info("event=listening ip=%s front=%u enrol=%u", flags.listen_ip, front, enrol);
-}
-
-/* A connected peer costs one, and with none left libzmq spins on the connection that it can't take. */
-static void raise_descriptors(uint32_t peers)
-{
-    struct rlimit limit;
-    rlim_t wanted = (rlim_t)peers + SPARE_DESCRIPTORS;
-
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
-        return;
-    limit.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &limit);
-    if (limit.rlim_cur < wanted)
-        log_warn("event=few_descriptors limit=%llu peers=%u", (unsigned long long)limit.rlim_cur,
-                 (unsigned)peers);
 }
 
 /* Of the state directory nothing can be read from here on: keys are in memory, and the store is open. */
@@ -240,7 +234,7 @@ int main(int argc, char **argv)
     close_cage();
     service_open(&svc, SERVICE_coordinator, flags.bus);
     store_shell_serve(&svc);
-    raise_descriptors(flags.peers);
+    conns_open(flags.peers, flags.connections, flags.per_ip);
     void *memory = malloc(coordinator_bytes(&conf));
     if (!memory)
         die("event=no_memory peers=%u sessions=%u", flags.peers, flags.sessions);
@@ -265,6 +259,7 @@ int main(int argc, char **argv)
     }
     coordinator_admin_close();
     front_close();
+    conns_close();
     store_shell_close();
     service_close(&svc);
     free(memory);
