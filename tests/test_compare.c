@@ -165,7 +165,7 @@ static enum matrix_tier tier(size_t pair)
 /* Pairs first to last, in one lab of their own: each of the three in turn, then again. */
 static void play(size_t first, size_t last, unsigned runs)
 {
-    static char specs[2 * PAIRS_A_LAB][SPEC_MAX], hosts[2 * PAIRS_A_LAB][16];
+    static char specs[2 * PAIRS_A_LAB][SPEC_MAX], hosts[2 * PAIRS_A_LAB][24];
     const char *args[2 * PAIRS_A_LAB + 8] = {"--seed", "1", "--delay", "20ms"};
     struct bout bouts[PAIRS_A_LAB] = {0};
     size_t n = last - first;
@@ -332,7 +332,7 @@ static void end_losses(const struct bout *bouts)
 
 static void climb(const struct rung *r, struct result result[CONTESTANTS], unsigned runs)
 {
-    static char specs[2 * SLOTS][SPEC_MAX], hosts[2 * SLOTS][16];
+    static char specs[2 * SLOTS][SPEC_MAX], hosts[2 * SLOTS][24];
     const char *args[2 * SLOTS + 8] = {"--seed", "1", "--delay", r->delay};
     struct bout bouts[SLOTS] = {0};
 

@@ -83,7 +83,7 @@ static void note(size_t cell, const struct bout *b)
 /* All cells of one diagonal once: each class calls one, and is called by one. */
 static void play_diagonal(unsigned shift, unsigned run)
 {
-    static char names[2 * MATRIX_CLASSES][8];
+    static char names[2 * MATRIX_CLASSES][16];
     struct bout bouts[AT_ONCE];
     size_t cells[AT_ONCE], n = 0;
 
@@ -128,7 +128,7 @@ static void open_lab(void)
         args[4 + i] = specs[i];
     ground_open(&ground, args);
     for (unsigned i = 0; i < MATRIX_CLASSES; i++) {
-        char name[8];
+        char name[16];
         snprintf(name, sizeof name, "b%u", i);
         if (to[i])
             ground_listen(&ground, name);
