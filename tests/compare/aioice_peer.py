@@ -30,14 +30,17 @@ async def hear(connection, reader):
 
 
 async def offer(connection, reader, writer, told):
-    await told.wait()
-    began = time.monotonic()
-    writer.write(own_word(connection))
-    try:
+    async def connect():
+        writer.write(own_word(connection))
         await hear(connection, reader)
         await connection.connect()
+
+    await told.wait()
+    began = time.monotonic()
+    try:
+        await asyncio.wait_for(connect(), LIMIT_S)
         direct = True
-    except ConnectionError:
+    except (ConnectionError, asyncio.TimeoutError):
         direct = False
     ms = (time.monotonic() - began) * 1000
     print(json.dumps({"event": "result", "direct": direct, "ms": ms}), flush=True)
@@ -63,11 +66,8 @@ async def main():
     print('{"event":"ready"}', flush=True)
     if role == "answer":
         await answer(connection, reader, writer)
-        return
-    try:
-        await asyncio.wait_for(offer(connection, reader, writer, told), 2 * LIMIT_S)
-    except asyncio.TimeoutError:
-        print('{"event":"result","direct":false}', flush=True)
+    else:
+        await offer(connection, reader, writer, told)
 
 
 asyncio.run(main())
