@@ -1,7 +1,8 @@
 /*
  * test_half.c - one direction opens and the other does not: what goes there goes directly, the rest over the relay, in
- * virtual time.
+ * virtual time and with real programs.
  */
+#include "tests/lib/ground.h"
 #include "tests/sim/world.h"
 
 #include <criterion/criterion.h>
@@ -115,4 +116,38 @@ Test(half, is_not_where_nothing_comes_through)
     meet(1, "ei/preserve/apd", "ei/preserve/apd", 17);
     expect_paths(PATH_RELAYED);
     cr_assert_str_eq(verdict_name(r->at.verdict), "punch-unanswered");
+}
+
+/* ---- real programs ---------------------------------------------------------------------------------------- */
+
+#define ARGS(...) ((const char *const[]){__VA_ARGS__, NULL})
+
+TestSuite(half_real, .timeout = 60);
+
+Test(half_real, connect_says_so_and_exits_with_4)
+{
+    static struct ground ground;
+    int status;
+
+    ground_open(&ground, ARGS("--delay", "20ms", "alice=ei/preserve/apd,ip=198.51.100.1",
+                              "bob=ei/preserve/ei,ip=198.51.100.2"));
+    ground_output(&ground, "bob",
+                  ARGS("/bin/sh", "-c",
+                       "nft add table ip mute &&"
+                       "nft 'add chain ip mute out { type filter hook output priority 0; }' &&"
+                       "nft add rule ip mute out ip daddr 198.51.100.1 drop"));
+    ground_listen(&ground, "bob");
+    json_t *line = ground_connect(&ground, "alice", "bob", ARGS("--ping", "3"), &status);
+    cr_assert_str_eq(ground_text(line, "path"), "half", "%s", ground_text(line, "verdict"));
+    cr_assert_eq(status, 4);
+    cr_assert_str_eq(ground_text(line, "technique"), "reversal");
+    cr_assert_str_eq(ground_text(line, "verdict"), "one-way");
+    cr_assert(strncmp(ground_text(line, "remote"), "198.51.100.2:", 13) == 0, "%s",
+              ground_text(line, "remote"));
+    cr_assert_eq(ground_number(line, "received"), 3);
+    json_decref(line);
+    line = ground_ask(&ground, "stats", ARGS("-o", "json"), &status);
+    cr_assert_eq(ground_number(line, "punches_half"), 1);
+    json_decref(line);
+    ground_close(&ground);
 }
