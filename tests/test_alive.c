@@ -255,6 +255,41 @@ Test(alive, a_dead_direct_path_is_left_once_within_a_second_and_a_half_when_idle
     all_faults(3, 0, 1500 * MS);
 }
 
+Test(alive, a_path_that_loses_five_per_cent_each_way_is_not_left)
+{
+    static const struct fault_kind some = {
+        "5 %", {50000, 50000}
+    };
+
+    for (int64_t gap_us = MS; gap_us <= 100 * MS; gap_us *= 10) {
+        begin("ei/preserve/apd", "ei/random/apd", 7, 2 * MS);
+        set_fault(&some);
+        pass(60 * SECOND, gap_us, WAYS);
+        for (size_t i = 0; i < 2; i++)
+            cr_assert_eq(side(i)->fault.times, 0, "side %zu, every %" PRId64 " us", i, gap_us);
+        world_close(&w);
+    }
+}
+
+Test(alive, a_path_that_fails_again_and_again_is_left_ever_longer)
+{
+    begin("ei/preserve/apd", "ei/random/apd", 8, 2 * MS);
+    for (int i = 0; i < 120; i++) { /* good for a second, dead for a second */
+        set_fault(i % 2 ? &faults[0] : NULL);
+        pass(SECOND, 10 * MS, WAYS);
+    }
+    printf("sixty faults, a second each: left %u and %u times\n", side(0)->fault.times,
+           side(1)->fault.times);
+    for (size_t i = 0; i < 2; i++)
+        cr_assert_leq(side(i)->fault.times, 8, "after 2, 4, 8, 16, 32 and 64 s");
+    cr_assert_gt(side(0)->fault.hold_us, 4 * (int64_t)SECOND);
+    set_fault(NULL);
+    pass(2 * HOLD_MAX_US, 10 * MS, WAY_DIRECT);
+    cr_assert_eq(side(0)->flow, WAY_DIRECT);
+    cr_assert_eq(side(1)->flow, WAY_DIRECT);
+    world_close(&w);
+}
+
 /* ---- another address --------------------------------------------------------------------------------------- */
 
 static void nat_reboots(size_t who) { world_reboot_nat(&w, who, false); }
@@ -274,6 +309,8 @@ static int64_t one_change(void (*change)(size_t who), const char *a, const char 
 {
     begin(a, b, seed, 2 * MS);
     pass(SECOND + (int64_t)rng_below(&w.rng, 100) * MS, 10 * MS, WAYS);
+    while (seed % 4 > 1 && w.now_us - w.peers[seed % 2].core.probe_began_us > 300 * MS)
+        pass(100 * MS, 50 * MS, WAYS); /* what probers said is as new as can be */
     change(seed % 2);
     int64_t took_us = pass(SECOND, 10 * MS, WAY_RELAY);
     if (took_us < SECOND)

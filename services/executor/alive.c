@@ -271,10 +271,11 @@ static void tick(struct executor *x, struct attempt *a, enum way way, struct out
         lost_tick(x, a, out);
     else
         ping(x, a, way, out);
-    /* Is the relay any better? */
-    if (way == WAY_DIRECT && a->way[WAY_RELAY].confirmed && a->flow == way &&
-        health_overdue_us(&a->way[way].health) <= x->now_us &&
-        x->now_us - health_pinged_us(relay) >= PING_BUSY_US)
+    bool late =
+        way == WAY_DIRECT && a->flow == way && health_overdue_us(&a->way[way].health) <= x->now_us;
+    if (late && !a->way[WAY_RELAY].confirmed) /* is the relay any better? */
+        executor_relay_wanted(x, a);
+    else if (late && x->now_us - health_pinged_us(relay) >= PING_BUSY_US)
         ping(x, a, WAY_RELAY, out);
     schedule(x, a, way);
 }

@@ -96,7 +96,7 @@ enum executor_times {
     PING_LEFT_US = 250 * 1000,     /* then, while the session is used, and ... */
     PING_ASLEEP_US = 15 * 1000000, /* ... while it is not */
     PING_HELD_US = 1000 * 1000,
-    PING_TRIAL_US = 12 * 1000,
+    PING_TRIAL_US = 10 * 1000,
     LEAVE_BUSY_US = 150 * 1000, /* beside the round trip */
     LEAVE_IDLE_US = 500 * 1000,
     LEAVE_ANYWAY_US = 3 * 1000000,

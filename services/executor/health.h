@@ -17,8 +17,8 @@ enum {
     HEALTH_PINGS = 128,      /* whose time is known */
     HEALTH_MARKS = 32,       /* pongs that loss is counted from */
     HEALTH_PACKETS_MIN = 50, /* that loss is told by */
-    TRIAL_PINGS = 40,        /* answered, for a way that was left to be good again ... */
-    TRIAL_MISSED = 3,        /* ... with no more missing than these */
+    TRIAL_PINGS = 50,        /* answered, for a way that was left to be good again ... */
+    TRIAL_MISSED = 2,        /* ... with no more missing than these */
 };
 
 enum health_times {

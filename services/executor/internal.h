@@ -211,6 +211,7 @@ bool executor_relay_order(struct executor *x, struct attempt *a,
                           const struct msg_punch_coordinate *m, struct outputs *out);
 void executor_relay_start(struct executor *x, struct attempt *a);
 void executor_relay_tick(struct executor *x, struct attempt *a, struct outputs *out);
+void executor_relay_wanted(struct executor *x, struct attempt *a);
 void executor_relay_busy(struct executor *x, struct attempt *a);
 void executor_on_relay(struct executor *x, const struct input *in, struct outputs *out);
 

@@ -9,15 +9,12 @@
 
 #include <string.h>
 
-/* Has a prober seen this host where the peer has? */
+/* Has a prober, in this round, seen this host where the peer has? */
 static bool is_where_it_was(const struct executor *x, const struct attempt *a)
 {
-    struct token t;
-
-    for (size_t i = 0; i < x->tokens.n; i++)
-        if (token_read(&x->tokens.v[i], &t) &&
-            t.time_ms >= x->token_time_ms - PROBE_GIVE_UP_US / 1000 &&
-            addr_eq(&t.addr, &a->own_seen))
+    for (size_t i = 0; i < x->n_targets; i++)
+        if (x->targets[i].sock == 0 && x->targets[i].answered &&
+            addr_eq(&x->targets[i].seen, &a->own_seen))
             return true;
     return false;
 }
@@ -75,6 +72,24 @@ void executor_moved_tell(struct executor *x, struct attempt *a, struct outputs *
     executor_send(x, a, DATA_MOVED, WAY_RELAY, payload, n * TOKEN_BYTES, out);
 }
 
+/* What these tokens vouch for instead of what was known; false, and all as it was, when that is nothing. */
+static bool aim_anew(struct executor *x, struct attempt *a, const struct msg_token_list *theirs)
+{
+    struct addr candidates[CANDIDATES_MAX];
+    uint8_t by[CANDIDATES_MAX], n = a->n_candidates;
+
+    memcpy(candidates, a->candidates, sizeof candidates);
+    memcpy(by, a->candidate_by, sizeof by);
+    a->n_candidates = 0;
+    executor_aim(x, a, theirs);
+    if (a->n_candidates > 0)
+        return true;
+    a->n_candidates = n;
+    memcpy(a->candidates, candidates, sizeof candidates);
+    memcpy(a->candidate_by, by, sizeof by);
+    return false;
+}
+
 void executor_on_moved(struct executor *x, struct attempt *a, enum way way, const uint8_t *payload,
                        size_t len, struct outputs *out)
 {
@@ -87,8 +102,8 @@ void executor_on_moved(struct executor *x, struct attempt *a, enum way way, cons
         theirs.v[theirs.n].len = TOKEN_BYTES;
         memcpy(theirs.v[theirs.n].b, payload + TOKEN_BYTES * theirs.n, TOKEN_BYTES);
     }
+    if (!aim_anew(x, a, &theirs))
+        return;
     executor_lost_direct(x, a, "the peer has another address", out);
-    a->n_candidates = 0;
-    executor_aim(x, a, &theirs);
     punch_again(x, a);
 }

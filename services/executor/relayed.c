@@ -49,6 +49,21 @@ void executor_relay_busy(struct executor *x, struct attempt *a)
         a->relay.next_us = x->now_us + RELAY_KEEP_BUSY_US;
 }
 
+/* The direct way seems dead, and this one was not proven, since that was quicker: it is now. */
+void executor_relay_wanted(struct executor *x, struct attempt *a)
+{
+    struct way_state *w = &a->way[WAY_RELAY];
+
+    if (a->relay.addr.len == 0 || a->relay.refused || a->relay.waiting)
+        return;
+    if (a->relay.next_us > x->now_us + READY_POLL_US)
+        a->relay.next_us = x->now_us;
+    if (a->relay.ready && w->next_punch_us == NEVER) {
+        w->burst = 0;
+        w->next_punch_us = x->now_us;
+    }
+}
+
 /* This relay is no good for the session: the coordinator may know another, for both sides. */
 static void ask_for_another(struct attempt *a, const char *kind, struct outputs *out)
 {
