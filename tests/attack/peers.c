@@ -14,7 +14,7 @@
 #include <sodium.h>
 #include <time.h>
 
-enum { FIRST_PORT = 7440, BATCH = 16, OLD_MS = 180000, BARRIER_MS = 5000 };
+enum { FIRST_PORT = 7440, LIFE = 64, OLD_MS = 180000, BARRIER_MS = 5000 };
 
 static zsock_t *front, *enrol;
 static struct ground_run listener;
@@ -200,25 +200,34 @@ static void barrier(void)
     drain();
 }
 
-/* n such orders; how many packets went to the victim, or to nobody's address. */
-static uint64_t aimed(unsigned n, void (*spoil)(struct msg_punch_coordinate *m, unsigned i))
+/*
+ * How many packets go to the victim, or to nobody's address, of n orders.  A session that is over holds its place
+ * for a while, and who has taken all places gets no further: so a few orders for each life of Alice's.
+ */
+static uint64_t aimed_at(unsigned n, void (*open)(void),
+                         void (*spoil)(struct msg_punch_coordinate *m, unsigned i))
 {
-    open_alice("anyone");
     uint64_t before = attack_sent("alice", "victim") + attack_astray();
+
     for (unsigned i = 0; i < n; i++) {
+        if (i % LIFE == 0)
+            open();
         struct msg m = call();
         spoil(&m.punch_coordinate, i);
         give(&m);
-        if (i % BATCH == BATCH - 1)
-            while (listen_once(0))
-                ;
-        if (i % 256 == 255)
+        if (i % LIFE == LIFE - 1 || i + 1 == n) {
             barrier();
+            close_alice();
+        }
     }
-    barrier();
-    uint64_t sent = attack_sent("alice", "victim") + attack_astray() - before;
-    close_alice();
-    return sent;
+    return attack_sent("alice", "victim") + attack_astray() - before;
+}
+
+static void open_for_all(void) { open_alice("anyone"); }
+
+static uint64_t aimed(unsigned n, void (*spoil)(struct msg_punch_coordinate *m, unsigned i))
+{
+    return aimed_at(n, open_for_all, spoil);
 }
 
 static void set_token(struct msg_punch_coordinate *m, const struct addr *where)
@@ -309,32 +318,23 @@ static void spoil_prober(struct msg_punch_coordinate *m, unsigned i)
     m->theirs.v[0] = token(&m->peer, &attack.victim, 0, false_secret);
 }
 
-static uint64_t prober_of_another_authority(unsigned n)
+static void open_with_false_prober(void)
 {
     uint8_t authority[64], public_key[32];
-    struct msg more;
 
     crypto_sign_keypair(public_key, authority);
     open_alice("anyone");
-    more = answer;
+    struct msg more = answer;
     struct prober_info *p = &more.attached.probers.v[more.attached.probers.n++];
     *p = attack.prober;
     crypto_sign_keypair(p->key, false_secret);
     cert_sign('p', p->key, authority, p->cert);
     tell(front, alice, &more);
-    uint64_t before = attack_sent("alice", "victim");
-    for (unsigned i = 0; i < n; i++) {
-        struct msg m = call();
-        spoil_prober(&m.punch_coordinate, i);
-        give(&m);
-        if (i % BATCH == BATCH - 1)
-            while (listen_once(0))
-                ;
-    }
-    barrier();
-    uint64_t sent = attack_sent("alice", "victim") - before;
-    close_alice();
-    return sent;
+}
+
+static uint64_t prober_of_another_authority(unsigned n)
+{
+    return aimed_at(n, open_with_false_prober, spoil_prober);
 }
 
 /* With each message one that is elsewhere; and each makes her probe anew, as far as she does. */
@@ -364,25 +364,23 @@ static uint64_t prober_at_a_stranger(unsigned n)
 /* Her own policy says that nobody may call her. */
 static uint64_t call_to_who_takes_none(unsigned n)
 {
-    struct msg last = {0};
+    struct msg m;
 
     open_alice("nobody");
     uint64_t before = attack_sent("alice", "victim");
     for (unsigned i = 0; i < n; i++) {
-        last = call();
-        set_token(&last.punch_coordinate, &attack.victim);
-        give(&last);
-        if (i % BATCH == BATCH - 1)
-            while (listen_once(0))
-                ;
+        m = call();
+        set_token(&m.punch_coordinate, &attack.victim);
+        give(&m);
+        if (i % LIFE != LIFE - 1 && i + 1 != n)
+            continue;
+        m = call();
+        m.punch_coordinate.side = 5; /* is refused, by anybody and after all that has been taken */
+        tell(front, alice, &m);
+        do
+            wait_for(MSG_punch_cancel);
+        while (!sid_eq(&heard.punch_cancel.session, &m.punch_coordinate.session));
     }
-    last = call();
-    last.punch_coordinate.side = 5; /* is refused, after all that has been taken */
-    tell(front, alice, &last);
-    do
-        wait_for(MSG_punch_cancel);
-    while (!sid_eq(&heard.punch_cancel.session, &last.punch_coordinate.session));
-    listen_once(50);
     uint64_t sent = attack_sent("alice", "victim") - before;
     close_alice();
     return sent;
