@@ -161,6 +161,13 @@ Test(flood, at_every_port_leaves_the_suite_small_and_peers_connecting)
     printf("%lu datagrams and %lu connections a second for %ld s; %u of %u connects, %u direct\n",
            shared->datagrams * 1000 / (uint64_t)ms, shared->connections * 1000 / (uint64_t)ms,
            ms / 1000, good, tried, direct);
+    for (size_t i = 2; i < sizeof processes / sizeof *processes; i++) {
+        json_t *state = ground_admin(&attack.ground, "state", processes[i]);
+        double in = ground_number(json_object_get(state, "shell"), "datagrams_in");
+        printf("%-12s %6.0f datagrams a second taken\n", processes[i], in * 1000 / (double)ms);
+        cr_expect_gt(in, 1000.0 * seconds, "the flood does not get there");
+        json_decref(state);
+    }
     fflush(stdout);
     cr_expect_lt(all, RSS_MAX_KIB);
     cr_expect_geq(good * 100, tried * GOOD_PERCENT);
