@@ -81,6 +81,23 @@ Test(learned, one_sides_word_is_not_enough_for_a_miss)
     cr_assert_eq(past()->misses, 0);
 }
 
+Test(learned, a_side_that_had_no_sockets_left_to_open_has_not_missed)
+{
+    for (uint32_t sent = 0; sent < 2; sent++) {
+        struct msg m = coordinator_bed_request("bob", 20 + sent);
+        coordinator_bed_profile(b, 1, NAT_APD, NAT_APD, ALLOC_RANDOM);
+        coordinator_bed_from_peer(b, 0, &m);
+        cr_assert_eq(b->order[0].punch_coordinate.plan.v[0].technique, TECHNIQUE_BIRTHDAY);
+        for (unsigned i = 0; i < 2; i++) {
+            m = coordinator_bed_result(b, PATH_RELAYED, TECHNIQUE_NONE, "birthday-missed");
+            m.punch_result.tried =
+                (struct tried){1, {{TECHNIQUE_BIRTHDAY, i == 0 ? 1500 : sent, 0}}};
+            coordinator_bed_from_peer(b, i, &m);
+        }
+        cr_assert_eq(b->store.history.by[TECHNIQUE_BIRTHDAY].misses, sent);
+    }
+}
+
 Test(learned, an_upgrade_that_works_is_remembered)
 {
     contact(POLICY_AUTO, PATH_RELAYED, "punch-unanswered");

@@ -66,6 +66,17 @@ static bool missed(enum verdict v)
            v == VERDICT_direct_only;
 }
 
+/* Guessing takes many sockets, which a peer has for one session at a time: then this is none of the pair's. */
+static bool stood_aside(const struct coordinator_side *side, uint8_t technique)
+{
+    if (technique != TECHNIQUE_BIRTHDAY && technique != TECHNIQUE_PREDICTION)
+        return false;
+    for (unsigned i = 0; i < side->tried.n; i++)
+        if (side->tried.v[i].technique == technique)
+            return side->tried.v[i].sent == 0;
+    return false;
+}
+
 void coordinator_learn(struct coordinator *c, struct coordinator_session *s,
                        enum coordinator_state to, struct outputs *out)
 {
@@ -74,7 +85,8 @@ void coordinator_learn(struct coordinator *c, struct coordinator_session *s,
 
     (void)c;
     if (!s->has_history_key || technique == TECHNIQUE_NONE || technique == TECHNIQUE_RELAYED ||
-        (!hit && (s->counted || !both || !missed(s->verdict))))
+        (!hit && (s->counted || !both || !missed(s->verdict) ||
+                  stood_aside(&s->side[0], technique) || stood_aside(&s->side[1], technique))))
         return;
     struct output *o = outputs_add(out, OUT_STORE);
     memset(&o->store, 0, sizeof o->store);
