@@ -97,7 +97,8 @@ enum executor_times {
     PING_ASLEEP_US = 15 * 1000000, /* ... while it is not */
     PING_HELD_US = 1000 * 1000,
     PING_TRIAL_US = 10 * 1000,
-    LEAVE_BUSY_US = 150 * 1000, /* beside the round trip */
+    TRIAL_EASIER_US = 8 * 1000000, /* for so long a way is left, one more answer may be missing */
+    LEAVE_BUSY_US = 150 * 1000,    /* beside the round trip */
     LEAVE_IDLE_US = 500 * 1000,
     LEAVE_ANYWAY_US = 3 * 1000000,
     HOLD_LASTED_US = 10 * 1000000, /* a way that was left sooner after it was good again waits */

@@ -53,11 +53,12 @@ static void measure(struct health *h, int64_t took_us)
     h->rtt_us = h->rtt_us ? h->rtt_us + (took_us - h->rtt_us) / 8 : took_us;
 }
 
-void health_try(struct health *h)
+void health_try(struct health *h, uint32_t missed_max)
 {
     h->trial = TRIAL_ON;
     h->trial_first = h->pings + 1;
     h->trial_answered = 0;
+    h->trial_missed_max = missed_max;
 }
 
 static void count_trial(struct health *h, uint32_t number)
@@ -66,7 +67,7 @@ static void count_trial(struct health *h, uint32_t number)
         return;
     h->trial_answered++;
     uint32_t newest = h->answered - h->trial_first + 1;
-    if (newest > h->trial_answered + TRIAL_MISSED)
+    if (newest > h->trial_answered + h->trial_missed_max)
         h->trial = TRIAL_NONE;
     else if (h->trial_answered >= TRIAL_PINGS)
         h->trial = TRIAL_PASSED;

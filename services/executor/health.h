@@ -18,7 +18,8 @@ enum {
     HEALTH_MARKS = 32,       /* pongs that loss is counted from */
     HEALTH_PACKETS_MIN = 50, /* that loss is told by */
     TRIAL_PINGS = 50,        /* answered, for a way that was left to be good again ... */
-    TRIAL_MISSED = 2,        /* ... with no more missing than these */
+    TRIAL_MISSED = 2,        /* ... with no more missing than these, */
+    TRIAL_MISSED_MAX = 8,    /* or, of a line that always loses some, these */
 };
 
 enum health_times {
@@ -43,7 +44,7 @@ struct health {
     bool lossy; /* much has not arrived */
     bool some;  /* something has not */
     enum trial { TRIAL_NONE, TRIAL_ON, TRIAL_PASSED } trial;
-    uint32_t trial_first, trial_answered;
+    uint32_t trial_first, trial_answered, trial_missed_max;
 };
 
 void health_init(struct health *h);
@@ -67,7 +68,7 @@ int64_t health_rtt_us(const struct health *h);
 uint32_t health_open(const struct health *h); /* pings after the newest answered one */
 int64_t health_pinged_us(const struct health *h);
 
-/* A way that was left is tried: from the next ping on. */
-void health_try(struct health *h);
+/* A way that was left is tried: from the next ping on, and no more answers than this may be missing. */
+void health_try(struct health *h, uint32_t missed_max);
 
 #endif
