@@ -110,8 +110,9 @@ $(TESTS:%=$(B)/tests/%): $(B)/tests/%: $(B)/tests/%.o $(B)/testlib.a $(B)/lab.a 
 
 # ONLY=name runs one test file; Criterion's own --filter goes in ARGS.
 test: all $(TESTS:%=$(B)/tests/%)
-	@for t in $(if $(ONLY),$(ONLY:%=test_%),$(TESTS)); do \
-	    echo "== $(B)/tests/$$t"; $(B)/tests/$$t --short-filename $(ARGS) || exit 1; done
+	@failed=; for t in $(if $(ONLY),$(ONLY:%=test_%),$(TESTS)); do \
+	    echo "== $(B)/tests/$$t"; $(B)/tests/$$t --short-filename $(ARGS) || failed="$$failed $$t"; done; \
+	[ -z "$$failed" ] || { echo "failed:$$failed"; exit 1; }
 
 $(B)/schemadoc: $(B)/tools/schemadoc.o
 	$(Q)$(CC) $(CFLAGS) $< -o $@
