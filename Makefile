@@ -183,12 +183,12 @@ soak-raw: all $(B)/tests/test_raw
 
 # One after the other: under -j, docs-check and purity would both build the same files.
 check:
-	$(MAKE) --no-print-directory format-check lint
-	$(MAKE) --no-print-directory purity
-	$(MAKE) --no-print-directory docs-check
-	SIM_SESSIONS=10000 $(MAKE) --no-print-directory MODE=release test ONLY=sim
-	$(MAKE) --no-print-directory MODE=debug test
-	$(MAKE) --no-print-directory MODE=asan test
+	$(MAKE) -j$(shell nproc) --no-print-directory format-check lint
+	$(MAKE) -j$(shell nproc) --no-print-directory purity
+	$(MAKE) -j$(shell nproc) --no-print-directory docs-check
+	SIM_SESSIONS=10000 $(MAKE) -j$(shell nproc) --no-print-directory MODE=release test ONLY=sim
+	$(MAKE) -j$(shell nproc) --no-print-directory MODE=debug test
+	$(MAKE) -j$(shell nproc) --no-print-directory MODE=asan test
 
 # Prober and relay against coturn and bare loops, on two cores that should have nothing else to do (root).
 bench bench-quick:
