@@ -20,6 +20,7 @@ static int64_t now_ms;
 static struct addr seen; /* of socket 0; the samples' ports follow */
 static uint16_t deaf;    /* bit i: what is sent to the prober's address i gets no answer */
 static bool lets_in_port, lets_in_ip, signs, only_cookies;
+static uint16_t lucky; /* the sample whose port the NAT still holds open from before; 0: none */
 static enum hairpin hairpin; /* what becomes of packets to the own outer addresses */
 static uint32_t rtt_ms;
 
@@ -66,6 +67,7 @@ static void setup(void)
     n_sent = n_reports = 0;
     deaf = 0;
     lets_in_port = lets_in_ip = false;
+    lucky = 0;
     hairpin = HAIRPIN_NONE;
     signs = true;
     only_cookies = false;
@@ -136,8 +138,9 @@ static void answer(struct sent *s)
         from ^= 1;
     else if (s->change != 0)
         from ^= 3;
-    if ((deaf & 1u << from) || (s->change == STUN_CHANGE_PORT && !lets_in_port) ||
-        (s->change > STUN_CHANGE_PORT && !lets_in_ip))
+    bool open = lucky != 0 && s->sock == lucky;
+    if ((deaf & 1u << from) || (s->change == STUN_CHANGE_PORT && !lets_in_port && !open) ||
+        (s->change > STUN_CHANGE_PORT && !lets_in_ip && !open))
         return;
     memcpy(a.txid, s->m.txid, sizeof a.txid);
     a.mapped.port = (uint16_t)(seen.port + s->sock);
@@ -301,6 +304,18 @@ Test(executor_probe,
     cr_assert_str_eq(times(1, 0, STUN_CHANGE_PORT), "40 ", "which needs no other try");
     cr_assert_eq(report_ms, 540 + FILTER_SILENCE_US / 1000);
     cr_assert(report.filter_asked && !report.filter_other_ip && report.filter_other_port);
+}
+
+Test(executor_probe, one_port_that_is_open_from_before_does_not_make_the_host_reachable)
+{
+    for (uint16_t which = 1; which <= FILTER_SOCKETS; which++) {
+        setup();
+        lucky = which;
+        attach();
+        run_to(5000);
+        cr_assert(report.filter_asked && !report.filter_other_ip && !report.filter_other_port);
+        cr_assert_eq(report_ms, 540 + FILTER_SILENCE_US / 1000);
+    }
 }
 
 Test(executor_probe, silence_of_an_address_that_answers_nobody_says_nothing)

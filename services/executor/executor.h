@@ -462,6 +462,7 @@ struct filter_test {
     int64_t rtt_us;
     int64_t word_by_us; /* the classifier's, after the report; NEVER when none is waited for */
     struct filter_socket {
+        bool heard[FILTER_ASKS];
         bool begun, has_cookie;
         uint8_t cookie[16];
         uint8_t txid[FILTER_ASKS][12];

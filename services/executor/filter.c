@@ -61,7 +61,7 @@ static void ask(struct executor *x, struct filter_socket *s, struct outputs *out
 {
     for (size_t k = 0; k < FILTER_ASKS; k++) {
         struct stun m = stun_request(s->txid[k]);
-        if (x->filter.heard[k])
+        if (s->heard[k])
             continue;
         struct output *o =
             executor_datagram(out, (uint8_t)(s - x->filter.from + 1), &x->filter.server[0]);
@@ -164,7 +164,7 @@ bool executor_filter_datagram(struct executor *x, const struct input *in, const 
 
     if (f->state != FILTER_ASKING || in->dgram.sock == 0 || in->dgram.sock > FILTER_SOCKETS)
         return false;
-    const struct filter_socket *s = &f->from[in->dgram.sock - 1];
+    struct filter_socket *s = &f->from[in->dgram.sock - 1];
     for (size_t k = 0; k < FILTER_ASKS && s->begun; k++) {
         if (memcmp(s->txid[k], m->txid, sizeof s->txid[k]) != 0)
             continue;
@@ -175,7 +175,9 @@ bool executor_filter_datagram(struct executor *x, const struct input *in, const 
         if (m->type != STUN_BINDING_RESPONSE ||
             !addr_eq(&in->dgram.src, &f->server[asks[k].answers]))
             return false;
-        f->heard[k] = true;
+        s->heard[k] = f->heard[k] = true;
+        for (size_t i = 0; i < FILTER_SOCKETS; i++)
+            f->heard[k] = f->heard[k] && f->from[i].heard[k];
         if (f->heard[FILTER_OTHER_IP])
             known(x, out);
         return true;
