@@ -4,10 +4,11 @@
  *
  * The sockets are samples, which send to one prober address alone, so that the test spoils neither their
  * filters nor anybody's mapping.  Each asks for an answer from another ip and port and for one from
- * another port.  An answer tells at once; silence tells after the last try of all sockets and more,
- * since one lost answer would make a NAT look stricter than it is; and only of addresses that have answered
- * this round when they were asked themselves, since what is borrowed may be another host's, and that one
- * away.  The report of the mapping does not wait for it.
+ * another port.  Answers to all of them tell at once; an answer to one alone does not, since its port may
+ * be one that the NAT still holds open from a process before.  Silence tells after the last try of all and
+ * more, since one lost answer would make a NAT look stricter than it is; and only of addresses that have
+ * answered this round when they were asked themselves, since what is borrowed may be another host's, and
+ * that one away.  The report of the mapping does not wait for it.
  */
 #include "lib/stun.h"
 #include "services/executor/internal.h"
@@ -157,6 +158,14 @@ void executor_filter_tick(struct executor *x, struct outputs *out)
         f->state = FILTER_OFF;
 }
 
+static bool all_heard(const struct filter_test *f, size_t k)
+{
+    for (size_t i = 0; i < FILTER_SOCKETS; i++)
+        if (!f->from[i].heard[k])
+            return false;
+    return true;
+}
+
 bool executor_filter_datagram(struct executor *x, const struct input *in, const struct stun *m,
                               struct outputs *out)
 {
@@ -175,9 +184,8 @@ bool executor_filter_datagram(struct executor *x, const struct input *in, const 
         if (m->type != STUN_BINDING_RESPONSE ||
             !addr_eq(&in->dgram.src, &f->server[asks[k].answers]))
             return false;
-        s->heard[k] = f->heard[k] = true;
-        for (size_t i = 0; i < FILTER_SOCKETS; i++)
-            f->heard[k] = f->heard[k] && f->from[i].heard[k];
+        s->heard[k] = true;
+        f->heard[k] = all_heard(f, k);
         if (f->heard[FILTER_OTHER_IP])
             known(x, out);
         return true;
