@@ -22,10 +22,16 @@ enum lifetime_times {
 static const uint16_t rests_s[] = {27, 50, 80, 110, 170, 280};
 enum { RESTS = sizeof rests_s / sizeof *rests_s };
 
+/* The only place where the state changes. */
+static void enter(struct executor *x, enum lifetime_state to, int64_t next_us)
+{
+    x->lifetime.state = to;
+    x->lifetime.next_us = next_us;
+}
+
 static void later(struct executor *x, int64_t after_us)
 {
-    x->lifetime.state = LIFETIME_DUE;
-    x->lifetime.next_us = x->now_us + after_us;
+    enter(x, LIFETIME_DUE, x->now_us + after_us);
 }
 
 /* There is a direct path. */
@@ -75,7 +81,7 @@ static void send(struct executor *x, struct outputs *out)
 
 static void ask(struct executor *x, enum lifetime_state state, struct outputs *out)
 {
-    x->lifetime.state = state;
+    enter(x, state, NEVER); /* send() says when next */
     x->lifetime.tries = 0;
     rng_bytes(&x->rng, x->lifetime.txid, sizeof x->lifetime.txid);
     send(x, out);
@@ -103,8 +109,7 @@ static void rest_failed(struct executor *x, struct outputs *out)
         open(x, out);
         return;
     }
-    x->lifetime.state = LIFETIME_KNOWN;
-    x->lifetime.next_us = NEVER;
+    enter(x, LIFETIME_KNOWN, NEVER);
 }
 
 static void rest_lasted(struct executor *x, struct outputs *out)
@@ -119,8 +124,7 @@ static void rest_lasted(struct executor *x, struct outputs *out)
         open(x, out);
         return;
     }
-    t->state = LIFETIME_KNOWN;
-    t->next_us = NEVER;
+    enter(x, LIFETIME_KNOWN, NEVER);
 }
 
 void executor_lifetime_tick(struct executor *x, struct outputs *out)
@@ -171,10 +175,8 @@ static void on_exchange(struct executor *x, uint16_t port)
     t->exchanges = same ? t->exchanges + 1 : 1;
     t->tries = 0;
     t->next_us = x->now_us + EXCHANGE_US;
-    if (t->exchanges == EXCHANGES) {
-        t->state = LIFETIME_RESTING;
-        t->next_us = x->now_us + rests_s[t->rest] * INT64_C(1000000);
-    }
+    if (t->exchanges == EXCHANGES)
+        enter(x, LIFETIME_RESTING, x->now_us + rests_s[t->rest] * INT64_C(1000000));
 }
 
 bool executor_lifetime_datagram(struct executor *x, const struct input *in, const struct stun *m,
