@@ -124,7 +124,7 @@ void executor_override_tick(struct executor *x, struct outputs *out);
 bool executor_override_datagram(struct executor *x, const struct input *in, const struct stun *m,
                                 struct outputs *out);
 bool executor_override_pending(const struct executor *x);
-void executor_override_new_sockets(struct executor *x);
+void executor_override_new_sockets(struct executor *x, struct outputs *out);
 
 /* network.c: sockets is NULL when they are as they were. */
 void executor_on_network(struct executor *x, const struct executor_sockets *sockets,

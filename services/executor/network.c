@@ -31,7 +31,7 @@ static void start_over(struct executor *x, const struct executor_sockets *s, str
     x->attached = x->told = x->probing = x->probed_once = x->profile_known = false;
     x->n_targets = 0;
     x->tokens.n = 0;
-    executor_override_new_sockets(x);
+    executor_override_new_sockets(x, out);
     x->reflexive = (struct addr){0};
     x->sight = (struct sight){0};
     x->profile_by_us = x->next_probe_us = NEVER;

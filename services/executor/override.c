@@ -109,14 +109,10 @@ void executor_override_set(struct executor *x, const struct addr *claimed, struc
 void executor_override_round_over(struct executor *x, struct outputs *out) { start(x, out); }
 
 /* The mapping led to the old socket. */
-void executor_override_new_sockets(struct executor *x)
+void executor_override_new_sockets(struct executor *x, struct outputs *out)
 {
-    struct override *o = &x->override;
-
-    o->token.len = 0;
-    o->next_us = NEVER;
-    if (o->state != OVERRIDE_NONE)
-        o->state = OVERRIDE_WAITING;
+    if (x->override.state != OVERRIDE_NONE)
+        enter(x, OVERRIDE_WAITING, NULL, out);
 }
 
 void executor_override_tick(struct executor *x, struct outputs *out)
