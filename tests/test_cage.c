@@ -3,6 +3,7 @@
  * call what they may not, by ptrace.  What lib/cage.h does of itself is in test_cage_files.c.
  */
 #include "lib/admin.h"
+#include "tests/lib/ports.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -76,28 +77,9 @@ static pid_t spawn(const char *const *argv, char line[LINE])
     return pid;
 }
 
-enum { PORTS = 5 };
-
-/* Free ones; all are held while choosing, so that they differ. */
-static void free_ports(char text[PORTS][8])
-{
-    int fd[PORTS];
-
-    for (int i = 0; i < PORTS; i++) {
-        struct sockaddr_in sa = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-        socklen_t len = sizeof sa;
-        fd[i] = socket(AF_INET, i < 3 ? SOCK_DGRAM : SOCK_STREAM, 0);
-        cr_assert_eq(bind(fd[i], (struct sockaddr *)&sa, sizeof sa), 0);
-        cr_assert_eq(getsockname(fd[i], (struct sockaddr *)&sa, &len), 0);
-        snprintf(text[i], sizeof text[i], "%u", ntohs(sa.sin_port));
-    }
-    for (int i = 0; i < PORTS; i++)
-        close(fd[i]);
-}
-
 static void start_up(void)
 {
-    char state[64], port[PORTS][8];
+    char state[64], port[SUITE_PORTS][PORT_TEXT];
 
     free_ports(port);
 

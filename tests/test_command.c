@@ -9,6 +9,7 @@
 #include "lib/service.h"
 #include "services/natterjack/command.h"
 #include "services/natterjack/state_dir.h"
+#include "tests/lib/ports.h"
 
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
@@ -25,10 +26,10 @@
 
 #define COMMAND BIN_DIR "/natterjack"
 
-enum { PORTS = 5, ARGS_MAX = 32, OUTPUT_MAX = 65536, LIMIT_MS = 20000 };
+enum { ARGS_MAX = 32, OUTPUT_MAX = 65536, LIMIT_MS = 20000 };
 
 static char top[] = "/tmp/test_command.XXXXXX", state[64], out[OUTPUT_MAX], err[OUTPUT_MAX];
-static char port_text[PORTS][8];
+static char port_text[SUITE_PORTS][PORT_TEXT];
 static pid_t up_pid, run_pid[4];
 static int up_out = -1;
 
@@ -100,23 +101,6 @@ static int64_t pause_until(int64_t limit_us, const char *what)
 static int64_t limit(void) { return service_now_us() + LIMIT_MS * INT64_C(1000); }
 
 /* ---- a suite -------------------------------------------------------------------------------- */
-
-/* Ports that are free for this socket type; all are held while choosing, so that they differ. */
-static void free_ports(void)
-{
-    int fd[PORTS];
-
-    for (int i = 0; i < PORTS; i++) {
-        struct sockaddr_in sa = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-        socklen_t len = sizeof sa;
-        fd[i] = socket(AF_INET, i < 3 ? SOCK_DGRAM : SOCK_STREAM, 0);
-        cr_assert_eq(bind(fd[i], (struct sockaddr *)&sa, sizeof sa), 0);
-        cr_assert_eq(getsockname(fd[i], (struct sockaddr *)&sa, &len), 0);
-        snprintf(port_text[i], sizeof port_text[i], "%u", ntohs(sa.sin_port));
-    }
-    for (int i = 0; i < PORTS; i++)
-        close(fd[i]);
-}
 
 /* The flags that put a suite here and on our ports, after words[0 .. n - 1]. */
 static void add_suite_flags(char *argv[ARGS_MAX], size_t n)
@@ -225,7 +209,7 @@ static void setup(void)
 {
     cr_assert(mkdtemp(top));
     snprintf(state, sizeof state, "%s/s", top);
-    free_ports();
+    free_ports(port_text);
 }
 
 static void teardown(void)
