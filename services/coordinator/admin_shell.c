@@ -94,7 +94,7 @@ static json_t *stats(const struct coordinator *c)
     return o;
 }
 
-/* All that share the store; for now a suite has one. */
+/* All that share the store. */
 static json_t *coordinators(const struct coordinator *c)
 {
     uint16_t front, enrol;
