@@ -271,6 +271,26 @@ Test(alive, a_path_that_loses_five_per_cent_each_way_is_not_left)
     }
 }
 
+/* That four answers in a row are missing is chance: once in an hour. */
+Test(alive, a_path_that_rests_and_loses_seven_per_cent_each_way_is_not_left)
+{
+    static const struct fault_kind some = {
+        "7 %", {70000, 70000}
+    };
+    size_t n = count_of("SEEDS", 3);
+    unsigned times = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        begin("ei/preserve/apd", "ei/random/apd", 20 + i, 2 * MS);
+        set_fault(&some);
+        pass(600 * (int64_t)SECOND, 5 * SECOND, WAYS);
+        times += side(0)->fault.times + side(1)->fault.times;
+        world_close(&w);
+    }
+    printf("ten minutes, %zu times, 7 %% lost each way: left %u times\n", n, times);
+    cr_assert_eq(times, 0);
+}
+
 Test(alive, a_path_that_fails_again_and_again_is_left_ever_longer)
 {
     begin("ei/preserve/apd", "ei/random/apd", 8, 2 * MS);

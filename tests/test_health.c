@@ -34,6 +34,25 @@ Test(health, a_ping_is_overdue_a_round_trip_and_a_bit_after_it_left, .init = set
     cr_assert_geq(health_overdue_us(&h), (6020 + 20 + 30) * MS);
 }
 
+Test(health, so_many_are_missed_as_had_the_time_to_be_answered, .init = setup)
+{
+    for (uint32_t i = 1; i <= 50; i++) {
+        health_ping(&h, i * 100 * MS);
+        cr_assert(health_pong(&h, (i * 100 + 40) * MS, i));
+    }
+    cr_assert_not(health_missed(&h, 9000 * MS, 1));
+    for (int64_t at_ms = 6000; at_ms < 6040; at_ms += 10)
+        health_ping(&h, at_ms * MS);
+    cr_assert(health_missed(&h, 6060 * MS, 1));
+    cr_assert_not(health_missed(&h, 6060 * MS, 2));
+    cr_assert_not(health_missed(&h, 6089 * MS, 4));
+    cr_assert(health_missed(&h, 6090 * MS, 4));
+    cr_assert_not(health_missed(&h, 9000 * MS, 5), "no more were sent");
+    for (int i = 0; i < HEALTH_PINGS; i++)
+        health_ping(&h, 10000 * MS);
+    cr_assert(health_missed(&h, 10000 * MS, 4), "so many that the first ones' times are gone");
+}
+
 Test(health, answers_count_once_and_only_to_what_was_asked, .init = setup)
 {
     cr_assert_not(health_pong(&h, 1, 0));

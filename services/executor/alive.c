@@ -80,7 +80,7 @@ static int64_t lost_gap(const struct executor *x, const struct attempt *a)
     if (a->way[WAY_DIRECT].health.trial == TRIAL_ON)
         return PING_TRIAL_US;
     if (x->now_us - a->fault.left_us < PING_LEFT_FOR_US)
-        return PING_MISSED_US;
+        return PING_LEAVING_US;
     if (x->now_us < a->fault.hold_until_us)
         return PING_HELD_US;
     return is_awake(x, a) ? PING_LEFT_US : PING_ASLEEP_US;
@@ -208,8 +208,9 @@ static const char *fault(const struct executor *x, const struct attempt *a)
         return NULL;
     if (h->lossy && busy)
         return "the direct path loses too much";
-    /* A few have to be missing: a process that was stopped has not asked meanwhile. */
-    if (h->first_us == NEVER || health_open(h) < PINGS_MISSED ||
+    /* A few have to be missing, not only open: a process that was stopped has not asked meanwhile, and of a path
+     * that rested few were sent. */
+    if (h->first_us == NEVER || !health_missed(h, x->now_us, PINGS_MISSED) ||
         x->now_us < h->first_us + health_rtt_us(h) + (busy ? LEAVE_BUSY_US : LEAVE_IDLE_US) ||
         (a->way[WAY_RELAY].last_heard_us <= h->first_us &&
          x->now_us < h->first_us + LEAVE_ANYWAY_US))

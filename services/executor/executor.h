@@ -85,13 +85,14 @@ enum executor_times {
     ATTACH_EVERY_MAX_US = 50 * 1000000,
     ATTACH_RETRY_US = 2 * 1000000, /* while no answer has come */
     ATTACH_AGAIN_US =
-        500 * 1000,            /* when the coordinator knows no prober yet, as after its restart */
-    FLOW_US = 250 * 1000,      /* after a datagram was sent data flows */
-    PING_BUSY_US = 50 * 1000,  /* with data, and ... */
-    PING_SOON_US = 20 * 1000,  /* ... after PACKETS_SOON of it */
-    PING_IDLE_US = 500 * 1000, /* until RELAY_BUSY_US after the last datagram */
-    PING_DOUBT_US = 10 * 1000, /* an answer is missing, with data flowing, and ... */
-    PING_MISSED_US = 100 * 1000, /* ... without; and first of all to a way that was left */
+        500 * 1000,             /* when the coordinator knows no prober yet, as after its restart */
+    FLOW_US = 250 * 1000,       /* after a datagram was sent data flows */
+    PING_BUSY_US = 50 * 1000,   /* with data, and ... */
+    PING_SOON_US = 20 * 1000,   /* ... after PACKETS_SOON of it */
+    PING_IDLE_US = 500 * 1000,  /* until RELAY_BUSY_US after the last datagram */
+    PING_DOUBT_US = 10 * 1000,  /* an answer is missing, with data flowing, and ... */
+    PING_MISSED_US = 50 * 1000, /* ... without: ten in a row, before a way is left */
+    PING_LEAVING_US = 100 * 1000, /* first of all to a way that was left */
     PING_LEFT_FOR_US = 1000 * 1000,
     PING_LEFT_US = 250 * 1000,     /* then, while the session is used, and ... */
     PING_ASLEEP_US = 15 * 1000000, /* ... while it is not */

@@ -28,11 +28,23 @@ int64_t health_pinged_us(const struct health *h)
     return h->pings ? h->at_us[h->pings % HEALTH_PINGS] : 0;
 }
 
+/* How long after it has left a ping is missed. */
+static int64_t patience_us(const struct health *h)
+{
+    return health_rtt_us(h) + (2 * h->var_us > OVERDUE_MIN_US ? 2 * h->var_us : OVERDUE_MIN_US);
+}
+
 int64_t health_overdue_us(const struct health *h)
 {
-    int64_t late_us = 2 * h->var_us > OVERDUE_MIN_US ? 2 * h->var_us : OVERDUE_MIN_US;
+    return h->first_us == NEVER ? NEVER : h->first_us + patience_us(h);
+}
 
-    return h->first_us == NEVER ? NEVER : h->first_us + health_rtt_us(h) + late_us;
+bool health_missed(const struct health *h, int64_t now_us, uint32_t n)
+{
+    uint32_t open = health_open(h);
+
+    return open >= HEALTH_PINGS || /* their times are forgotten */
+           (open >= n && h->at_us[(h->answered + n) % HEALTH_PINGS] + patience_us(h) <= now_us);
 }
 
 uint32_t health_ping(struct health *h, int64_t now_us)

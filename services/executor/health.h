@@ -64,6 +64,9 @@ void health_arrived(struct health *h, uint32_t sent, uint32_t arrived);
 /* When the oldest open ping is missed, or NEVER. */
 int64_t health_overdue_us(const struct health *h);
 
+/* Are so many missed that were sent after the newest answered one? */
+bool health_missed(const struct health *h, int64_t now_us, uint32_t n);
+
 int64_t health_rtt_us(const struct health *h);
 uint32_t health_open(const struct health *h); /* pings after the newest answered one */
 int64_t health_pinged_us(const struct health *h);
