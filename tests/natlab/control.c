@@ -132,6 +132,13 @@ static const char *on_set(struct engine *e, int client, char *args)
         return "KEY=VALUE expected";
     if (strcmp(key, "flush") == 0 && line->nat != NULL) {
         nat_flush(line->nat);
+    } else if (strcmp(key, "renumber") == 0 && line->nat != NULL &&
+               line->nat->conf.n_external > 1) {
+        struct nat_conf *c = &line->nat->conf;
+        struct addr first = c->external[0];
+        memmove(c->external, c->external + 1, (c->n_external - 1) * sizeof first);
+        c->external[c->n_external - 1] = first;
+        nat_flush(line->nat);
     } else {
         struct spec_host changed = {.line = *line};
         if (line->nat != NULL)

@@ -4,7 +4,7 @@
  *
  *   exec HOST            ok, with the host's network namespace and the lab's PID namespace
  *   nat                  ok, with a file of JSON lines (state.h)
- *   set HOST KEY=VALUE   ok; keys of links and NATs, and flush=now
+ *   set HOST KEY=VALUE   ok; keys of links and NATs, flush=now, renumber=now
  *
  * Anything else, and what can't be done, is answered by a text that says why.
  */
