@@ -11,6 +11,23 @@ enum { VERSION = 1, NONCE = crypto_box_NONCEBYTES, PLAIN = 16 + 1 + 1 + 8 + 8 + 
 _Static_assert(TICKET_BYTES == 1 + NONCE + crypto_box_MACBYTES + PLAIN, "as ticket.h lays it out");
 _Static_assert(TICKET_KEY == crypto_box_BEFORENMBYTES, "a precomputed crypto_box key");
 
+uint64_t ticket_period(int64_t wall_ms, int64_t period_ms)
+{
+    return wall_ms > 0 ? (uint64_t)(wall_ms / period_ms) + 1 : 1;
+}
+
+#define SECRET_CONTEXT "natterjack-ticket-1"
+
+void ticket_secret(const uint8_t relay_secret[static 32], uint64_t period,
+                   uint8_t secret[static 32])
+{
+    uint8_t in[sizeof SECRET_CONTEXT - 1 + 8];
+
+    memcpy(in, SECRET_CONTEXT, sizeof SECRET_CONTEXT - 1);
+    put_u64(in + sizeof SECRET_CONTEXT - 1, period);
+    crypto_generichash_blake2b(secret, 32, in, sizeof in, relay_secret, 32);
+}
+
 bool ticket_seal(const struct ticket *t, const uint8_t relay_public[static 32],
                  const uint8_t coordinator_secret[static 32], struct rng *rng,
                  uint8_t out[static TICKET_BYTES])

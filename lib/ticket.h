@@ -8,6 +8,9 @@
  * that the relay keeps no state to know a ticket and a peer can't read or make one.  Integers are
  * big-endian.  Quotas are of what this side sends and are taken literally: 0 is nothing, UINT64_MAX no
  * limit.  Pure.
+ *
+ * The relay's key here is not the one that it is certified by, but one of a period, which follows from that and
+ * from the period's number; so it outlives a restart, and needs neither a file nor a message of its own.
  */
 #ifndef TICKET_H
 #define TICKET_H
@@ -23,6 +26,14 @@ struct ticket {
     int64_t expires_ms;
     uint64_t bytes_max, bytes_per_s; /* UINT64_MAX: no limit; 0: nothing */
 };
+
+/* How long tickets are sealed to one key, if not said otherwise: as long as they last, so that none ends early. */
+#define TICKET_PERIOD_MS (INT64_C(24) * 3600000)
+
+/* The number of the period, from 1 on, that a time is in; and the relay's X25519 secret of one. */
+uint64_t ticket_period(int64_t wall_ms, int64_t period_ms);
+void ticket_secret(const uint8_t relay_secret[static 32], uint64_t period,
+                   uint8_t secret[static 32]);
 
 /* False when the relay's key has small order. */
 bool ticket_seal(const struct ticket *t, const uint8_t relay_public[static 32],

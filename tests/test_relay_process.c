@@ -20,8 +20,8 @@
 enum { WAIT_S = 10 };
 
 static char dir[] = "/tmp/test_relay.XXXXXX", admin_path[64];
-static uint8_t relay_secret[32], relay_public[32], coordinator_secret[32], coordinator_public[32],
-    cert[64];
+static uint8_t relay_secret[32], relay_public[32], ticket_public[32], coordinator_secret[32],
+    coordinator_public[32], cert[64];
 static zsock_t *coordinator; /* what the relay tells it */
 static pid_t pid;
 static struct addr relay; /* where it listens */
@@ -37,6 +37,8 @@ static const char *in_dir(const char *name)
     return p;
 }
 
+static const char *period_s = "86400"; /* of ticket keys */
+
 /* Its ready line comes by the descriptor, or nothing when it died. */
 static pid_t spawn(const char *public_ip, bool *ready)
 {
@@ -51,7 +53,8 @@ static pid_t spawn(const char *public_ip, bool *ready)
         setenv("NATTERJACK_READY_FD", fd_text, 1);
         execl(BIN_DIR "/natterjack-relay", "natterjack-relay", "--bus", in_dir("bus"), "--admin",
               admin_path, "--public-ip", public_ip, "--port", "0", "--key", in_dir("key"), "--cert",
-              in_dir("cert"), "--coordinator-key", in_dir("coordinator"), (char *)NULL);
+              in_dir("cert"), "--coordinator-key", in_dir("coordinator"), "--ticket-period",
+              period_s, (char *)NULL);
         _exit(127);
     }
     close(fds[1]);
@@ -79,6 +82,9 @@ static void setup(void)
     rng_bytes(&rng, coordinator_secret, 32);
     rng_bytes(&rng, cert, sizeof cert);
     crypto_scalarmult_base(relay_public, relay_secret);
+    uint8_t secret[32]; /* of this period: tickets are sealed to it */
+    ticket_secret(relay_secret, ticket_period(service_wall_ms(), TICKET_PERIOD_MS), secret);
+    crypto_scalarmult_base(ticket_public, secret);
     crypto_scalarmult_base(coordinator_public, coordinator_secret);
     cr_assert(key_save(in_dir("key"), relay_secret, 32, 0600));
     cr_assert(key_save(in_dir("cert"), cert, sizeof cert, 0644));
@@ -166,7 +172,7 @@ static void bind_side(int fd, const struct sid *session, uint8_t side, enum rela
                        .bytes_per_s = 100000};
     struct relay_control c = {.op = RELAY_BIND, .nonce = {side}};
 
-    cr_assert(ticket_seal(&t, relay_public, coordinator_secret, &rng, c.ticket));
+    cr_assert(ticket_seal(&t, ticket_public, coordinator_secret, &rng, c.ticket));
     send_control(fd, &c);
     struct relay_control answer = receive(fd);
     cr_assert_eq(answer.op, RELAY_CHALLENGE);
@@ -200,11 +206,11 @@ Test(relay_process, carries_a_datagram_between_two_sockets)
     close(a), close(b);
 }
 
-Test(relay_process, says_hello_with_its_address_key_and_certificate)
+/* Its next hello. */
+static struct msg_relay_hello hello(void)
 {
     struct msg m;
 
-    start("127.0.0.1");
     zmsg_t *raw = zmsg_recv(coordinator);
     cr_assert(raw && zmsg_size(raw) == 3);
     char *from = zmsg_popstr(raw), *type = zmsg_popstr(raw);
@@ -213,11 +219,53 @@ Test(relay_process, says_hello_with_its_address_key_and_certificate)
     cr_assert_eq(msg_decode(&m, type, (const char *)zframe_data(body), zframe_size(body), NULL),
                  MSG_OK);
     cr_assert_eq(m.type, MSG_relay_hello);
-    cr_assert_arr_eq(m.relay_hello.key.b, relay_public, 32);
-    cr_assert_arr_eq(m.relay_hello.cert.b, cert, sizeof cert);
-    cr_assert(addr_eq(&m.relay_hello.addr, &relay));
     zstr_free(&from), zstr_free(&type);
     zmsg_destroy(&raw);
+    return m.relay_hello;
+}
+
+Test(relay_process, says_hello_with_its_address_key_and_certificate)
+{
+    start("127.0.0.1");
+    struct msg_relay_hello m = hello();
+    cr_assert_arr_eq(m.key.b, relay_public, 32);
+    cr_assert_arr_eq(m.cert.b, cert, sizeof cert);
+    cr_assert_arr_eq(m.ticket_key.b, ticket_public, 32);
+    cr_assert(addr_eq(&m.addr, &relay));
+}
+
+Test(relay_process,
+     carries_a_session_on_while_keys_change_and_takes_no_ticket_of_the_key_before_last)
+{
+    uint8_t wire[DATA_BYTES_MAX], got[DATAGRAM_MAX], key[32] = {1};
+    struct sid session = {{7}};
+    struct path_id to = path_id(&session, 1);
+    struct peer_id newest;
+
+    period_s = "1";
+    start("127.0.0.1");
+    newest = hello().ticket_key;
+    memcpy(ticket_public, newest.b, 32);
+    int a = peer_socket(), b = peer_socket();
+    bind_side(a, &session, 0, RELAY_WAITING);
+    bind_side(b, &session, 1, RELAY_READY);
+    cr_assert_eq(receive(a).status, RELAY_READY);
+    for (unsigned changes = 0; changes < 2;) {
+        struct peer_id next = hello().ticket_key;
+        changes += !peer_id_eq(&next, &newest);
+        newest = next;
+    }
+    size_t n = data_seal(DATA_APP, (const uint8_t *)"hello", 5, 1, &to, key, wire);
+    cr_assert_eq(send(a, wire, n, 0), (ssize_t)n);
+    cr_assert_eq(recv(b, got, sizeof got, 0), (ssize_t)n);
+    bind_side(a, &session, 0, RELAY_BAD_TICKET);
+    memcpy(ticket_public, newest.b, 32);
+    bind_side(a, &session, 0, RELAY_READY);
+    json_t *j = state();
+    cr_assert_eq(json_integer_value(json_object_get(json_object_get(j, "counters"), "bad_ticket")),
+                 1);
+    json_decref(j);
+    close(a), close(b);
 }
 
 Test(relay_process, advertises_an_address_that_is_not_local)

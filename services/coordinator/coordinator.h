@@ -48,6 +48,7 @@ enum {
     COORD_ATTACH_TTL_MS = 60000,
     COORD_ROW_TTL_MS = 180000,
     COORD_TICKET_TTL_MS = 24 * 3600 * 1000,
+    COORD_TICKET_AGAIN_MS = 60000,    /* between two tickets of a session that lives */
     COORD_TIMEOUT_DEFAULT_MS = 15000, /* of a request that names none */
     COORD_TIMEOUT_MAX_MS = 120000,
     COORD_GRACE_MS = 2000,     /* for a result to travel after the order's deadline */
@@ -228,11 +229,12 @@ struct coordinator_session {
     int64_t until_us;              /* when the request's time is over */
     struct coordinator_side side[2];
     struct plan plan;
-    enum verdict reason;  /* of the plan */
-    enum verdict verdict; /* of the outcome, VERDICT_unknown before it */
-    const char *kind;     /* static: of its failure, "" of none */
-    struct addr relay;    /* len 0: none */
-    struct peer_id relay_key;
+    enum verdict reason;       /* of the plan */
+    enum verdict verdict;      /* of the outcome, VERDICT_unknown before it */
+    const char *kind;          /* static: of its failure, "" of none */
+    struct addr relay;         /* len 0: none */
+    struct peer_id ticket_key; /* the relay's that its tickets are sealed to, and when */
+    int64_t sealed_us;
     uint16_t relays_tried; /* bits, by slot: those that a side could not use */
     bool relays_full;      /* there is one, but none with room */
     bool recalled;         /* the store was asked for the history */
@@ -251,7 +253,7 @@ struct coordinator_session {
 };
 
 struct coordinator_relay {
-    struct peer_id key;
+    struct peer_id key, ticket_key; /* certified; of this period, which tickets are sealed to */
     uint8_t cert[64];
     struct place_list places; /* the authority's word on addr, at most one */
     struct addr addr;
@@ -275,7 +277,7 @@ struct coordinator_relay {
     X(overloaded) X(cancelled) X(ignored) \
     X(punches_attempted) X(punches_direct) X(punches_half) X(punches_failed) \
     X(direct) X(half) X(relayed) X(failed) X(upgrades_attempted) X(upgrades_succeeded) \
-    X(relay_fallbacks) X(relays_refused) X(relays_changed) X(relay_packets) X(relay_bytes) \
+    X(relay_fallbacks) X(relays_refused) X(relays_changed) X(tickets_renewed) X(relay_packets) X(relay_bytes) \
     X(pending_now) X(punching_now) X(relayed_now) X(attached_now)
 struct coordinator_counters {
 #define X(name) uint64_t name;

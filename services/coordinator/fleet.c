@@ -154,6 +154,7 @@ void coordinator_on_relay_hello(struct coordinator *c, const struct msg_relay_he
     memcpy(cert, same ? r->cert : m->cert.b, sizeof cert);
     *r = (struct coordinator_relay){
         .key = m->key,
+        .ticket_key = peer_id_none(&m->ticket_key) ? m->key : m->ticket_key,
         .addr = m->addr,
         .epoch = m->epoch,
         .sessions = m->sessions,
@@ -181,12 +182,16 @@ bool coordinator_relay_up(const struct coordinator *c)
     return false;
 }
 
+/* Of those that have been there, the one that is. */
 struct coordinator_relay *coordinator_relay_at(struct coordinator *c, const struct addr *a)
 {
+    struct coordinator_relay *newest = NULL;
+
     for (unsigned i = 0; i < COORD_RELAYS_MAX; i++)
-        if (c->relays[i].used && addr_eq(&c->relays[i].addr, a))
-            return &c->relays[i];
-    return NULL;
+        if (c->relays[i].used && addr_eq(&c->relays[i].addr, a) &&
+            (!newest || c->relays[i].seen_us > newest->seen_us))
+            newest = &c->relays[i];
+    return newest;
 }
 
 /* Those that peers are told of, to measure: as many as a message has room for. */
@@ -278,6 +283,5 @@ void coordinator_assign_relay(struct coordinator *c, struct coordinator_session 
     s->relays_full = !r && coordinator_relay_up(c);
     if (!r)
         return;
-    s->relay_key = r->key;
     r->assigned++;
 }

@@ -24,7 +24,6 @@ bool coordinator_move(struct coordinator *c, struct coordinator_session *s, stru
     if (!to || s->mode != MODE_MANAGED || addr_eq(&to->addr, &s->relay))
         return false;
     s->relay = to->addr;
-    s->relay_key = to->key;
     to->assigned++;
     c->n.relays_changed++;
     for (unsigned side = 0; side < 2; side++)

@@ -1,8 +1,6 @@
 /* orders.c - what a session's plan is made from, and the orders that carry it to both sides. */
 #include "services/coordinator/parts.h"
 
-#include "lib/ticket.h"
-
 static struct profile profile_of(const struct coordinator *c, const struct coordinator_peer *p)
 {
     struct profile profile = {0};
@@ -13,21 +11,6 @@ static struct profile profile_of(const struct coordinator *c, const struct coord
     }
     profile.mapped = coordinator_is_mapped(c, p);
     return profile;
-}
-
-static bool seal_ticket(struct coordinator *c, const struct coordinator_session *s, unsigned side,
-                        uint8_t out[static TICKET_BYTES])
-{
-    struct ticket t = {
-        .session = s->id,
-        .side = (uint8_t)side,
-        .mode = (uint8_t)s->mode,
-        .expires_ms = c->wall_ms + COORD_TICKET_TTL_MS,
-        .bytes_max = c->relay_bytes_max,
-        .bytes_per_s = c->relay_bytes_per_s,
-    };
-
-    return ticket_seal(&t, s->relay_key.b, c->conf.secret, &c->rng, out);
 }
 
 void coordinator_send_order(struct coordinator *c, struct coordinator_session *s, unsigned side,
@@ -61,13 +44,7 @@ void coordinator_send_order(struct coordinator *c, struct coordinator_session *s
     m->spare = me->spare;
     m->attempt = s->renewals;
     m->relays_full = s->relays_full;
-    if (s->relay.len != 0 && seal_ticket(c, s, side, m->ticket.b)) {
-        const struct coordinator_relay *r = coordinator_relay_at(c, &s->relay);
-        if (r)
-            m->places = r->places;
-        m->relay = s->relay;
-        m->ticket.len = TICKET_BYTES;
-    }
+    coordinator_put_ticket(c, s, side, m);
 }
 
 void coordinator_send_orders(struct coordinator *c, struct coordinator_session *s,

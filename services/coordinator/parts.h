@@ -11,6 +11,7 @@
  *   sessions.c     the state table, enter(), refusals, deadlines
  *   links.c        the lists that sessions are in
  *   orders.c       plans, and the orders that carry them
+ *   tickets.c      tickets for relays
  *   learned.c      what worked before between the two
  *   instants.c     where NATs stand right before an attempt, and the instant for both to begin
  *   results.c      what executors and relays say of a session, and how it settles
@@ -137,6 +138,15 @@ void coordinator_renew(struct coordinator *c, const struct coordinator_peer *p,
                        const struct sid *id, struct outputs *out);
 void coordinator_send_order(struct coordinator *c, struct coordinator_session *s, unsigned side,
                             struct outputs *out);
+
+/* tickets.c */
+/* This side's ticket and relay go into its order; nothing when there is no relay. */
+void coordinator_put_ticket(struct coordinator *c, struct coordinator_session *s, unsigned side,
+                            struct msg_punch_coordinate *m);
+/* New tickets for a session that is settled, when it is time; and when a side asks, each COORD_TICKET_AGAIN_MS. */
+void coordinator_renew_tickets(struct coordinator *c, struct coordinator_session *s,
+                               struct outputs *out);
+void coordinator_reseal(struct coordinator *c, struct coordinator_session *s, struct outputs *out);
 
 /* learned.c */
 /* Ask for the history of the two; false when there is nothing to ask for, or it was asked. */

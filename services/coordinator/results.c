@@ -167,6 +167,7 @@ void coordinator_on_punch_result(struct coordinator *c, const struct coordinator
         tell_blocked(c, s, !i, out);
     else if (s->state != COORD_EXECUTING) /* it settled without the other side before */
         coordinator_silence(c, s, out);
+    coordinator_renew_tickets(c, s, out);
 }
 
 void coordinator_on_punch_cancel(struct coordinator *c, const struct coordinator_peer *p,
@@ -240,8 +241,9 @@ void coordinator_on_relay_refused(struct coordinator *c, const struct coordinato
     c->n.relays_refused++;
     if (r)
         s->relays_tried |= (uint16_t)(1u << (r - c->relays));
-    if (s->state > COORD_EXECUTING) { /* it was to move there */
-        coordinator_move(c, s, out);
+    if (s->state > COORD_EXECUTING) { /* it was to move there, or its ticket is no longer good */
+        if (!coordinator_move(c, s, out))
+            coordinator_reseal(c, s, out);
         return;
     }
     coordinator_assign_relay(c, s);

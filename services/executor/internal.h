@@ -209,6 +209,8 @@ void executor_relays_report(const struct executor *x, struct observation_list *l
 /* relayed.c: the relay's client. */
 bool executor_relay_order(struct executor *x, struct attempt *a,
                           const struct msg_punch_coordinate *m, struct outputs *out);
+bool executor_relay_ticket(struct executor *x, struct attempt *a,
+                           const struct msg_punch_coordinate *m, struct outputs *out);
 void executor_relay_start(struct executor *x, struct attempt *a);
 void executor_relay_tick(struct executor *x, struct attempt *a, struct outputs *out);
 void executor_relay_wanted(struct executor *x, struct attempt *a);

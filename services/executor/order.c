@@ -201,7 +201,7 @@ void executor_on_order(struct executor *x, const struct msg_punch_coordinate *m,
         executor_places_take(x, &m->places);
     if (a) { /* delivered twice, unless it is a new try */
         if (good && !executor_relay_order(x, a, m, out) && !executor_swap_order(x, a, m, out) &&
-            executor_upgrade_order(x, a, m, out)) {
+            !executor_relay_ticket(x, a, m, out) && executor_upgrade_order(x, a, m, out)) {
             arm_direct(x, a, m);
             executor_attempt_tick(x, a, out);
         }

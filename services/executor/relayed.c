@@ -112,6 +112,23 @@ bool executor_relay_order(struct executor *x, struct attempt *a,
     return true;
 }
 
+/* The order of a session that lives once more, for its ticket: the relay is shown it while data flows. */
+bool executor_relay_ticket(struct executor *x, struct attempt *a,
+                           const struct msg_punch_coordinate *m, struct outputs *out)
+{
+    if ((a->state != ATTEMPT_RELAYED && a->state != ATTEMPT_DIRECT) || a->mode != MODE_MANAGED ||
+        a->relay.addr.len == 0 || a->relay.refused || m->attempt != a->renewals ||
+        m->side != a->side || !peer_id_eq(&m->peer, &a->peer) || m->ticket.len != TICKET_BYTES ||
+        !addr_eq(&m->relay, &a->relay.addr) ||
+        memcmp(m->ticket.b, a->relay.ticket, TICKET_BYTES) == 0)
+        return false;
+    memcpy(a->relay.ticket, m->ticket.b, TICKET_BYTES);
+    a->relay.told = false;
+    executor_relay_start(x, a);
+    executor_relay_tick(x, a, out);
+    return true;
+}
+
 void executor_relay_tick(struct executor *x, struct attempt *a, struct outputs *out)
 {
     if (a->relay.bound && a->relay.tries < RETRIES) {
@@ -153,6 +170,8 @@ static void on_bound(struct executor *x, struct attempt *a, uint8_t status, stru
 {
     if (status > RELAY_READY) {
         if (a->way[WAY_RELAY].confirmed) { /* it worked before: keep asking */
+            if (status == RELAY_BAD_TICKET || status == RELAY_EXPIRED)
+                ask_for_another(a, "rendezvous-rejected", out);
             return;
         }
         a->relay.full = a->relay.full || status == RELAY_FULL;
@@ -162,6 +181,7 @@ static void on_bound(struct executor *x, struct attempt *a, uint8_t status, stru
         return;
     }
     a->relay.bound = true;
+    a->relay.told = false;
     a->relay.tries = 0;
     if (status == RELAY_READY)
         on_ready(x, a);

@@ -20,7 +20,9 @@ static struct steer steer;
 static struct flags {
     const char *bus, *admin, *public_ip, *key, *cert, *places, *coordinator_key;
     uint32_t port, sessions;
-} flags = {.port = 3480, .sessions = RELAY_SESSIONS_DEFAULT};
+    int64_t ticket_period_us;
+} flags = {
+    .port = 3480, .sessions = RELAY_SESSIONS_DEFAULT, .ticket_period_us = TICKET_PERIOD_MS * 1000};
 
 /* clang-format off */
 static const struct param table[] = {
@@ -32,6 +34,7 @@ static const struct param table[] = {
     {"key",             PARAM_TEXT, &flags.key,             "FILE  own X25519 secret, hex", PARAM_REQUIRED | PARAM_SECRET},
     {"cert",            PARAM_TEXT, &flags.cert,            "FILE  the authority's certificate for it, hex", true},
     {"places",          PARAM_TEXT, &flags.places,          "FILE  the authority's word on its address, hex; not needed for the coordinator's own", false},
+    {"ticket-period",   PARAM_SECONDS, &flags.ticket_period_us, "S  after which another key opens tickets; that of the period before still does", false},
     {"coordinator-key", PARAM_TEXT, &flags.coordinator_key, "FILE  the coordinator's public key, hex", true},
 };
 /* clang-format on */
@@ -56,6 +59,9 @@ static void check_flags(struct relay_conf *conf)
     if (!addr_parse_ip(flags.public_ip, (uint16_t)flags.port, &conf->public_addr))
         die("event=bad_flag name=public-ip why=\"%s is not an address\"", flags.public_ip);
     conf->sessions_max = flags.sessions;
+    if (flags.ticket_period_us < 1000000)
+        die("event=bad_flag name=ticket-period why=\"at least 1\"");
+    conf->ticket_period_ms = flags.ticket_period_us / 1000;
 }
 
 static void load_keys(struct relay_conf *conf)

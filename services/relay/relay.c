@@ -3,6 +3,7 @@
 
 #include "services/relay/cookie.h"
 #include "services/relay/forward.h"
+#include "services/relay/tickets.h"
 
 #include <sodium.h>
 
@@ -345,6 +346,7 @@ static void on_tick(struct relay *r, struct outputs *out)
         m->sessions = r->by_sid.n;
         m->sessions_max = r->draining ? r->by_sid.n : r->by_sid.capacity;
         m->draining = r->draining;
+        memcpy(m->ticket_key.b, r->ticket_key, sizeof m->ticket_key.b);
         r->hello_us = r->now_us + (r->draining ? RELAY_HELLO_DRAIN_US : RELAY_HELLO_US);
     }
     while (out->n + TICK_OUTPUTS_MAX <= OUTPUTS_MAX) {
@@ -404,10 +406,7 @@ bool relay_init(struct relay *r, const struct relay_conf *conf, const uint8_t rn
     table_init(&r->by_source, 2 * n, RELAY_SOURCE_KEY, secret, at);
     sodium_memzero(secret, sizeof secret);
 
-    for (; r->n_keys < conf->n_coordinators; r->n_keys++)
-        if (!ticket_key(conf->coordinators[r->n_keys], conf->secret, r->keys[r->n_keys]))
-            return false;
-    return true;
+    return relay_tickets_init(r, conf);
 }
 
 void relay_step(struct relay *r, const struct input *in, struct outputs *out)
@@ -416,6 +415,7 @@ void relay_step(struct relay *r, const struct input *in, struct outputs *out)
     r->now_us = in->now_us;
     r->wall_ms = in->wall_ms;
     out->n = 0;
+    relay_tickets_rotate(r);
     if (in->kind == IN_TICK)
         on_tick(r, out);
     else if (in->kind == IN_DATAGRAM)

@@ -10,6 +10,9 @@
  * after a restart UNKNOWN makes the peers bind again.  A packet goes only to an address that completed
  * the handshake; other answers go to the source and are not larger than what they answer.
  *
+ * Tickets are opened by the secret of this period and that of the one before (lib/ticket.h); coordinators hear at
+ * once when there is another, and seal the tickets of their sessions anew.
+ *
  * A raw side is known by its source alone, so that its packets can be anything: whatever no path id directs
  * goes to the other end of its session, but BIND, PROVE, and KEEP of its own path id, which are for us.
  */
@@ -90,7 +93,8 @@ struct relay_conf {
     size_t n_coordinators;
     struct addr public_addr; /* where peers find us */
     uint32_t sessions_max;
-    struct marks marks; /* to be kept up to date, all free; without cells there is none */
+    int64_t ticket_period_ms; /* 0: TICKET_PERIOD_MS */
+    struct marks marks;       /* to be kept up to date, all free; without cells there is none */
 };
 
 struct relay {
@@ -102,7 +106,12 @@ struct relay {
     struct addr public_addr;
     uint8_t public_key[32], cert[64];
     struct place_list places;
-    uint8_t keys[RELAY_COORDINATORS_MAX][TICKET_KEY];
+    uint8_t secret[32], coordinators[RELAY_COORDINATORS_MAX][32];
+    size_t n_coordinators;
+    int64_t ticket_period_ms;
+    uint64_t period;                                      /* its number; 0: there was none yet */
+    uint8_t ticket_key[32];                               /* of this period, public */
+    uint8_t keys[2 * RELAY_COORDINATORS_MAX][TICKET_KEY]; /* of this period and the one before */
     size_t n_keys;
     uint8_t cookie_secret[2][32]; /* the present one and the one before */
     uint8_t stranger_secret[16];

@@ -3,6 +3,7 @@
 
 #include "lib/keys.h"
 #include "lib/service.h"
+#include "lib/ticket.h"
 #include "lib/token.h"
 #include "lib/udp.h"
 #include "tests/natlab/netns.h"
@@ -172,7 +173,7 @@ static void load(const char *name, void *to, size_t n)
 static void load_keys(void)
 {
     struct attack_bed *b = &attack;
-    uint8_t certs[2][64], relay_secret[32];
+    uint8_t certs[2][64], relay_secret[32], secret[32];
 
     load("prober.pub", b->prober.key, 32);
     load("prober.cert", b->prober.cert, 64);
@@ -180,7 +181,8 @@ static void load_keys(void)
     load("coordinator", b->coordinator_secret, 32);
     load("places", certs, sizeof certs);
     load("relay", relay_secret, sizeof relay_secret);
-    crypto_scalarmult_base(b->relay_key, relay_secret);
+    ticket_secret(relay_secret, ticket_period(service_wall_ms(), TICKET_PERIOD_MS), secret);
+    crypto_scalarmult_base(b->relay_key, secret);
     for (uint8_t i = 0; i < 4; i++)
         b->prober.addrs[b->prober.n_addrs++] =
             addr_v4(203, 0, 113, (uint8_t)(10 + i / 2), (uint16_t)(PROBER_PORT + i % 2));

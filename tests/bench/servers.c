@@ -4,6 +4,7 @@
 #include "lib/keys.h"
 #include "lib/log.h"
 #include "lib/service.h"
+#include "lib/ticket.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -46,14 +47,15 @@ static void save(const char *name, const void *key, size_t n)
 
 void servers_open(const struct rooms *r, const char *bin, struct servers_keys *keys)
 {
-    uint8_t secret[32], public[32], cert[64] = {0}, sign_public[32], sign_secret[64];
+    uint8_t secret[32], sealed_to[32], public[32], cert[64] = {0}, sign_public[32], sign_secret[64];
 
     rooms = r;
     bin_dir = bin;
     if (!mkdtemp(dir) || mkdir(in_dir("bus"), 0700) != 0)
         die("event=no_dir why=\"%s\"", strerror(errno));
     service_random_key(secret);
-    crypto_scalarmult_base(keys->relay_public, secret);
+    ticket_secret(secret, ticket_period(service_wall_ms(), TICKET_PERIOD_MS), sealed_to);
+    crypto_scalarmult_base(keys->relay_public, sealed_to);
     save("relay", secret, sizeof secret);
     save("cert", cert, sizeof cert);
     service_random_key(keys->coordinator_secret);

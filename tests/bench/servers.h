@@ -16,7 +16,7 @@ enum {
 
 /* The coordinator's key that tickets are sealed with, and the relay's to seal them to. */
 struct servers_keys {
-    uint8_t coordinator_secret[32], relay_public[32];
+    uint8_t coordinator_secret[32], relay_public[32]; /* that tickets are sealed to */
 };
 
 /* Make a directory for keys and sockets; bin is where the binaries are. */

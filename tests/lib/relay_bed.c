@@ -60,7 +60,18 @@ struct ticket relay_bed_ticket(const struct relay_bed *b, uint8_t session, uint8
 
 void relay_bed_seal(struct relay_bed *b, const struct ticket *t, uint8_t out[static TICKET_BYTES])
 {
-    cr_assert(ticket_seal(t, b->public_key, b->coordinator_secret, &b->rng, out));
+    relay_bed_seal_of(b, t, 0, out);
+}
+
+void relay_bed_seal_of(struct relay_bed *b, const struct ticket *t, unsigned age,
+                       uint8_t out[static TICKET_BYTES])
+{
+    uint8_t secret[32], key[32];
+
+    ticket_secret(b->conf.secret, ticket_period(b->wall_ms + b->now_ms, TICKET_PERIOD_MS) - age,
+                  secret);
+    crypto_scalarmult_base(key, secret);
+    cr_assert(ticket_seal(t, key, b->coordinator_secret, &b->rng, out));
 }
 
 /* ---- transcript ------------------------------------------------------------------------------- */

@@ -37,6 +37,9 @@ struct sid relay_bed_sid(uint8_t n);
 struct ticket relay_bed_ticket(const struct relay_bed *b, uint8_t session,
                                uint8_t side); /* for 10 minutes */
 void relay_bed_seal(struct relay_bed *b, const struct ticket *t, uint8_t out[static TICKET_BYTES]);
+/* To the key of so many periods ago. */
+void relay_bed_seal_of(struct relay_bed *b, const struct ticket *t, unsigned age,
+                       uint8_t out[static TICKET_BYTES]);
 
 /* Inputs.  What comes out is added to the transcript. */
 void relay_bed_datagram(struct relay_bed *b, char from, const uint8_t *data, size_t len);
