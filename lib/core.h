@@ -39,6 +39,7 @@ enum input_kind {
     IN_STORE,    /* the store's answer to an OUT_STORE that asks one */
     IN_LINK,     /* executor: the connection to the coordinator came up or went down */
     IN_NETWORK,  /* executor: this host's addresses or routes have changed */
+    IN_SOCKET,   /* executor: where one of its sockets is bound */
     IN_APP       /* executor: the local application wants something */
 };
 
@@ -115,6 +116,9 @@ struct input {
             bool enrolling; /* the connection to the enrolment socket, not the front */
         } link;
         struct {
+            uint16_t sock, port; /* port 0: it is not open */
+        } socket;
+        struct {
             const void *sockets; /* struct executor_sockets, borrowed: bound anew; or NULL */
         } network;
         struct {
@@ -135,7 +139,8 @@ enum output_kind { OUT_MSG, OUT_DATAGRAM, OUT_STORE, OUT_NOTE, OUT_APP, OUT_SOCK
 enum socket_op {
     SOCKET_OPEN,  /* sock */
     SOCKET_CLOSE, /* all from sock to `to`; nothing where none is open */
-    SOCKET_MOVE   /* sock is called `to` from now on */
+    SOCKET_MOVE,  /* sock is called `to` from now on */
+    SOCKET_ASK    /* where is sock bound?  Answered by IN_SOCKET */
 };
 
 struct output {

@@ -139,6 +139,7 @@ void service_udp_change(struct service *s, const struct output *o)
         s->udp[sock] = -1;
         watch(s, to);
         break;
+    case SOCKET_ASK: break; /* by the shell that steps the core */
     }
 }
 

@@ -25,7 +25,7 @@ const uint32_t punch_offset_us[PUNCH_BURST] = {0, 20000, 40000, 80000, 160000, 3
 enum port {
     PORT_FIXED,   /* the one in the token is good for every destination, or it is the local one */
     PORT_UNKNOWN, /* the mapping was not measured; the token's port may be good */
-    PORT_STEPS,   /* another one for each destination, each so many above the last */
+    PORT_STEPS,   /* another one for each destination, and the next one can be foreseen */
     PORT_MOVES,   /* another one for each destination, by no known rule */
     PORT_RANDOM,
     PORT_COUNT
@@ -66,9 +66,9 @@ static enum port port_of(const struct profile *p)
     case NAT_AD:
     case NAT_APD:
         switch (p->allocation) {
-        case ALLOC_PRESERVE: return PORT_FIXED;
-        case ALLOC_RANDOM: return PORT_RANDOM;
+        case ALLOC_PRESERVE: /* the own one towards the first destination, then others */
         case ALLOC_CONTIGUOUS: return PORT_STEPS;
+        case ALLOC_RANDOM: return PORT_RANDOM;
         default: return PORT_MOVES;
         }
     default: return PORT_UNKNOWN;
@@ -236,9 +236,14 @@ unsigned strategy_looks(const struct step *s, const struct profile *a, const str
     return port_of(tries) == PORT_STEPS && tries->mapping == NAT_AD ? 1u << !s->role : 0;
 }
 
-bool strategy_pins(const struct profile *own, const struct profile *theirs)
+bool strategy_opens(const struct profile *own, const struct profile *theirs)
 {
     return own->mapping == NAT_AD || port_of(theirs) != PORT_STEPS;
+}
+
+bool strategy_pins(const struct profile *own, const struct profile *theirs)
+{
+    return own->allocation == ALLOC_PRESERVE || strategy_opens(own, theirs);
 }
 
 /* The relay goes last; with nothing before it, it is used at once. */

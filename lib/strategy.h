@@ -50,9 +50,12 @@ struct plan strategy_plan(const struct profile *a, const struct profile *b, cons
 unsigned strategy_looks(const struct step *s, const struct profile *a, const struct profile *b);
 
 /*
- * Can a side that looks open its mapping towards the other at once, and tell its port?  Not where it has another
- * one for each port of the other side, and that one's is not known either.
+ * Can a side that looks open its mapping towards the other at once?  Not where it has another one for each port of
+ * the other side, and that one's is not known either.
  */
+bool strategy_opens(const struct profile *own, const struct profile *theirs);
+
+/* Can it tell the port that it will send by?  When it can open it; or has it whoever it sends to first. */
 bool strategy_pins(const struct profile *own, const struct profile *theirs);
 
 /* The plan for two sides that share a public address: one LAN, one router, or one carrier's NAT. */

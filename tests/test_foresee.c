@@ -21,6 +21,9 @@ static const struct profile per_port = {.mapping = NAT_APD,
                                            .filtering = NAT_APD,
                                            .allocation = ALLOC_CONTIGUOUS,
                                            .delta = 2},
+                            keeps = {.mapping = NAT_APD,
+                                     .filtering = NAT_APD,
+                                     .allocation = ALLOC_PRESERVE},
                             fixed = {.mapping = NAT_EI, .filtering = NAT_APD};
 
 /* Ordered at 240 ms, between these two; the peer's ip has two tokens. */
@@ -171,6 +174,49 @@ Test(foresee, a_pin_has_the_port_between_two_neighbours_two_steps_apart)
     cr_assert_not_null(m);
     cr_assert(m->exact && m->seen.port == 40038);
     cr_assert_eq(ATTEMPT.foreseen.pin, X.look.v[2].sock - 1);
+}
+
+static void bound(int64_t ms, uint16_t sock, uint16_t port)
+{
+    struct input in = {
+        .kind = IN_SOCKET, .now_us = ms * 1000, .socket = {sock, port}
+    };
+
+    executor_step(&X, &in, &OUT);
+}
+
+Test(foresee, a_fresh_socket_has_its_own_port_where_a_port_serves_one_destination)
+{
+    struct msg order = start(&keeps, &per_port, 2), m = execute(&order, 1, 30000, true);
+    struct did d = did();
+    struct addr to;
+    uint16_t pin = X.look.v[0].sock;
+
+    cr_assert(d.opened == 1 && d.asked == 0 && d.punched == 0, "where to is not known yet");
+    bound(240, (uint16_t)(pin + 1), 5555);
+    cr_assert_null(said());
+    bound(241, pin, 5000);
+    cr_assert_not_null(said());
+    cr_assert(said()->exact && said()->seen.port == 5000);
+    cr_assert(addr_ip_eq(&said()->seen, &X.reflexive));
+    bound(242, pin, 5001);
+    cr_assert_null(said(), "once");
+    executor_bed_msg(420, &m);
+    executor_bed_run_to(430);
+    executor_bed_tick();
+    cr_assert_eq(executor_bed_count(PACKET_PUNCH, &to), 1);
+    cr_assert_eq(to.port, 30000);
+    cr_assert_eq(ATTEMPT.way[WAY_DIRECT].sock, pin);
+}
+
+Test(foresee, a_fresh_socket_opens_its_port_at_once_where_the_other_is_known)
+{
+    start(&keeps, &fixed, 0);
+    cr_assert(did().opened == 1 && did().punched == 1);
+    bound(241, X.look.v[0].sock, 0);
+    cr_assert_null(said(), "the system gave no socket");
+    executor_bed_run_to(3000);
+    cr_assert_eq(X.n.looks, 1);
 }
 
 Test(foresee, opens_a_row_of_sockets_for_the_port_that_is_foreseen)

@@ -45,24 +45,35 @@ Test(matrix, theory_has_365_pairs_that_can_be_opened_and_359_without_shared_port
     cr_assert_not(matrix_read_tiers(&m, "tests/matrix/none.csv", true));
 }
 
-Test(matrix, a_pair_is_planned_directly_exactly_when_theory_opens_it)
+/* What a class looks like: a kept port that may serve several destinations is the same for all. */
+static struct profile seen(unsigned class, bool overload)
 {
-    blank(1, true);
+    struct matrix_class k = matrix_class(class);
+    bool same = overload && k.allocation == ALLOC_PRESERVE;
+
+    return (struct profile){.mapping = same ? NAT_EI : (uint8_t)k.mapping,
+                            .filtering = (uint8_t)k.filtering,
+                            .allocation = (uint8_t)k.allocation};
+}
+
+static void expect_plans(bool overload)
+{
+    blank(1, overload);
     for (size_t i = 0; i < MATRIX_CELLS; i++) {
         const struct matrix_cell *c = &m.cell[i];
-        struct profile p[2];
+        struct profile p[2] = {seen(c->from, overload), seen(c->to, overload)};
         enum verdict why;
-        for (unsigned side = 0; side < 2; side++) {
-            struct matrix_class k = matrix_class(side ? c->to : c->from);
-            p[side] = (struct profile){.mapping = (uint8_t)k.mapping,
-                                       .filtering = (uint8_t)k.filtering,
-                                       .allocation = (uint8_t)k.allocation};
-        }
         struct plan plan =
             strategy_plan(&p[0], &p[1], (bool[2]){true, true}, POLICY_DIRECT, 0, &why);
         cr_assert_eq(plan.n == 1, matrix_reachable(c->tier), "%s to %s: %s",
                      matrix_class(c->from).text, matrix_class(c->to).text, verdict_name(why));
     }
+}
+
+Test(matrix, a_pair_is_planned_directly_exactly_when_theory_opens_it)
+{
+    expect_plans(true);
+    expect_plans(false);
 }
 
 Test(matrix, rates_have_wilsons_interval_and_quantiles_are_of_the_direct_ones)
@@ -188,6 +199,29 @@ Test(matrix, each_class_meets_each_other_and_opens_what_its_tier_allows)
         cr_assert_geq(t.direct * 100, t.runs * floors[i].percent, "%s: %u of %u",
                       matrix_tier_name[floors[i].tier], t.direct, t.runs);
     }
+}
+
+/* The pairs that differ where a kept port serves one destination only. */
+Test(matrix, a_port_that_serves_one_destination_is_that_of_a_fresh_socket)
+{
+    static struct world w;
+    struct play_conf conf = {.delay_us = 20000, .background_per_s = 20, .no_overload = true};
+
+    unsigned all = 0, direct = 0;
+
+    blank(1, false);
+    for (size_t i = 0; i < MATRIX_CELLS; i++) {
+        struct matrix_class a = matrix_class(m.cell[i].from), b = matrix_class(m.cell[i].to);
+        bool keeps = (a.mapping != NAT_EI && a.allocation == ALLOC_PRESERVE) ||
+                     (b.mapping != NAT_EI && b.allocation == ALLOC_PRESERVE);
+        if (!keeps || !matrix_reachable(m.cell[i].tier))
+            continue;
+        struct matrix_run r = play(&w, &conf, &a, &b, report_seed(1, i, 0));
+        cr_assert(r.direct || m.cell[i].tier >= MATRIX_T1p, "%s to %s", a.text, b.text);
+        direct += r.direct;
+        all++;
+    }
+    cr_assert_geq(direct * 100, all * 98, "%u of %u", direct, all);
 }
 
 /* A round is the time from looking to having missed; the first is over when the second has looked. */

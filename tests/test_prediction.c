@@ -42,13 +42,17 @@ Test(prediction, ports_given_out_in_order_are_foreseen)
     ground_open(&ground,
                 ARGS("--delay", "20ms", "cone=ei/preserve/apd", "steps=apd/contiguous/apd,rate=20",
                      "wide=ad/contiguous/apd,rate=20,delta=3",
-                     "to-steps=apd/contiguous/apd,rate=20",
+                     "to-steps=apd/contiguous/apd,rate=20", "keeps=apd/preserve/apd,overload=off",
+                     "to-keeps=apd/preserve/apd,overload=off",
                      "to-random=ad/random/apd,lifetime=30s"));
     ground_listen(&ground, "to-steps");
     ground_listen(&ground, "to-random");
+    ground_listen(&ground, "to-keeps");
     expect_mostly("cone", "to-steps", "prediction", runs);
     expect_mostly("steps", "to-steps", "prediction", runs);
     expect_mostly("wide", "to-steps", "prediction", runs);
+    expect_mostly("keeps", "to-keeps", "prediction", 1);
+    expect_mostly("keeps", "to-steps", "prediction", 1);
     expect_mostly("wide", "to-random", "birthday", 1);
     ground_close(&ground);
 }

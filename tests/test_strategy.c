@@ -38,8 +38,13 @@ static bool moves(const struct profile *p) { return changing(p) && p->allocation
 
 static bool knowable(const struct profile *p)
 {
-    return p->mapping == NAT_NONE || p->mapping == NAT_EI ||
-           (changing(p) && p->allocation == ALLOC_PRESERVE);
+    return p->mapping == NAT_NONE || p->mapping == NAT_EI;
+}
+
+/* Right before, it is known by which port the next packet will leave. */
+static bool foreseeable(const struct profile *p)
+{
+    return changing(p) && (p->allocation == ALLOC_PRESERVE || p->allocation == ALLOC_CONTIGUOUS);
 }
 
 /* The far side's port needn't be known to hear it: any port of its address is let in. */
@@ -117,7 +122,7 @@ Test(strategy, is_direct_wherever_a_side_is_open_or_both_ports_are_knowable, .ti
 
         if (open_to_all(&a) || open_to_all(&b))
             cr_assert_eq(p.v[0].technique, TECHNIQUE_REVERSAL);
-        else if (knowable(&a) && knowable(&b))
+        else if ((knowable(&a) || foreseeable(&a)) && (knowable(&b) || foreseeable(&b)))
             cr_assert(is_direct(&p));
         else if ((hears_any_port(&a) && changing(&b)) || (hears_any_port(&b) && changing(&a)))
             cr_assert_eq(p.v[0].technique, TECHNIQUE_SEND_FIRST);
@@ -203,7 +208,10 @@ static const struct {
     {{NAT_NONE, NAT_UNKNOWN, 0}, {NAT_APD, NAT_APD, ALLOC_RANDOM}, VERDICT_direct_reversal, TECHNIQUE_REVERSAL, 1},
     {{NAT_EI, NAT_EI, 0}, {NAT_EI, NAT_EI, 0}, VERDICT_direct_reversal, TECHNIQUE_REVERSAL, 2},
     {{NAT_EI, NAT_APD, ALLOC_RANDOM}, {NAT_EI, NAT_AD, 0}, VERDICT_direct_synchronous, TECHNIQUE_SYNCHRONOUS, 2},
-    {{NAT_NONE, NAT_APD, 0}, {NAT_APD, NAT_APD, ALLOC_PRESERVE}, VERDICT_direct_synchronous, TECHNIQUE_SYNCHRONOUS, 2},
+    {{NAT_NONE, NAT_APD, 0}, {NAT_APD, NAT_APD, ALLOC_PRESERVE}, VERDICT_direct_prediction, TECHNIQUE_PREDICTION, 1},
+    {{NAT_APD, NAT_APD, ALLOC_PRESERVE}, {NAT_APD, NAT_APD, ALLOC_CONTIGUOUS}, VERDICT_direct_prediction, TECHNIQUE_PREDICTION, 2},
+    {{NAT_AD, NAT_APD, ALLOC_PRESERVE}, {NAT_APD, NAT_APD, ALLOC_RANDOM}, VERDICT_direct_birthday, TECHNIQUE_BIRTHDAY, 1},
+    {{NAT_APD, NAT_APD, ALLOC_PRESERVE}, {NAT_APD, NAT_APD, ALLOC_RANDOM}, VERDICT_one_random, TECHNIQUE_RELAYED, 2},
     {{NAT_UNKNOWN, 0, 0}, {NAT_UNKNOWN, 0, 0}, VERDICT_direct_synchronous, TECHNIQUE_SYNCHRONOUS, 2},
     {{NAT_EI, NAT_APD, 0}, {NAT_APD, NAT_APD, ALLOC_RANDOM}, VERDICT_direct_birthday, TECHNIQUE_BIRTHDAY, 1},
     {{NAT_AD, NAT_APD, ALLOC_CONTIGUOUS}, {NAT_APD, NAT_APD, ALLOC_RANDOM}, VERDICT_direct_birthday, TECHNIQUE_BIRTHDAY, 1},
@@ -221,7 +229,7 @@ static const struct {
     {{NAT_APD, NAT_APD, ALLOC_RANDOM}, {NAT_APD, NAT_EI, ALLOC_RANDOM}, VERDICT_both_random, TECHNIQUE_RELAYED, 2},
     {{NAT_EI, NAT_AD, ALLOC_RANDOM}, {NAT_APD, NAT_APD, ALLOC_RANDOM}, VERDICT_direct_send_first, TECHNIQUE_SEND_FIRST, 1},
     {{NAT_AD, NAT_AD, ALLOC_CONTIGUOUS}, {NAT_NONE, NAT_AD, 0}, VERDICT_direct_send_first, TECHNIQUE_SEND_FIRST, 0},
-    {{NAT_APD, NAT_EI, ALLOC_PRESERVE}, {NAT_AD, NAT_APD, ALLOC_RANDOM}, VERDICT_direct_send_first, TECHNIQUE_SEND_FIRST, 1},
+    {{NAT_APD, NAT_EI, ALLOC_PRESERVE}, {NAT_AD, NAT_APD, ALLOC_RANDOM}, VERDICT_direct_prediction, TECHNIQUE_PREDICTION, 0},
     {{NAT_EI, NAT_UNKNOWN, 0}, {NAT_APD, NAT_APD, ALLOC_RANDOM}, VERDICT_direct_birthday, TECHNIQUE_BIRTHDAY, 1},
     {{NAT_UNKNOWN, 0, 0}, {NAT_APD, NAT_APD, ALLOC_RANDOM}, VERDICT_profile_unknown, TECHNIQUE_RELAYED, 2},
 };
@@ -297,6 +305,9 @@ Test(strategy, gives_rounds_that_look_first_the_time_for_three)
     cr_assert_eq(p.v[0].span_us, 3200000 + 4 * 50000);
     cr_assert_eq(strategy_looks(&p.v[0], &random, &per_address), 2);
     cr_assert(strategy_pins(&per_address, &random) && strategy_pins(&per_address, &steps));
+    struct profile keeps = {.mapping = NAT_APD, .allocation = ALLOC_PRESERVE};
+    cr_assert(strategy_pins(&keeps, &steps) && !strategy_opens(&keeps, &steps));
+    cr_assert(strategy_opens(&keeps, &fixed) && !strategy_pins(&steps, &keeps));
     p = strategy_plan(&random, &fixed, (bool[2]){true, true}, POLICY_AUTO, 0, &why);
     cr_assert_eq(strategy_looks(&p.v[0], &random, &fixed), 0);
 }

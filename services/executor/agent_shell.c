@@ -250,12 +250,32 @@ static void tell(struct agent *g)
     g->n_events = 0;
 }
 
+/* It asks for one at a time. */
+static bool asked_where(struct agent *g, struct input *in)
+{
+    for (size_t i = 0; i < g->out.n; i++) {
+        const struct output *o = &g->out.v[i];
+        if (o->kind != OUT_SOCKET || o->socket.op != SOCKET_ASK)
+            continue;
+        *in = input_now(IN_SOCKET);
+        in->socket.sock = o->socket.sock;
+        in->socket.port = service_udp_local(&g->svc, o->socket.sock).port;
+        return true;
+    }
+    return false;
+}
+
 static void step(struct agent *g, const struct input *in)
 {
     bool nested = g->n_events > 0;
+    struct input bound;
 
     executor_step(&g->core, in, &g->out);
     service_emit(&g->svc, &g->out);
+    while (asked_where(g, &bound)) {
+        executor_step(&g->core, &bound, &g->out);
+        service_emit(&g->svc, &g->out);
+    }
     if (!nested) /* the outer one tells, in order */
         tell(g);
 }

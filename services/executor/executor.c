@@ -465,6 +465,7 @@ void executor_step(struct executor *x, const struct input *in, struct outputs *o
     case IN_DATAGRAM: on_datagram(x, in, out); break;
     case IN_LINK: on_link(x, in->link.up, in->link.enrolling, out); break;
     case IN_NETWORK: executor_on_network(x, in->network.sockets, out); break;
+    case IN_SOCKET: executor_on_socket(x, in, out); break;
     case IN_APP: on_app(x, in, out); break;
     case IN_STORE: break;
     }

@@ -222,6 +222,8 @@ enum birthday_part { BIRTHDAY_NONE, BIRTHDAY_OPENS, BIRTHDAY_TRIES };
  */
 struct look {
     bool pins; /* send some */
+    bool
+        keeps; /* the NAT gives a fresh socket its own port, once: that is the pin, and nobody is asked */
     uint8_t n; /* sockets that ask; 0: no look is under way */
     uint8_t tries, fresh;
     int64_t at_us, again_us; /* when they were opened; when to ask once more */

@@ -38,7 +38,9 @@ static void begin_round(struct executor *x, struct attempt *a, struct outputs *o
     a->foreseen.phase = FORESEEN_LOOKING;
     a->foreseen.began_us = x->now_us;
     executor_pool_renew(x, out);
-    executor_look_start(x, a->foreseen.pins, w->heard ? &w->remote : &a->candidates[0]);
+    const struct addr *to = w->heard ? &w->remote : &a->candidates[0];
+    bool opens = w->heard || strategy_opens(&a->own_profile, &a->their_profile);
+    executor_look_start(x, a, opens ? to : &(struct addr){0});
     executor_look_tick(x, a, out);
     a->foreseen.next_us = x->look.again_us;
 }
@@ -78,7 +80,8 @@ static struct addr target_of(const struct executor *x, const struct attempt *a,
     struct forecast f = {m->seen.port, a->their_profile.delta, m->others, m->over_us};
     struct addr to = m->seen;
 
-    if (!addr_ip_eq(&to, &a->foreseen.ip) || f.delta == 0 || !executor_admits(x, &to))
+    if (!addr_ip_eq(&to, &a->foreseen.ip) || (f.delta == 0 && !m->exact) ||
+        !executor_admits(x, &to))
         return (struct addr){0};
     if (!m->exact)
         to.port = forecast_port(&f, m->age_us);

@@ -158,7 +158,9 @@ void executor_birthday_tick(struct executor *x, struct attempt *a, struct output
 
 /* look.c: where the own NAT stands. */
 void executor_sight(struct executor *x);
-void executor_look_start(struct executor *x, bool pins, const struct addr *pin_to);
+/* pin_to: len 0 when nothing may be sent there yet */
+void executor_look_start(struct executor *x, const struct attempt *a, const struct addr *pin_to);
+void executor_on_socket(struct executor *x, const struct input *in, struct outputs *out);
 void executor_look_tick(struct executor *x, struct attempt *a, struct outputs *out);
 bool executor_look_datagram(struct executor *x, const struct input *in, const struct stun *m,
                             struct outputs *out);

@@ -4,6 +4,9 @@
  * Fresh sockets ask a prober at one instant, and between each two of them a pin sends to the peer.  When two
  * neighbours were given ports two steps apart, the pin's lies between them, and is so known without the peer.
  * Without pins the last of them shows the newest port, and what others took since the sight before.
+ *
+ * A NAT that keeps ports, but each for one destination, needs no prober: a fresh socket has its own port towards whom
+ * it sends to first, so that one is the pin.
  */
 #include "services/executor/internal.h"
 
@@ -17,10 +20,46 @@ void executor_sight(struct executor *x)
             x->sight = (struct sight){x->targets[i].seen.port, x->probe_began_us, x->opened};
 }
 
-void executor_look_start(struct executor *x, bool pins, const struct addr *pin_to)
+void executor_look_start(struct executor *x, const struct attempt *a, const struct addr *pin_to)
 {
-    x->look = (struct look){.pins = pins, .server = x->targets[0].addr, .pin_to = *pin_to};
+    x->look = (struct look){.pins = a->foreseen.pins,
+                            .keeps = a->own_profile.allocation == ALLOC_PRESERVE,
+                            .server = x->targets[0].addr,
+                            .pin_to = *pin_to};
     x->look.again_us = x->now_us;
+}
+
+/* The one that keeps its port, and who knows which that is. */
+static void open_keeping(struct executor *x, struct attempt *a, struct outputs *out)
+{
+    struct look *l = &x->look;
+
+    l->again_us = NEVER;
+    l->v[0].sock = executor_pool_open(x, out);
+    if (l->v[0].sock == 0)
+        return;
+    l->n = 1;
+    x->n.looks++;
+    executor_socket(SOCKET_ASK, l->v[0].sock, l->v[0].sock, out);
+    if (l->pin_to.len != 0)
+        executor_send_punch(x, a, WAY_DIRECT, PACKET_PUNCH, 0, l->v[0].sock, &l->pin_to, out);
+}
+
+void executor_on_socket(struct executor *x, const struct input *in, struct outputs *out)
+{
+    struct look *l = &x->look;
+
+    if (!l->keeps || l->n == 0 || in->socket.sock != l->v[0].sock)
+        return;
+    l->n = 0;
+    if (in->socket.port == 0 || x->reflexive.len == 0) /* this round comes to nothing */
+        return;
+    struct attempt *a = &x->attempts[x->pool_owner];
+    struct addr seen = x->reflexive;
+    seen.port = in->socket.port;
+    a->foreseen.own = (struct forecast){.port = seen.port};
+    a->foreseen.own_us = x->now_us;
+    executor_foresee_seen(x, a, &seen, l->v[0].sock, out);
 }
 
 static void ask(struct executor *x, size_t i, struct outputs *out)
@@ -61,6 +100,10 @@ void executor_look_tick(struct executor *x, struct attempt *a, struct outputs *o
 
     if (l->again_us > x->now_us)
         return;
+    if (l->keeps) {
+        open_keeping(x, a, out);
+        return;
+    }
     if (l->tries++ == LOOK_TRIES) {
         l->n = 0;
         l->again_us = NEVER;
@@ -130,7 +173,7 @@ bool executor_look_datagram(struct executor *x, const struct input *in, const st
     bool found = false, all = true;
     uint16_t port;
 
-    if (l->n == 0 || m->type != STUN_BINDING_RESPONSE || m->mapped.len == 0 ||
+    if (l->n == 0 || l->keeps || m->type != STUN_BINDING_RESPONSE || m->mapped.len == 0 ||
         !addr_eq(&in->dgram.src, &l->server))
         return false;
     struct attempt *a = &x->attempts[x->pool_owner];

@@ -3,10 +3,14 @@
 
 #include "lib/strategy.h"
 
+/* A NAT that keeps ports lets one serve several destinations, as Linux does: it looks ei. */
 static struct profile far_side(unsigned i)
 {
-    return (struct profile){.mapping = (uint8_t)(NAT_EI + i / 9),
-                            .allocation = (uint8_t)(ALLOC_PRESERVE + i / 3 % 3),
+    uint8_t allocation = (uint8_t)(ALLOC_PRESERVE + i / 3 % 3);
+
+    return (struct profile){.mapping =
+                                allocation == ALLOC_PRESERVE ? NAT_EI : (uint8_t)(NAT_EI + i / 9),
+                            .allocation = allocation,
                             .filtering = (uint8_t)(NAT_EI + i % 3)};
 }
 

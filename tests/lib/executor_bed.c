@@ -84,7 +84,8 @@ static void show(const struct output *o)
         snprintf(line, sizeof line, "socket %s %u %u",
                  o->socket.op == SOCKET_OPEN    ? "open"
                  : o->socket.op == SOCKET_CLOSE ? "close"
-                                                : "move",
+                 : o->socket.op == SOCKET_MOVE  ? "move"
+                                                : "ask",
                  o->socket.sock, o->socket.to);
         break;
     case OUT_STORE: snprintf(line, sizeof line, "store"); break;

@@ -263,6 +263,12 @@ static void change_sockets(struct world *w, struct world_peer *p, const struct o
         p->sockets[to].port = p->sockets[sock].port;
         p->sockets[sock].port = 0;
         break;
+    case SOCKET_ASK:
+        push(w, (struct world_event){.at_us = w->now_us,
+                                     .kind = WORLD_BOUND,
+                                     .peer = (size_t)(p - w->peers),
+                                     .sock = sock});
+        break;
     }
 }
 
@@ -421,6 +427,14 @@ static void on_event(struct world *w, const struct world_event *e)
         in.link.enrolling = !p->front;
         step_peer(w, e->peer, &in);
         link_up_later(w, e->peer, RECONNECT_US);
+        break;
+    case WORLD_BOUND:
+        if (!p->up)
+            break;
+        in.kind = IN_SOCKET;
+        in.socket.sock = e->sock;
+        in.socket.port = p->sockets[e->sock].port;
+        step_peer(w, e->peer, &in);
         break;
     case WORLD_RESTART:
         if (e->to == SERVICE_coordinator)

@@ -61,11 +61,13 @@ struct world_event {
         WORLD_LINK_UP,
         WORLD_LINK_DOWN,
         WORLD_RESTART, /* of what has crashed */
+        WORLD_BOUND,   /* the executor has asked where a socket is bound */
     } kind;
     enum role from, to;
     size_t peer;
     uint32_t life; /* of the connection that it belongs to */
     bool enrolling;
+    uint16_t sock;
     struct msg msg;
 };
 
