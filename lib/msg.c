@@ -84,7 +84,7 @@ static void pack_tokens(msgpack_packer *pk, msg_tokens l)
 
 static void pack_profile(msgpack_packer *pk, msg_profile p)
 {
-    msgpack_pack_array(pk, 10);
+    msgpack_pack_array(pk, 12);
     msgpack_pack_uint8(pk, p.mapping);
     msgpack_pack_uint8(pk, p.filtering);
     msgpack_pack_uint8(pk, p.allocation);
@@ -95,6 +95,8 @@ static void pack_profile(msgpack_packer *pk, msg_profile p)
     msgpack_pack_uint32(pk, p.age_s);
     msgpack_pack_uint8(pk, p.hairpin);
     pack_bool(pk, p.mapped);
+    msgpack_pack_uint8(pk, p.clash);
+    msgpack_pack_uint8(pk, p.pool);
 }
 
 static void pack_plan(msgpack_packer *pk, msg_plan p)
@@ -265,7 +267,11 @@ static bool unpack_profile(const msgpack_object *o, msg_profile *out)
     out->delta = (int16_t)delta;
     out->hairpin = HAIRPIN_UNKNOWN; /* of an earlier version */
     out->mapped = false;
-    if ((n > 8 && !unpack_u8(&v[8], &out->hairpin)) || (n > 9 && !unpack_bool(&v[9], &out->mapped)))
+    out->clash = CLASH_UNKNOWN;
+    out->pool = POOL_UNKNOWN;
+    if ((n > 8 && !unpack_u8(&v[8], &out->hairpin)) ||
+        (n > 9 && !unpack_bool(&v[9], &out->mapped)) ||
+        (n > 10 && !unpack_u8(&v[10], &out->clash)) || (n > 11 && !unpack_u8(&v[11], &out->pool)))
         return false;
     return profile_valid(out);
 }
@@ -396,7 +402,7 @@ static const msgpack_object *find(const msgpack_object_map *map, const char *key
 /* The largest encoding of every message fits in MSG_SIZE_MAX. */
 enum {
     MAX_u16 = 3, MAX_u32 = 5, MAX_u64 = 9, MAX_bool = 1, MAX_addr = 20, MAX_id = 34, MAX_sid = 18,
-    MAX_tokens = 1 + TOKENS_MAX * (2 + MSG_TOKEN_MAX), MAX_profile = 1 + 5 * 2 + 3 * 3 + 5 + 1,
+    MAX_tokens = 1 + TOKENS_MAX * (2 + MSG_TOKEN_MAX), MAX_profile = 1 + 7 * 2 + 3 * 3 + 5 + 1,
     MAX_plan = 1 + STEPS_MAX * (1 + 2 * 2 + 2 * 5), MAX_tried = 1 + STEPS_MAX * (1 + 2 + 2 * 5),
     MAX_probers = 1 + PROBERS_MAX * (1 + 34 + 66 + 4 * MAX_addr),
     MAX_places = 1 + PLACES_MAX * (1 + MAX_addr + 66),

@@ -20,11 +20,22 @@ const char *const hairpin_name[HAIRPIN_COUNT] = {
     [HAIRPIN_EXTERNAL] = "external",
 };
 
+const char *const clash_name[CLASH_COUNT] = {
+    [CLASH_UNKNOWN] = "unknown",
+    [CLASH_NONE] = "none",
+    [CLASH_CLAIMS] = "claims",
+};
+
+const char *const pool_name[POOL_COUNT] = {
+    [POOL_UNKNOWN] = "unknown",
+    [POOL_ARBITRARY] = "arbitrary",
+};
+
 bool profile_valid(const struct profile *p)
 {
     return p->mapping < BEHAVIOUR_COUNT && p->filtering < BEHAVIOUR_COUNT &&
            p->allocation < ALLOCATION_COUNT && p->hairpin < HAIRPIN_COUNT && p->confidence <= 100 &&
-           p->port_lo <= p->port_hi;
+           p->clash < CLASH_COUNT && p->pool < POOL_COUNT && p->port_lo <= p->port_hi;
 }
 
 const char *profile_display(const struct profile *p)

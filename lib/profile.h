@@ -21,6 +21,16 @@ enum allocation { ALLOC_UNKNOWN, ALLOC_PRESERVE, ALLOC_CONTIGUOUS, ALLOC_RANDOM,
  */
 enum hairpin { HAIRPIN_UNKNOWN, HAIRPIN_NONE, HAIRPIN_INTERNAL, HAIRPIN_EXTERNAL, HAIRPIN_COUNT };
 
+/*
+ * Does a packet that comes in unasked take its port, so that what is then sent to its sender leaves by another one?
+ * unknown too where nothing comes unasked, or each destination sees another port anyway.
+ */
+enum clash { CLASH_UNKNOWN, CLASH_NONE, CLASH_CLAIMS, CLASH_COUNT };
+
+/* RFC 4787 section 4.1: arbitrary when mappings of one host were seen at several public addresses.  That a pool is
+ * paired, or none, can't be seen from outside. */
+enum pool { POOL_UNKNOWN, POOL_ARBITRARY, POOL_COUNT };
+
 struct profile {
     uint8_t mapping;           /* enum behaviour */
     uint8_t filtering;         /* enum behaviour */
@@ -30,12 +40,16 @@ struct profile {
     uint16_t port_lo, port_hi; /* range that external ports were seen in; 0, 0 when not known */
     uint32_t age_s;            /* since it was measured, at the time of sending */
     uint8_t hairpin;           /* enum hairpin */
+    uint8_t clash;             /* enum clash */
+    uint8_t pool;              /* enum pool */
     bool mapped; /* by an operator, and a prober's fresh token proves it: known to coordinators */
 };
 
 extern const char *const behaviour_name[BEHAVIOUR_COUNT]; /* "unknown", "none", "ei", "ad", "apd" */
 extern const char *const allocation_name[ALLOCATION_COUNT]; /* "unknown", "preserve", ... */
 extern const char *const hairpin_name[HAIRPIN_COUNT];       /* "unknown", "none", "internal", ... */
+extern const char *const clash_name[CLASH_COUNT];           /* "unknown", "none", "claims" */
+extern const char *const pool_name[POOL_COUNT];             /* "unknown", "arbitrary" */
 
 /* False when a field holds no value of its enumeration. */
 bool profile_valid(const struct profile *p);

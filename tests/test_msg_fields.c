@@ -247,12 +247,12 @@ static void other_structures(enum msg_type type, const struct field *f,
         return;
     element = profile ? *full : full->via.array.ptr[0];
     uint32_t known = element.via.array.size, low = known, high = known + 8;
-    cr_assert_lt(known, 11);
+    cr_assert_lt(known, 13);
     for (uint32_t i = 0; i < SEEN; i++) /* appended ones are of the last one's kind */
         inner[i] = element.via.array.ptr[i < known ? i : known - 1];
     if (is(f, "probers")) /* which is a key, a certificate and up to four addresses */
         low = 2, high = 6;
-    if (profile) /* of which the last two came later */
+    if (profile) /* of which the last four came later */
         low = 8, high = 8 + 8;
     element.via.array.ptr = inner;
     for (uint32_t size = 0; size < known + 12; size++) {
@@ -302,13 +302,15 @@ static void bad_profiles(enum msg_type type, const struct field *f, const msgpac
     static const struct {
         uint8_t at, top;
     } checked[] = {
-        {0, BEHAVIOUR_COUNT - 1 },
-        {1, BEHAVIOUR_COUNT - 1 },
-        {2, ALLOCATION_COUNT - 1},
-        {3, 100                 },
-        {8, HAIRPIN_COUNT - 1   }
+        {0,  BEHAVIOUR_COUNT - 1 },
+        {1,  BEHAVIOUR_COUNT - 1 },
+        {2,  ALLOCATION_COUNT - 1},
+        {3,  100                 },
+        {8,  HAIRPIN_COUNT - 1   },
+        {10, CLASH_COUNT - 1     },
+        {11, POOL_COUNT - 1      }
     };
-    msgpack_object inner[10], value = map->ptr[at].val;
+    msgpack_object inner[12], value = map->ptr[at].val;
 
     if (!is(f, "profile"))
         return;

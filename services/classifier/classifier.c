@@ -40,7 +40,8 @@ static bool same_nat(const struct finding *f, const struct addr *local, const st
 {
     if (!addr_eq(local, &k->local))
         return false;
-    if (f->reflexive.len != 0 && !addr_ip_eq(&f->reflexive, &k->finding.reflexive))
+    bool pool = f->profile.pool == POOL_ARBITRARY || k->finding.profile.pool == POOL_ARBITRARY;
+    if (f->reflexive.len != 0 && !pool && !addr_ip_eq(&f->reflexive, &k->finding.reflexive))
         return false;
     return !contradicts(f, &k->finding);
 }
@@ -69,11 +70,17 @@ static void learn(struct classifier *c, const struct finding_key *key, const str
         tell->finding.profile.filtering = k->finding.profile.filtering;
     if (same && f->profile.hairpin == HAIRPIN_UNKNOWN) /* so does this one's */
         tell->finding.profile.hairpin = k->finding.profile.hairpin;
+    if (same && f->profile.clash == CLASH_UNKNOWN)
+        tell->finding.profile.clash = k->finding.profile.clash;
+    if (same && f->profile.pool == POOL_UNKNOWN) /* fewer mappings were looked at */
+        tell->finding.profile.pool = k->finding.profile.pool;
     if (same && weight(&tell->finding.profile) < weight(&k->finding.profile)) {
         c->n.kept++;
         if (f->reflexive.len != 0) /* a mapping made anew may have another port */
             c->known[slot].finding.reflexive = f->reflexive;
         c->known[slot].finding.profile.hairpin = tell->finding.profile.hairpin;
+        c->known[slot].finding.profile.clash = tell->finding.profile.clash;
+        c->known[slot].finding.profile.pool = tell->finding.profile.pool;
         *tell = c->known[slot];
     } else if (slot != TABLE_NONE || f->used > 0) {
         c->n.replaced++;

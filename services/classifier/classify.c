@@ -225,6 +225,16 @@ static enum behaviour filtering_of(const struct msg_reflex_report *r, enum behav
     return r->filter_other_port ? NAT_AD : NAT_APD;
 }
 
+/* ---- pool ------------------------------------------------------------------------------------------------- */
+
+static enum pool pool_of(const struct observation_list *l)
+{
+    for (size_t i = 1; i < l->n; i++)
+        if (!addr_ip_eq(&l->v[i].seen, &l->v[0].seen))
+            return POOL_ARBITRARY;
+    return POOL_UNKNOWN;
+}
+
 /* ---- all of it -------------------------------------------------------------------------------------------- */
 
 static struct addr most_common(const struct observation_list *l)
@@ -281,6 +291,9 @@ void classify(const struct msg_reflex_report *r, struct finding *out)
     out->profile.allocation = (uint8_t)allocation_of(&m, &out->profile.delta);
     if (r->hairpin < HAIRPIN_COUNT && out->profile.mapping != NAT_NONE)
         out->profile.hairpin = (uint8_t)r->hairpin;
+    if (r->clash < CLASH_COUNT)
+        out->profile.clash = (uint8_t)r->clash;
+    out->profile.pool = (uint8_t)pool_of(&l);
     out->profile.confidence = confidence(&out->profile, c.n, m.n);
     out->reflexive = most_common(&l);
     out->varies = c.changed || c.ports_differ || c.ips_differ;

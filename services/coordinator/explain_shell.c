@@ -26,10 +26,11 @@ static json_t *id_json(const struct peer_id *id)
 
 json_t *coordinator_profile_json(const struct profile *p)
 {
-    return json_pack("{s:s, s:s, s:s, s:s, s:i, s:I}", "mapping", behaviour_name[p->mapping],
-                     "filtering", behaviour_name[p->filtering], "allocation",
-                     allocation_name[p->allocation], "known_as", profile_display(p), "confidence",
-                     (int)p->confidence, "age_s", (json_int_t)p->age_s);
+    return json_pack("{s:s, s:s, s:s, s:s, s:i, s:I, s:s, s:s}", "mapping",
+                     behaviour_name[p->mapping], "filtering", behaviour_name[p->filtering],
+                     "allocation", allocation_name[p->allocation], "known_as", profile_display(p),
+                     "confidence", (int)p->confidence, "age_s", (json_int_t)p->age_s, "clash",
+                     clash_name[p->clash], "pool", pool_name[p->pool]);
 }
 
 /* What people call this side: its name, else what was asked for, else the beginning of its id. */

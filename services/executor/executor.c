@@ -447,6 +447,7 @@ void executor_init(struct executor *x, const struct executor_conf *conf,
     x->next_probe_us = x->profile_by_us = x->next_attach_us = x->next_enrol_us = NEVER;
     x->filter.word_by_us = NEVER;
     executor_hairpin_reset(x);
+    executor_early_reset(x);
     x->override = (struct override){.next_us = NEVER, .claimed = conf->override};
     x->override.state = conf->override.len != 0 ? OVERRIDE_WAITING : OVERRIDE_NONE;
     x->pool_owner = ATTEMPTS_MAX;

@@ -48,6 +48,8 @@ enum {
     SOCKETS_MAX = RAW_RELAY_FIRST + ATTEMPTS_MAX,
     SPARE_FIRST = SAMPLES_MAX + 1, /* kept for raw hand-over */
     SPARES_MAX = 2,
+    EARLY_FIRST = SPARE_FIRST + SPARES_MAX, /* see early.c */
+    EARLY_SOCKETS = 3,
     SPARE_TARGETS = 2,                   /* prober addresses that each is probed with */
     GUESSES_MAX = EFFORT_PORTS_birthday, /* ports tried at one ip in GUESS_WINDOW_US */
     GUESS_AT_ONCE = 48,
@@ -61,7 +63,7 @@ enum {
     FORESEEN_ROUNDS = 3, /* each begins with a look */
 };
 
-_Static_assert((int)SPARE_FIRST + (int)SPARES_MAX <= (int)POOL_FIRST, "numbers of sockets");
+_Static_assert((int)EARLY_FIRST + (int)EARLY_SOCKETS <= (int)POOL_FIRST, "numbers of sockets");
 enum alive_limits {
     PACKETS_SOON = 10,
     PINGS_SOON = 50,  /* unanswered: then they are fewer */
@@ -135,6 +137,7 @@ enum executor_times {
     POOL_EVERY_US = 1000,          /* between POOL_BATCH openings */
     UPGRADE_LASTED_US = 64 * 1000000, /* a direct path that held so long is tried again soon */
     UPGRADE_GATE_US = 2 * 1000000,    /* between two such tries, of whichever sessions */
+    EARLY_KILLS_WAIT_US = 250 * 1000, /* the peer opens its NAT first */
     HAND_TIME_US = 1000 * 1000,       /* to agree on a raw hand-over, of the time there is */
     HAND_EVERY_US = 100 * 1000,       /* between two offers */
     HAND_SILENT_US = 500 * 1000,      /* no more offers: the other side has handed over */
@@ -437,6 +440,32 @@ struct hairpin_test {
     int64_t word_by_us; /* the classifier's, after the report; NEVER when none is waited for */
 };
 
+/* Does a packet that comes too early do harm, and with how many hops is the own NAT passed?  See early.c. */
+enum {
+    EARLY_TRIES = 4,    /* at 0, 100, 250 and 500 ms */
+    EARLY_TTL_MAX = 8,  /* own NATs and routers beyond that are not passed on purpose */
+    EARLY_WAY_MAX = 32, /* to a prober */
+};
+
+struct early_test {
+    enum early_state { EARLY_OFF, EARLY_DUE, EARLY_ASKING, EARLY_KNOWN } state;
+    enum clash clash;
+    bool kills; /* the own NAT gives up a mapping when it is told of a TTL that ran out */
+    uint8_t falls_short, reaches; /* TTLs: on the way to the prober */
+    uint8_t ttl, tried; /* that opens the own NATs and gets no farther than needed, 0: none known */
+    int64_t next_us;
+    struct addr server[4];
+    struct early_socket {
+        enum early_phase { EARLY_HERE, EARLY_IN, EARLY_OUT, EARLY_WAY, EARLY_DONE } phase;
+        uint8_t ttl; /* 0: the control */
+        uint8_t tries;
+        bool heard, far; /* from who had not been sent to; the low TTL arrived there */
+        uint8_t txid[12], cookie[16];
+        struct addr seen, out[4]; /* by the first address; by each at the end */
+        int64_t began_us, rtt_us, next_us;
+    } from[EARLY_SOCKETS];
+};
+
 /* How long does it keep a mapping?  See lifetime.c. */
 enum { LIFETIME_TRIES = 4 };
 struct lifetime_test {
@@ -545,6 +574,7 @@ struct executor {
     struct filter_test filter;
     struct hairpin_test hairpin;
     struct lifetime_test lifetime;
+    struct early_test early;
     struct spare spares[SPARES_MAX];
     uint32_t spare_number;              /* of the newest */
     struct msg_token_list tokens;       /* the newest good ones */
@@ -572,7 +602,8 @@ void executor_init(struct executor *x, const struct executor_conf *conf,
 void executor_step(struct executor *x, const struct input *in, struct outputs *out);
 int64_t executor_deadline(const struct executor *x);
 
-/* The filtering or hairpinning is being measured, or the classifier's word on it is due. */
+/* The filtering or hairpinning is being measured, or the classifier's word on it is due; or what early packets do is. */
+bool executor_early_pending(const struct executor *x);
 bool executor_filter_pending(const struct executor *x);
 bool executor_hairpin_pending(const struct executor *x);
 

@@ -117,6 +117,16 @@ void executor_lifetime_tick(struct executor *x, struct outputs *out);
 bool executor_lifetime_datagram(struct executor *x, const struct input *in, const struct stun *m,
                                 struct outputs *out);
 
+/* early.c: packets that come too early, and those that only open the own NAT. */
+void executor_early_reset(struct executor *x);
+void executor_early_start(struct executor *x);
+void executor_early_tick(struct executor *x, struct outputs *out);
+bool executor_early_datagram(struct executor *x, const struct input *in, const struct stun *m,
+                             struct outputs *out);
+/* With how many hops is the own NAT to be opened for this peer?  0: as all else is sent.  And by the next punch? */
+uint8_t executor_early_ttl(const struct executor *x, const struct attempt *a);
+uint8_t executor_early_punch_ttl(const struct executor *x, const struct attempt *a);
+
 /* override.c: an operator's port mapping. */
 void executor_override_set(struct executor *x, const struct addr *claimed, struct outputs *out);
 void executor_override_round_over(struct executor *x, struct outputs *out);
@@ -132,8 +142,9 @@ void executor_on_network(struct executor *x, const struct executor_sockets *sock
 
 /* punch.c: punch and pong on both ways. */
 void executor_punch(struct executor *x, struct attempt *a, enum way way, struct outputs *out);
-void executor_send_punch(struct executor *x, struct attempt *a, enum way way, uint8_t type,
-                         uint64_t echo, uint16_t sock, const struct addr *to, struct outputs *out);
+struct output *executor_send_punch(struct executor *x, struct attempt *a, enum way way,
+                                   uint8_t type, uint64_t echo, uint16_t sock,
+                                   const struct addr *to, struct outputs *out);
 void executor_on_punch(struct executor *x, const struct input *in, struct outputs *out);
 
 /* pool.c: sockets beside the first, for one attempt at a time. */

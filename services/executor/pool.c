@@ -25,7 +25,8 @@ void executor_pool_punch(struct executor *x, struct attempt *a, const struct add
     uint16_t sock = executor_pool_open(x, out);
 
     if (sock != 0)
-        executor_send_punch(x, a, WAY_DIRECT, PACKET_PUNCH, 0, sock, to, out);
+        executor_send_punch(x, a, WAY_DIRECT, PACKET_PUNCH, 0, sock, to, out)->dgram.ttl =
+            executor_early_ttl(x, a);
 }
 
 void executor_pool_renew(struct executor *x, struct outputs *out)

@@ -71,6 +71,7 @@ void executor_probe_start(struct executor *x)
     if (x->full_round && x->n_targets > 0) {
         executor_filter_start(x);
         executor_hairpin_reset(x);
+        executor_early_start(x);
         executor_lifetime_pause(x);
         const struct addr *server = executor_filter_server(x);
         const struct addr to = server ? server[0] : x->targets[0].addr;
@@ -170,6 +171,7 @@ void executor_probe_report(struct executor *x, struct outputs *out)
     }
     executor_relays_report(x, &m->relays);
     m->hairpin = (uint16_t)x->hairpin.is;
+    m->clash = (uint16_t)x->early.clash;
     m->filter_asked = x->filter.state == FILTER_KNOWN;
     m->filter_other_ip = x->filter.heard[FILTER_OTHER_IP];
     m->filter_other_port = x->filter.heard[FILTER_OTHER_PORT];
@@ -254,6 +256,7 @@ void executor_probe_tick(struct executor *x, struct outputs *out)
     executor_override_tick(x, out);
     executor_hairpin_tick(x, out);
     executor_lifetime_tick(x, out);
+    executor_early_tick(x, out);
     executor_relays_tick(x, out);
     if (!x->probing)
         return;
@@ -333,7 +336,7 @@ bool executor_probe_datagram(struct executor *x, const struct input *in, struct 
     if (executor_look_datagram(x, in, &m, out) || executor_filter_datagram(x, in, &m, out))
         return true;
     if (executor_lifetime_datagram(x, in, &m, out) || executor_override_datagram(x, in, &m, out) ||
-        executor_hairpin_datagram(x, in, &m, out))
+        executor_hairpin_datagram(x, in, &m, out) || executor_early_datagram(x, in, &m, out))
         return true;
     if (m.type != STUN_BINDING_RESPONSE || m.mapped.len == 0)
         return false;
@@ -362,6 +365,8 @@ int64_t executor_probe_deadline(const struct executor *x)
         next = x->override.next_us;
     if (x->lifetime.next_us < next)
         next = x->lifetime.next_us;
+    if (x->early.next_us < next)
+        next = x->early.next_us;
     if (executor_hairpin_deadline(x) < next)
         next = executor_hairpin_deadline(x);
     if (!x->probing)

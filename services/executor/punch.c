@@ -25,8 +25,9 @@ static bool local_alone(const struct attempt *a)
     return a->technique == TECHNIQUE_HOST && !hairpins && a->way[WAY_DIRECT].burst <= HAIRPIN_AFTER;
 }
 
-void executor_send_punch(struct executor *x, struct attempt *a, enum way way, uint8_t type,
-                         uint64_t echo, uint16_t sock, const struct addr *to, struct outputs *out)
+struct output *executor_send_punch(struct executor *x, struct attempt *a, enum way way,
+                                   uint8_t type, uint64_t echo, uint16_t sock,
+                                   const struct addr *to, struct outputs *out)
 {
     struct way_state *w = &a->way[way];
     struct punch p = {
@@ -47,6 +48,7 @@ void executor_send_punch(struct executor *x, struct attempt *a, enum way way, ui
     o->dgram.len = PUNCH_BYTES;
     w->punches_sent++;
     x->n.punches_sent++;
+    return o;
 }
 
 static void schedule(struct way_state *w)
@@ -76,10 +78,12 @@ void executor_punch(struct executor *x, struct attempt *a, enum way way, struct 
         executor_send_punch(x, a, way, PACKET_PUNCH, 0, w->sock, &a->relay.addr, out);
         return;
     }
+    uint8_t ttl = executor_early_punch_ttl(x, a);
     size_t n = local_alone(a) && a->n_candidates > 1 ? 1 : a->n_candidates;
     for (size_t i = 0; i < n; i++)
         if (executor_spend(a, &a->candidates[i]))
-            executor_send_punch(x, a, way, PACKET_PUNCH, 0, w->sock, &a->candidates[i], out);
+            executor_send_punch(x, a, way, PACKET_PUNCH, 0, w->sock, &a->candidates[i], out)
+                ->dgram.ttl = ttl;
 }
 
 static void on_noise(struct attempt *a, const uint8_t in[static NOISE_MSG])

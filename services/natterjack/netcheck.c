@@ -23,7 +23,7 @@ static bool is_done(void *arg)
     const struct agent *g = arg;
 
     return refused || (classified && !executor_filter_pending(&g->core) &&
-                       !executor_hairpin_pending(&g->core));
+                       !executor_hairpin_pending(&g->core) && !executor_early_pending(&g->core));
 }
 
 /* The kinds of far side that people meet, in their words. */
@@ -96,6 +96,16 @@ static const char *hairpin_text(const struct profile *p)
     }
 }
 
+/* What is out of the ordinary, and matters to others. */
+static void print_peculiarities(const struct profile *p)
+{
+    if (p->clash == CLASH_CLAIMS)
+        printf("early packets: take a port, so that answers leave by another one; peers of this "
+               "version spare it that\n");
+    if (p->pool == POOL_ARBITRARY)
+        printf("addresses:    several public ones, any of them for any port\n");
+}
+
 static int print_text(const struct agent *g, bool udp)
 {
     const struct profile *p = &g->core.profile;
@@ -113,6 +123,7 @@ static int print_text(const struct agent *g, bool udp)
     printf("allocation:   %s\n", allocation_text(p));
     printf("filtering:    %s\n", filtering_text(p));
     printf("hairpinning:  %s\n", hairpin_text(p));
+    print_peculiarities(p);
     printf("also called:  %s\n", profile_display(p));
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         printf("to %s: %s\n", kinds[i].text,

@@ -116,11 +116,12 @@ json_t *json_addr(const struct addr *a)
 
 json_t *json_profile(const struct profile *p)
 {
-    return json_pack("{s:s, s:s, s:i, s:i, s:i, s:s, s:i, s:s, s:s}", "mapping",
+    return json_pack("{s:s, s:s, s:i, s:i, s:i, s:s, s:i, s:s, s:s, s:s, s:s}", "mapping",
                      behaviour_name[p->mapping], "allocation", allocation_name[p->allocation],
                      "delta", p->delta, "port_lo", p->port_lo, "port_hi", p->port_hi, "filtering",
                      behaviour_name[p->filtering], "confidence", p->confidence, "display",
-                     profile_display(p), "hairpin", hairpin_name[p->hairpin]);
+                     profile_display(p), "hairpin", hairpin_name[p->hairpin], "clash",
+                     clash_name[p->clash], "pool", pool_name[p->pool]);
 }
 
 const char *attempt_technique(const struct attempt *a)

@@ -46,6 +46,8 @@ static void random_profile(msg_profile *p)
     p->port_lo = (uint16_t)COUNT(p->port_hi);
     random_u32(&p->age_s);
     p->hairpin = (uint8_t)COUNT(HAIRPIN_COUNT - 1);
+    p->clash = (uint8_t)COUNT(CLASH_COUNT - 1);
+    p->pool = (uint8_t)COUNT(POOL_COUNT - 1);
     p->mapped = maximal || R() % 2;
 }
 

@@ -744,7 +744,8 @@ static void open_peer(struct world *w, size_t i, const uint8_t authority[static 
 {
     struct world_peer *p = &w->peers[i];
     const struct world_peer_conf *c = &w->conf.peers[i];
-    struct net_line line = {.up = half_line(&w->conf), .down = half_line(&w->conf), .n_ips = 2};
+    struct net_line line = {
+        .up = half_line(&w->conf), .down = half_line(&w->conf), .n_ips = 2, .hops = 1};
     bool public = !c->has_nat || c->nat.mapping == NAT_NONE;
 
     for (uint8_t k = 0; k < 2; k++) {

@@ -1,0 +1,206 @@
+/*
+ * test_early.c - packets that come too early: what is said of a NAT that lets them take its ports, which TTL passes
+ * the own NATs, and what pairs come of it; in virtual time, and of the kernel's NATs with real programs.
+ *
+ * An assertion prints its seed.
+ */
+#include "tests/lib/ground.h"
+#include "tests/sim/world.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { SECOND = 1000000, RUNS = 20, TRIES = 50 };
+
+static struct world w;
+static struct ground ground;
+
+#define ARGS(...) ((const char *const[]){__VA_ARGS__, NULL})
+
+TestSuite(early, .timeout = 120);
+
+/* ---- what is measured ------------------------------------------------------------------------------- */
+
+/* More than its class: of linux-open, of a NAT that gives up mappings, of one that a spent TTL opens. */
+enum trait { PLAIN, CLAIMS, KILLS, EXPIRED_MAPS, REJECTS };
+
+static struct world_peer_conf nat(const char *text, enum trait t)
+{
+    struct world_peer_conf c = world_nat(text);
+
+    c.nat.claims = t == CLAIMS;
+    c.nat.errors = t == KILLS ? NAT_ERRORS_KILL : NAT_ERRORS_PASS;
+    c.nat.expired_maps = t == EXPIRED_MAPS;
+    c.nat.rejects = t == REJECTS;
+    return c;
+}
+
+static const struct kind {
+    const char *class;
+    enum trait trait;
+    enum clash clash;
+    uint8_t ttl;
+    bool kills;
+} kinds[] = {
+    {"apd/preserve/apd",  CLAIMS,       CLASH_CLAIMS,  2, false},
+    {"apd/preserve/ad",   CLAIMS,       CLASH_CLAIMS,  2, false},
+    {"apd/preserve/apd",  PLAIN,        CLASH_NONE,    2, false},
+    {"ei/random/apd",     CLAIMS,       CLASH_NONE,    2, false}, /* its one mapping is there already */
+    {"ei/preserve/ad",    PLAIN,        CLASH_NONE,    2, false},
+    {"ei/preserve/ei",    PLAIN,        CLASH_UNKNOWN, 0, false}, /* nothing comes unasked */
+    {"apd/random/apd",    PLAIN,        CLASH_UNKNOWN, 2, false}, /* no port is the one that was told */
+    {"apd/contiguous/ad", PLAIN,        CLASH_UNKNOWN, 2, false},
+    {"ei/random/apd",     KILLS,        CLASH_NONE,    0, true },
+    {"ei/preserve/apd",   EXPIRED_MAPS, CLASH_NONE,    1, false},
+    {"none/preserve/apd", PLAIN,        CLASH_NONE,    2, false},
+    {"open",              PLAIN,        CLASH_UNKNOWN, 0, false},
+};
+enum { KINDS = sizeof kinds / sizeof *kinds };
+
+/* Wrong is what is neither so nor unknown; and how many are unknown that need not be. */
+static unsigned judge(size_t i, uint64_t seed)
+{
+    const struct kind *k = &kinds[i];
+    const struct executor *x = &w.peers[i].core;
+    uint8_t clash = x->profile.clash;
+
+    cr_assert(clash == k->clash || clash == CLASH_UNKNOWN, "seed %lu, kind %zu: clash %s", seed, i,
+              clash_name[clash]);
+    cr_assert(x->early.ttl == k->ttl || x->early.ttl == 0, "seed %lu, kind %zu: ttl %u", seed, i,
+              x->early.ttl);
+    cr_assert(x->early.kills == k->kills || !x->early.kills, "seed %lu, kind %zu", seed, i);
+    cr_assert_eq(x->early.state, EARLY_KNOWN, "seed %lu, kind %zu", seed, i);
+    for (size_t s = 0; s < EARLY_SOCKETS; s++)
+        cr_assert_eq(w.peers[i].sockets[EARLY_FIRST + s].port, 0, "its sockets are closed");
+    if (clash != k->clash || x->early.ttl != k->ttl || x->early.kills != k->kills)
+        printf("seed %lu: %s: clash %s, ttl %u, kills %d\n", seed, k->class, clash_name[clash],
+               x->early.ttl, x->early.kills);
+    return clash != k->clash || x->early.ttl != k->ttl || x->early.kills != k->kills;
+}
+
+static unsigned measure(uint64_t seed, uint32_t loss_ppm)
+{
+    struct world_conf c = {
+        .seed = seed, .n_peers = KINDS, .delay_us = 20000, .jitter_us = 5000, .loss_ppm = loss_ppm};
+    unsigned unknown = 0;
+
+    for (size_t i = 0; i < KINDS; i++)
+        c.peers[i] = nat(kinds[i].class, kinds[i].trait);
+    world_open(&w, &c);
+    world_run(&w, 8 * SECOND);
+    for (size_t i = 0; i < KINDS; i++)
+        unknown += judge(i, seed);
+    world_close(&w);
+    return unknown;
+}
+
+Test(early, what_comes_unasked_and_what_a_ttl_opens_is_told_exactly_on_a_good_line)
+{
+    for (uint64_t seed = 1; seed <= RUNS; seed++)
+        cr_assert_eq(measure(seed, 0), 0, "seed %lu", seed);
+}
+
+Test(early, nothing_is_told_wrongly_at_five_percent_loss)
+{
+    unsigned unknown = 0;
+
+    for (uint64_t seed = 100; seed < 100 + RUNS; seed++)
+        unknown += measure(seed, 50000);
+    printf("%u of %d not known\n", unknown, RUNS * KINDS);
+    cr_assert_leq(unknown * 100, RUNS * KINDS * 5);
+}
+
+/* ---- what comes of it --------------------------------------------------------------------------------- */
+
+/* Attached on a good line; then lines lose so much, so that one order in ten is late by 200 ms. */
+static bool is_direct(const struct world_peer_conf *a, const struct world_peer_conf *b,
+                      uint64_t seed, bool may_prime)
+{
+    struct world_conf c = {
+        .seed = seed, .n_peers = 2, .delay_us = 20000, .jitter_us = 10000, .peers = {*a, *b}
+    };
+
+    world_open(&w, &c);
+    world_run(&w, 5 * SECOND);
+    w.conf.loss_ppm = 50000; /* of the connections to the coordinator */
+    for (size_t i = 0; i < 2 && !may_prime; i++) {
+        w.peers[i].core.early.ttl = 0;
+        w.peers[i].core.early.kills = false;
+    }
+    size_t r = world_connect(&w, seed % 2, !(seed % 2), POLICY_AUTO, 4 * SECOND);
+    world_run(&w, w.now_us + 5 * SECOND);
+    bool direct = w.results[r].settled && w.results[r].at.path == PATH_DIRECT;
+    world_close(&w);
+    return direct;
+}
+
+static unsigned count(const char *a, enum trait ta, const char *b, enum trait tb, bool may_prime)
+{
+    struct world_peer_conf na = nat(a, ta), nb = nat(b, tb);
+    unsigned direct = 0;
+
+    for (uint64_t seed = 1; seed <= TRIES; seed++)
+        direct += is_direct(&na, &nb, seed, may_prime);
+    return direct;
+}
+
+static void compare(const char *a, enum trait ta, const char *b, enum trait tb, unsigned percent)
+{
+    unsigned with = count(a, ta, b, tb, true), without = count(a, ta, b, tb, false);
+
+    printf("%s and %s: %u of %d direct, %u without\n", a, b, with, TRIES, without);
+    cr_assert_geq(with * 100, percent * TRIES);
+    cr_assert_gt(with, without);
+}
+
+Test(early, a_peer_whose_nat_clashes_is_reached_however_late_its_order_comes)
+{
+    compare("ei/random/apd", PLAIN, "apd/preserve/apd", CLAIMS, 100);
+}
+
+Test(early, two_nats_that_clash_are_opened_one_after_the_other)
+{
+    compare("apd/preserve/apd", CLAIMS, "apd/preserve/apd", CLAIMS, 97);
+}
+
+Test(early, many_sockets_are_opened_without_a_clash)
+{
+    compare("apd/random/apd", PLAIN, "apd/preserve/apd", CLAIMS, 97);
+}
+
+Test(early, who_loses_a_mapping_by_a_refusal_lets_the_other_side_begin)
+{
+    compare("ei/random/apd", KILLS, "ei/preserve/apd", REJECTS, 97);
+}
+
+/* ---- with real programs ------------------------------------------------------------------------------- */
+
+Test(early, a_real_router_without_an_input_filter_is_told_from_one_with_it)
+{
+    static const char *const hosts[][2] = {
+        {"linux",  "none"   },
+        {"open",   "claims" },
+        {"nested", "claims" }, /* by its carrier's */
+        {"model",  "claims" },
+        {"cone",   "unknown"},
+        {"random", "unknown"},
+    };
+    enum { HOSTS = sizeof hosts / sizeof *hosts };
+    struct ground_run run[HOSTS];
+    int status;
+
+    ground_open(&ground, ARGS("--delay", "20ms", "linux=linux", "open=linux-open", "isp=linux-open",
+                              "nested=linux@isp", "model=apd/preserve/apd,overload=on,early=claims",
+                              "cone=ei/preserve/ei", "random=apd/random/apd"));
+    for (size_t i = 0; i < HOSTS; i++)
+        run[i] = ground_start(&ground, hosts[i][0], "netcheck", ARGS("--timeout", "10"));
+    for (size_t i = 0; i < HOSTS; i++) {
+        json_t *line = ground_result(&run[i], &status);
+        cr_assert_eq(status, 0);
+        cr_assert_str_eq(ground_text(json_object_get(line, "profile"), "clash"), hosts[i][1], "%s",
+                         hosts[i][0]);
+        json_decref(line);
+    }
+    ground_close(&ground);
+}
