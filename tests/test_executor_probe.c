@@ -20,8 +20,8 @@ static int64_t now_ms;
 static struct addr seen; /* of socket 0; the samples' ports follow */
 static uint16_t deaf;    /* bit i: what is sent to the prober's address i gets no answer */
 static bool lets_in_port, lets_in_ip, signs, only_cookies;
-static uint16_t lucky; /* the sample whose port the NAT still holds open from before; 0: none */
-static enum hairpin hairpin; /* what becomes of packets to the own outer addresses */
+static uint16_t lucky, lucky_too; /* sockets whose ports the NAT lets all in by; 0: none */
+static enum hairpin hairpin;      /* what becomes of packets to the own outer addresses */
 static uint32_t rtt_ms;
 
 static size_t n_reports;
@@ -67,7 +67,7 @@ static void setup(void)
     n_sent = n_reports = 0;
     deaf = 0;
     lets_in_port = lets_in_ip = false;
-    lucky = 0;
+    lucky = lucky_too = 0;
     hairpin = HAIRPIN_NONE;
     signs = true;
     only_cookies = false;
@@ -138,7 +138,7 @@ static void answer(struct sent *s)
         from ^= 1;
     else if (s->change != 0)
         from ^= 3;
-    bool open = lucky != 0 && s->sock == lucky;
+    bool open = s->sock != 0 && (s->sock == lucky || s->sock == lucky_too);
     if ((deaf & 1u << from) || (s->change == STUN_CHANGE_PORT && !lets_in_port && !open) ||
         (s->change > STUN_CHANGE_PORT && !lets_in_ip && !open))
         return;
@@ -316,6 +316,16 @@ Test(executor_probe, one_port_that_is_open_from_before_does_not_make_the_host_re
         cr_assert(report.filter_asked && !report.filter_other_ip && !report.filter_other_port);
         cr_assert_eq(report_ms, 540 + FILTER_SILENCE_US / 1000);
     }
+}
+
+Test(executor_probe, two_sockets_of_three_that_hear_another_ip_make_it_so)
+{
+    lucky = FILTER_SOCKETS; /* of the other one all four answers got lost */
+    lucky_too = EARLY_FIRST;
+    attach();
+    run_to(5000);
+    cr_assert(report.filter_asked && report.filter_other_ip && report.filter_other_port);
+    cr_assert_eq(report_ms, 540 + FILTER_SILENCE_US / 1000);
 }
 
 Test(executor_probe, silence_of_an_address_that_answers_nobody_says_nothing)

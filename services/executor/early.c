@@ -315,11 +315,19 @@ bool executor_early_datagram(struct executor *x, const struct input *in, const s
         if (s->ttl == 0)
             done(x, s, out);
     }
+    s->heard_port = s->heard_port || answers(x, s, in, m, ASK_IN_PORT, 0, 1);
     for (size_t to = 0; to <= FAR && s->phase == EARLY_OUT; to++)
         if (wants(x, s, to) && answers(x, s, in, m, ASK_OUT, to, to))
             on_out(x, s, to, m, out);
     schedule(e);
     return true;
+}
+
+bool executor_early_heard(const struct executor *x, enum filter_ask ask)
+{
+    const struct early_socket *s = &x->early.from[CONTROL];
+
+    return ask == FILTER_OTHER_IP ? s->heard : s->heard_port;
 }
 
 bool executor_early_pending(const struct executor *x)

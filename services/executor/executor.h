@@ -459,7 +459,8 @@ struct early_test {
         enum early_phase { EARLY_HERE, EARLY_IN, EARLY_OUT, EARLY_WAY, EARLY_DONE } phase;
         uint8_t ttl; /* 0: the control */
         uint8_t tries;
-        bool heard, far; /* from who had not been sent to; the low TTL arrived there */
+        bool heard, heard_port; /* from another ip that was not sent to, and from another port */
+        bool far;               /* the low TTL arrived there */
         uint8_t txid[12], cookie[16];
         struct addr seen, out[4]; /* by the first address; by each at the end */
         int64_t began_us, rtt_us, next_us;

@@ -6,9 +6,10 @@
  * filters nor anybody's mapping.  Each asks for an answer from another ip and port and for one from
  * another port.  Answers to all of them tell at once; an answer to one alone does not, since its port may
  * be one that the NAT still holds open from a process before.  Silence tells after the last try of all and
- * more, since one lost answer would make a NAT look stricter than it is; and only of addresses that have
- * answered this round when they were asked themselves, since what is borrowed may be another host's, and
- * that one away.  The report of the mapping does not wait for it.
+ * more, since one lost answer would make a NAT look stricter than it is, and of one of them only where the
+ * fresh socket of early.c has heard nothing either; and only of addresses that have answered this round when
+ * they were asked themselves, since what is borrowed may be another host's, and that one away.  The report
+ * of the mapping does not wait for it.
  */
 #include "lib/stun.h"
 #include "services/executor/internal.h"
@@ -152,6 +153,9 @@ void executor_filter_tick(struct executor *x, struct outputs *out)
             ask(x, &f->from[i], out);
     if (silent_us(f) > x->now_us)
         return;
+    for (size_t k = 0; k < FILTER_ASKS; k++) /* two of three: answers get lost */
+        f->heard[k] = f->heard[k] || ((f->from[0].heard[k] || f->from[1].heard[k]) &&
+                                      executor_early_heard(x, (enum filter_ask)k));
     if (all_answer(x))
         known(x, out);
     else

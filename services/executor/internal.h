@@ -123,6 +123,8 @@ void executor_early_start(struct executor *x);
 void executor_early_tick(struct executor *x, struct outputs *out);
 bool executor_early_datagram(struct executor *x, const struct input *in, const struct stun *m,
                              struct outputs *out);
+/* Has its first socket heard from an address that it had not sent to? */
+bool executor_early_heard(const struct executor *x, enum filter_ask ask);
 /* With how many hops is the own NAT to be opened for this peer?  0: as all else is sent.  And by the next punch? */
 uint8_t executor_early_ttl(const struct executor *x, const struct attempt *a);
 uint8_t executor_early_punch_ttl(const struct executor *x, const struct attempt *a);
