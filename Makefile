@@ -44,6 +44,18 @@ CPPFLAGS += $(CPPFLAGS_$(MODE))
 
 Q := $(if $(V),,@)
 
+# Programs for the kernel (lib/xdp_shell.h) need clang and libbpf; without them everything else is built.
+CLANG    ?= $(firstword $(foreach c,clang-14 clang,$(shell command -v $c)))
+HAVE_XDP := $(and $(CLANG),$(shell pkg-config --exists libbpf && echo yes))
+ifeq ($(HAVE_XDP),yes)
+LDLIBS   += $(shell pkg-config --libs libbpf)
+XDP_NOT  := lib/xdp_none_shell.c
+else
+$(info no clang or no libbpf: --xdp will be without effect)
+XDP_NOT  := lib/xdp_shell.c lib/xdp_place_shell.c
+endif
+XDP_SRC  := $(wildcard lib/xdp/*.bpf.c services/*/xdp/*.bpf.c)
+
 SERVICES := $(notdir $(patsubst %/main.c,%,$(wildcard services/*/main.c)))
 BINS     := $(patsubst natterjack-natterjack,natterjack,$(SERVICES:%=natterjack-%))
 LAB      := $(if $(wildcard tests/natlab/main.c),natlab)
@@ -53,8 +65,8 @@ CORES    := $(filter-out %/main.c %_shell.c services/natterjack/%,$(wildcard ser
             $(wildcard tests/natlab/nat*.c) $(filter-out %/netns.c,$(wildcard tests/natlab/net*.c))
 PURE_LIB := addr budget deadlines effort fence history id noise packet profile rekey relaywire rng strategy stun table ticket token verdict
 SOURCES  := $(wildcard lib/*.c services/*/*.c tests/*.c tests/*/*.c tools/*.c)
-HEADERS  := $(wildcard lib/*.h services/*/*.h tests/*.h tests/*/*.h)
-LIB_SRC  := $(wildcard lib/*.c) $(filter-out %/main.c,$(wildcard services/*/*.c))
+HEADERS  := $(wildcard lib/*.h lib/xdp/*.h services/*/*.h tests/*.h tests/*/*.h)
+LIB_SRC  := $(filter-out $(XDP_NOT),$(wildcard lib/*.c)) $(filter-out %/main.c,$(wildcard services/*/*.c))
 LAB_SRC  := $(filter-out %/main.c,$(wildcard tests/natlab/*.c))
 TEST_SRC := $(wildcard tests/lib/*.c tests/sim/*.c tests/attack/*.c) $(filter-out %/main.c,$(wildcard tests/matrix/*.c))
 
@@ -67,7 +79,14 @@ $(B)/%.o: %.c
 # Tests find the binaries of their own mode.
 $(B)/tests/%.o: CPPFLAGS += -DBIN_DIR='"$(abspath $(B)/bin)"'
 
-$(B)/lib.a: $(LIB_SRC:%.c=$(B)/%.o)
+$(B)/%.bpf.o: %.bpf.c
+	@mkdir -p $(@D) && echo "  BPF $<"
+	$(Q)$(CLANG) -target bpf -mcpu=v3 -O2 -g -ffreestanding -fno-strict-aliasing -Wall -Wextra -Werror -I. -MMD -MP \
+	    -isystem /usr/include/$(shell $(CC) -print-multiarch) -c $< -o $@
+$(B)/lib/xdp_objects.o: lib/xdp_objects.S $(XDP_SRC:%.c=$(B)/%.o)
+	$(Q)$(CC) -Wa,-I,$(B) -c $< -o $@
+
+$(B)/lib.a: $(LIB_SRC:%.c=$(B)/%.o) $(if $(HAVE_XDP),$(B)/lib/xdp_objects.o)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 # Apart from the other: the lab is built without the packages that only tests need.
 $(B)/lab.a: $(LAB_SRC:%.c=$(B)/%.o)
@@ -128,12 +147,12 @@ docs-check: $(B)/schemadoc all
 	$(Q)$(B)/schemadoc techniques | diff - docs/techniques.md
 
 format:
-	clang-format -i $(SOURCES) $(HEADERS)
+	clang-format -i $(SOURCES) $(XDP_SRC) $(HEADERS)
 format-check:
-	$(Q)clang-format --dry-run -Werror $(SOURCES) $(HEADERS)
+	$(Q)clang-format --dry-run -Werror $(SOURCES) $(XDP_SRC) $(HEADERS)
 lint:
 	$(Q)cppcheck --quiet --error-exitcode=1 --std=c11 -I. --enable=warning,portability \
-	    --inline-suppr --suppress=missingIncludeSystem lib services tests/natlab tests/bench tools
+	    --inline-suppr --suppress=missingIncludeSystem --suppress='unknownMacro:*.bpf.c' lib services tests/natlab tests/bench tools
 
 # A core may call these, the pure modules of lib/ and nothing else, and may keep no state outside its
 # struct.  libsodium's functions on the list are deterministic: the same bytes in, the same bytes out.

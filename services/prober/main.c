@@ -4,6 +4,7 @@
 #include "lib/config.h"
 #include "lib/keys.h"
 #include "lib/log.h"
+#include "lib/xdp_shell.h"
 #include "services/prober/answers_shell.h"
 #include "services/prober/partners_shell.h"
 
@@ -17,12 +18,14 @@ struct shell {
     struct service svc;
     struct prober core;
     struct answers answers;
+    struct xdp xdp;
 };
 
 static struct {
-    const char *bus, *admin, *public_ip, *key, *cert, *places, *link, *partners, *refused_ports;
+    const char *bus, *admin, *public_ip, *key, *cert, *places, *link, *partners, *refused_ports,
+        *xdp;
     uint32_t port, alt_port;
-} flags = {.port = 3478, .alt_port = 3479, .refused_ports = PORTS_REFUSED};
+} flags = {.port = 3478, .alt_port = 3479, .refused_ports = PORTS_REFUSED, .xdp = "off"};
 
 static const struct param params[] = {
     {"bus",           PARAM_TEXT, &flags.bus,
@@ -45,6 +48,9 @@ static const struct param params[] = {
      "key and --link of each",                                                                                      false},
     {"refused-ports", PARAM_TEXT, &flags.refused_ports,
      "PORT[,...]  source ports that get no answer, since servers listen there that would answer",                   false},
+    {"xdp",           PARAM_TEXT, &flags.xdp,
+     "off|auto|INTERFACE  answer floods of bare requests in the kernel, there (off); "
+     "docs/operating.md",                                                                                           false},
 };
 
 static const struct config_group groups[] = {
@@ -161,6 +167,37 @@ static void load_places(const struct addr *ips, size_t n_ips, struct place_list 
     }
 }
 
+/* What the core needs is in the program's memory before its first packet. */
+static void fill_hook(void *arg, struct xdp *x)
+{
+    struct prober_conf *conf = arg;
+
+    conf->spent = x->memory[0];
+    memcpy(conf->spent->refused_ports, conf->refused.bits, sizeof conf->refused.bits);
+    xdp_alive(x, service_now_us());
+}
+
+static void open_hook(struct shell *sh, struct prober_conf *conf, const struct addr *public_addr)
+{
+    struct addr bound[PROBER_SOCKETS_MAX];
+    int ttl = 0;
+    socklen_t len = sizeof ttl;
+    struct xdp_plan plan = {
+        .where = flags.xdp,
+        .slot = XDP_PROBER,
+        .addrs = bound,
+        .n_addrs = sh->svc.n_udp,
+        .public_addr = public_addr,
+        .maps = {{.name = "spent", .bytes = sizeof(struct spent)}},
+    };
+
+    for (uint8_t i = 0; i < sh->svc.n_udp; i++)
+        bound[i] = service_udp_local(&sh->svc, i);
+    getsockopt(sh->svc.udp[0], IPPROTO_IP, IP_TTL, &ttl, &len);
+    plan.ttl = (uint8_t)ttl;
+    xdp_open(&sh->xdp, &plan, fill_hook, conf);
+}
+
 static json_t *counters(const struct prober_counters *n)
 {
     json_t *o = json_object();
@@ -200,10 +237,12 @@ static json_t *on_verb(void *arg, const char *verb, const char *argument)
     for (size_t i = 0; i < info->n_addrs; i++)
         json_array_append_new(addrs, json_string(addr_format(&info->addrs[i], text, sizeof text)));
     const struct gateway *g = &sh->core.gateway;
-    return json_pack("{s:s, s:o, s:o, s:s?, s:o, s:o}", "service", "prober", "addresses", addrs,
-                     "partners", partners_state(&sh->core), "behind_gateway",
-                     gateway_suspected(g) ? addr_format(&g->ip, text, sizeof text) : NULL,
-                     "counters", counters(&sh->core.n), "shell", admin_counters(&sh->svc));
+    return json_pack("{s:s, s:o, s:o, s:s?, s:s, s:I, s:o, s:o}", "service", "prober", "addresses",
+                     addrs, "partners", partners_state(&sh->core), "behind_gateway",
+                     gateway_suspected(g) ? addr_format(&g->ip, text, sizeof text) : NULL, "xdp",
+                     sh->xdp.name[0] ? sh->xdp.mode : "off", "answered_by_xdp",
+                     (json_int_t)spent_answered(sh->core.conf.spent), "counters",
+                     counters(&sh->core.n), "shell", admin_counters(&sh->svc));
 }
 
 /* Datagrams, links and the bus need no file, and keys are in memory. */
@@ -266,6 +305,7 @@ int main(int argc, char **argv)
     service_open(&sh.svc, SERVICE_prober, flags.bus);
     open_sockets(&sh.svc, ips, n_ips, &conf.info);
     partners_open(&sh.svc, &links, &conf);
+    open_hook(&sh, &conf, &ips[0]);
     service_random_key(rng_key);
     prober_init(&sh.core, &conf, rng_key);
     sodium_memzero(rng_key, sizeof rng_key);
@@ -276,6 +316,7 @@ int main(int argc, char **argv)
     cage_calls(service_name[SERVICE_prober], CAGE_BATCHES | (links.n > 0 ? CAGE_LINKS : 0U));
     service_ready(&sh.svc);
     while (service_wait(&sh.svc, prober_deadline(&sh.core), &in)) {
+        xdp_alive(&sh.xdp, in.now_us);
         prober_step(&sh.core, &in, &out);
         warn_of_gateway(&sh.core.gateway);
         partners_log(&sh.core);
@@ -284,6 +325,7 @@ int main(int argc, char **argv)
     if (flags.admin)
         admin_close();
     partners_close(&conf);
+    xdp_close(&sh.xdp);
     service_close(&sh.svc);
     sodium_memzero(&sh.core, sizeof sh.core);
     return service_status(&sh.svc);

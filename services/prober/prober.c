@@ -136,6 +136,8 @@ static void on_binding(struct prober *p, const struct request *r, struct answer 
     bool cheap = prober_within(r, stun_size(&plain), PLAIN_TENTHS);
     bool rich = prober_within(r, stun_size(&full), DISCOVERY_TENTHS);
     bool paid = (rich || !cheap) && prober_has_budget(p, &p->discovery, r);
+    if (!paid && (rich || !cheap))
+        spent_note(p->conf.spent, &r->src, p->now_us);
     if (paid && rich)
         p->n.discovery += prober_send_within(p, r, r->sock, &full, DISCOVERY_TENTHS, out);
     else

@@ -44,6 +44,7 @@
 #include "lib/stun.h"
 #include "services/prober/gateway.h"
 #include "services/prober/ports.h"
+#include "services/prober/spent.h"
 
 enum {
     PLAIN_TENTHS = 16,
@@ -68,6 +69,7 @@ struct prober_conf {
     uint8_t partners[PARTNERS_MAX][32]; /* Ed25519 keys of the probers at the end of links 1, ... */
     struct ports refused;               /* source ports that get no answer */
     bool no_bus;                        /* those alone tell the suite of this one */
+    struct spent *spent; /* to be told who has no budget, and what was answered to them; or NULL */
 };
 
 /* clang-format off */
