@@ -383,3 +383,33 @@ Test(alive, is_direct_again_within_a_second_of_data_after_the_mapping_expired)
 {
     all_changes("mapping expired", mapping_expires);
 }
+
+/* In the midst of the punch, when one side may be sure of the path and the other not yet; or right before. */
+Test(alive, is_direct_within_a_second_when_a_nat_reboots_while_it_is_punched)
+{
+    static int64_t took_us[RUNS_MAX];
+    int64_t step_us = 200 * MS / (4 * (int64_t)count_of("SEEDS", 5));
+    size_t n = 0;
+
+    for (int64_t at_us = 0; at_us < 200 * MS; at_us += step_us)
+        for (size_t who = 0; who < 2; who++) {
+            struct world_conf c = {.seed = 900, .delay_us = DELAY_US, .n_peers = 2};
+            c.peers[0] = c.peers[1] = world_nat("ei/random/apd");
+            world_open(&w, &c);
+            world_run(&w, 4 * SECOND);
+            size_t r = world_connect(&w, 0, 1, POLICY_AUTO, 15 * SECOND);
+            world_run(&w, w.now_us + at_us);
+            world_reboot_nat(&w, who, false);
+            int64_t began_us = w.now_us;
+            while (!w.results[r].settled)
+                world_run(&w, w.now_us + MS);
+            session = w.results[r].at.session;
+            pass(60 * SECOND, 10 * MS, WAY_DIRECT);
+            cr_assert_eq(side(0)->state, ATTEMPT_DIRECT);
+            cr_assert_eq(side(1)->state, ATTEMPT_DIRECT);
+            took_us[n++] = w.now_us - began_us;
+            world_close(&w);
+        }
+    print("NAT rebooted during the punch", took_us, n);
+    cr_assert_leq(percentile(took_us, n, 99), 1000);
+}

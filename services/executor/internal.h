@@ -63,6 +63,7 @@ bool executor_ready(const struct executor *x); /* a request can say all that is 
 void executor_probe_report(struct executor *x, struct outputs *out);
 struct msg_token_list executor_tokens(const struct executor *x); /* to tell others */
 void executor_ask_all(struct executor *x, struct outputs *out);
+bool executor_probe_drifted(const struct executor *x);
 bool executor_probe_answered(const struct executor *x, const struct addr *addr);
 
 /* Asked for in the round under way, from this socket. */
@@ -249,6 +250,7 @@ bool executor_alive_answers(const struct executor *x, const struct attempt *a);
 
 /* moved.c: this host, or the peer, has another address. */
 void executor_moved_round_over(struct executor *x, struct outputs *out);
+void executor_moved_suspect(struct executor *x, const struct attempt *a);
 void executor_moved_tell(struct executor *x, struct attempt *a, struct outputs *out);
 void executor_on_moved(struct executor *x, struct attempt *a, enum way way, const uint8_t *payload,
                        size_t len, struct outputs *out);

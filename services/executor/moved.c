@@ -9,9 +9,11 @@
 
 #include <string.h>
 
-/* Has a prober, in this round, seen this host where the peer has? */
+/* Has a prober, in this round, seen this host where the peer has, or, if that has not, where probers had? */
 static bool is_where_it_was(const struct executor *x, const struct attempt *a)
 {
+    if (a->own_seen.len == 0)
+        return !executor_probe_drifted(x);
     for (size_t i = 0; i < x->n_targets; i++)
         if (x->targets[i].sock == 0 && x->targets[i].answered &&
             addr_eq(&x->targets[i].seen, &a->own_seen))
@@ -40,17 +42,31 @@ static void punch_again(struct executor *x, struct attempt *a)
 static bool may_follow(const struct executor *x, const struct attempt *a)
 {
     return a->mode == MODE_MANAGED && a->policy == POLICY_AUTO && punches(a) &&
-           a->way[WAY_RELAY].confirmed && a->state >= ATTEMPT_DIRECT && a->state < ATTEMPT_FAILED &&
+           a->way[WAY_RELAY].confirmed && a->state >= ATTEMPT_EXECUTING &&
+           a->state < ATTEMPT_FAILED &&
            (a->fault.moved_us == 0 || x->now_us >= a->fault.moved_us + MOVED_EVERY_US);
 }
 
-/* Probing is over: who is on the relay since the direct way was lost may hear of another address. */
+/* Is there no direct way, since it was lost, or not yet? */
+static bool wants_direct(const struct attempt *a)
+{
+    return !a->way[WAY_DIRECT].confirmed && (a->fault.lost || !a->direct_over);
+}
+
+/* A while of punching has come to nothing: is this host still where the peer was told? */
+void executor_moved_suspect(struct executor *x, const struct attempt *a)
+{
+    if (may_follow(x, a) && x->now_us - x->probe_began_us > MOVED_EVERY_US &&
+        x->next_probe_us > x->now_us)
+        x->next_probe_us = x->now_us;
+}
+
+/* Probing is over: who has no direct way may hear of another address. */
 void executor_moved_round_over(struct executor *x, struct outputs *out)
 {
     for (size_t i = 0; i < ATTEMPTS_MAX && out->n + 2 <= OUTPUTS_MAX; i++) {
         struct attempt *a = &x->attempts[i];
-        if (a->state != ATTEMPT_RELAYED || !a->fault.lost || !may_follow(x, a) ||
-            x->tokens.n == 0 || is_where_it_was(x, a))
+        if (!may_follow(x, a) || !wants_direct(a) || x->tokens.n == 0 || is_where_it_was(x, a))
             continue;
         a->fault.moves = MOVED_COPIES;
         executor_lifetime_forget(x); /* it has not kept the mapping */

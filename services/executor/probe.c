@@ -186,7 +186,7 @@ void executor_ask_all(struct executor *x, struct outputs *out)
 }
 
 /* Did the NAT give the socket another address than in the rounds before? */
-static bool has_drifted(const struct executor *x)
+bool executor_probe_drifted(const struct executor *x)
 {
     for (size_t i = 0; i < x->n_targets; i++)
         if (x->targets[i].answered && x->targets[i].before.len != 0 &&
@@ -234,7 +234,7 @@ static void finish(struct executor *x, struct outputs *out)
     if (executor_spares_wanted(x) && !x->udp_silent)
         x->next_probe_us = x->now_us;
     /* Once: a NAT that forgets between rounds would have us measure without end. */
-    if (!x->full_round && has_drifted(x)) {
+    if (!x->full_round && executor_probe_drifted(x)) {
         x->drifted = true;
         executor_lifetime_forget(x);
         executor_probe_start(x);

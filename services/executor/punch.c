@@ -11,7 +11,7 @@
 #include <sodium.h>
 #include <string.h>
 
-enum { HAIRPIN_AFTER = 2 }; /* punches of the schedule: at 40 ms */
+enum { HAIRPIN_AFTER = 2, SUSPECT_AFTER = 8 }; /* punches of the schedule: at 40 and 520 ms */
 
 /*
  * On one network the local address comes first; the way through the router is tried when that is slow, or, where
@@ -79,6 +79,10 @@ void executor_punch(struct executor *x, struct attempt *a, enum way way, struct 
         return;
     }
     uint8_t ttl = executor_early_punch_ttl(x, a);
+    if (w->burst == SUSPECT_AFTER)
+        executor_moved_suspect(x, a);
+    if (a->fault.moves > 0 && !a->fault.lost)
+        executor_moved_tell(x, a, out);
     size_t n = local_alone(a) && a->n_candidates > 1 ? 1 : a->n_candidates;
     for (size_t i = 0; i < n; i++)
         if (executor_spend(a, &a->candidates[i]))
