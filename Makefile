@@ -188,12 +188,13 @@ flood: all $(B)/tests/test_flood
 	FLOOD_S=60 $(B)/tests/test_flood --short-filename
 garbage: all $(B)/tests/test_garbage
 	GARBAGE=100000 $(B)/tests/test_garbage --short-filename $(ARGS)
-natlab-check: all pairs $(B)/tests/test_attempts $(B)/tests/test_paths $(B)/tests/test_mapped $(B)/tests/test_relays $(B)/tests/test_netcheck
+natlab-check: all pairs $(B)/tests/test_attempts $(B)/tests/test_paths $(B)/tests/test_mapped $(B)/tests/test_relays $(B)/tests/test_netcheck $(B)/tests/test_failover
 	PATIENT=1 $(B)/tests/test_attempts --short-filename $(ARGS)
 	RUNS=20 LOSS_RUNS=100 $(B)/tests/test_paths --short-filename $(ARGS)
 	MAPPED_RUNS=20 $(B)/tests/test_mapped --short-filename $(ARGS)
 	RELAY_RUNS=10 $(B)/tests/test_relays --short-filename $(ARGS)
 	RUNS=20 $(B)/tests/test_netcheck --short-filename $(ARGS)
+	FAILOVER_RUNS=20 $(B)/tests/test_failover --short-filename $(ARGS)
 
 # The long version of test_raw's flow: what is sent is answered, to the last packet.
 MINUTES ?= 10
