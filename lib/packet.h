@@ -60,8 +60,9 @@ bool packet_head(const uint8_t *data, size_t len, struct packet_head *out);
 
 enum {
     PUNCH_HAS_NOISE = 1,
-    PUNCH_CONFIRMED = 2
-}; /* flags; CONFIRMED: I have had a pong from you here */
+    PUNCH_CONFIRMED = 2, /* I have had a pong from you here */
+    PUNCH_ASIDE = 4      /* another session of mine has the sockets that this one needs */
+};
 
 struct punch {
     uint8_t type; /* PACKET_PUNCH or PACKET_PONG */

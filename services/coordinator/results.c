@@ -50,17 +50,21 @@ static void settle_as(struct coordinator *c, struct coordinator_session *s,
         coordinator_enter(c, s, to, why, out);
 }
 
-/*
- * The side whose word is the session's: the worse of the two paths.  Of two that have come to the same, the one that
- * has heard the other knows more than the one that has heard nothing.
- */
+/* Of two that have come to the same: who has heard the other, or could not take part, knows more. */
+static bool knows_more(enum verdict a, enum verdict b)
+{
+    return (a == VERDICT_one_way && b == VERDICT_punch_unanswered) ||
+           (a == VERDICT_sockets_busy &&
+            (b == VERDICT_birthday_missed || b == VERDICT_prediction_missed));
+}
+
+/* The side whose word is the session's: the worse of the two paths. */
 static const struct coordinator_side *worse_of(const struct coordinator_session *s)
 {
     bool second = s->side[1].path < s->side[0].path;
 
     if (s->side[0].path == s->side[1].path)
-        second = verdict_find(s->side[0].verdict) == VERDICT_punch_unanswered &&
-                 verdict_find(s->side[1].verdict) == VERDICT_one_way;
+        second = knows_more(verdict_find(s->side[1].verdict), verdict_find(s->side[0].verdict));
     return &s->side[second];
 }
 

@@ -201,6 +201,16 @@ static bool planned_direct(const struct attempt *a)
     return a->plan.n > 0 && a->plan.v[0].technique != TECHNIQUE_RELAYED;
 }
 
+/* Why guessing came to nothing; unknown: the technique has none. */
+static enum verdict guessed(const struct attempt *a)
+{
+    if (a->technique != TECHNIQUE_BIRTHDAY && a->technique != TECHNIQUE_PREDICTION)
+        return VERDICT_unknown;
+    if (a->aside || a->peer_aside)
+        return VERDICT_sockets_busy;
+    return a->technique == TECHNIQUE_BIRTHDAY ? VERDICT_birthday_missed : VERDICT_prediction_missed;
+}
+
 enum verdict executor_relayed_verdict(const struct attempt *a)
 {
     if (a->policy == POLICY_RELAY)
@@ -213,10 +223,9 @@ enum verdict executor_relayed_verdict(const struct attempt *a)
     if (executor_is_half(a) ||
         (a->way[WAY_DIRECT].heard && !by_chance)) /* by the socket that everybody may know */
         return VERDICT_one_way;
-    return a->technique == TECHNIQUE_HOST         ? VERDICT_no_hairpin
-           : a->technique == TECHNIQUE_BIRTHDAY   ? VERDICT_birthday_missed
-           : a->technique == TECHNIQUE_PREDICTION ? VERDICT_prediction_missed
-                                                  : VERDICT_punch_unanswered;
+    return a->technique == TECHNIQUE_HOST  ? VERDICT_no_hairpin
+           : guessed(a) != VERDICT_unknown ? guessed(a)
+                                           : VERDICT_punch_unanswered;
 }
 
 /*
@@ -239,10 +248,8 @@ static void fail_direct(struct executor *x, struct attempt *a, struct outputs *o
         executor_fail(x, a, "unsupported", VERDICT_unsupported, out);
     else if (a->technique == TECHNIQUE_NONE)
         executor_fail(x, a, "punch-failed", a->reason, out);
-    else if (a->technique == TECHNIQUE_BIRTHDAY)
-        executor_fail(x, a, "all-ports-failed", VERDICT_birthday_missed, out);
-    else if (a->technique == TECHNIQUE_PREDICTION)
-        executor_fail(x, a, "all-ports-failed", VERDICT_prediction_missed, out);
+    else if (guessed(a) != VERDICT_unknown)
+        executor_fail(x, a, "all-ports-failed", guessed(a), out);
     else
         executor_fail(x, a, "punch-failed", VERDICT_direct_only, out);
 }

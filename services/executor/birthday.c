@@ -97,8 +97,9 @@ void executor_birthday_arm(struct executor *x, struct attempt *a, const struct a
                            uint16_t from, int64_t start_us)
 {
     if (a->birthday.part == BIRTHDAY_OPENS) {
-        if (a->n_candidates == 0 || !executor_pool_take(x, a))
-            return; /* one such attempt at a time */
+        if (a->n_candidates == 0)
+            return;
+        (void)executor_pool_take(x, a); /* so that the peer hears at once if it is not to be had */
         if (foreseen->len != 0 && !executor_may_guess_at_once(x, foreseen, POOL_SOCKETS))
             return;
         a->birthday.to = foreseen->len != 0 ? *foreseen : a->candidates[0];
@@ -117,6 +118,10 @@ void executor_birthday_arm(struct executor *x, struct attempt *a, const struct a
 
 static void open_some(struct executor *x, struct attempt *a, struct outputs *out)
 {
+    if (!executor_pool_take(x, a)) {
+        a->birthday.next_us = x->now_us + POOL_AGAIN_US;
+        return;
+    }
     for (size_t i = 0; i < POOL_BATCH && x->pool_opened < POOL_SOCKETS; i++)
         executor_pool_punch(x, a, &a->birthday.to, out);
     a->birthday.next_us = x->pool_opened < POOL_SOCKETS ? x->now_us + POOL_EVERY_US : NEVER;

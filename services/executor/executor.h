@@ -135,6 +135,7 @@ enum executor_times {
     KNOCK_EVERY_US = 5 * 1000000,  /* one more of KNOCKS_MAX in this time */
     KNOCK_GOOD_US = 600 * 1000000, /* for so long an answer counts */
     POOL_EVERY_US = 1000,          /* between POOL_BATCH openings */
+    POOL_AGAIN_US = 50 * 1000,     /* another session has it: when to look again */
     UPGRADE_LASTED_US = 64 * 1000000, /* a direct path that held so long is tried again soon */
     UPGRADE_GATE_US = 2 * 1000000,    /* between two such tries, of whichever sessions */
     EARLY_KILLS_WAIT_US = 250 * 1000, /* the peer opens its NAT first */
@@ -308,8 +309,9 @@ struct attempt {
         uint64_t echo;
     } owed; /* the pong that had no room among the candidates: for when the address is proven */
     uint8_t n_candidates;
-    bool shares_address;  /* probers see both come from one */
-    struct addr own_seen; /* where the peer saw us */
+    bool aside, peer_aside; /* it has waited for sockets that another session had */
+    bool shares_address;    /* probers see both come from one */
+    struct addr own_seen;   /* where the peer saw us */
     /* seals */
     uint8_t punch_key[2][32];  /* by side */
     uint8_t challenge_key[16]; /* of what a punch asks to be returned */

@@ -29,9 +29,9 @@ static void begin_round(struct executor *x, struct attempt *a, struct outputs *o
 {
     const struct way_state *w = &a->way[WAY_DIRECT];
 
-    if (a->foreseen.round == a->foreseen.rounds || a->n_candidates == 0 ||
-        !executor_pool_take(x, a)) {
-        a->foreseen.next_us = NEVER;
+    bool over = a->foreseen.round == a->foreseen.rounds || a->n_candidates == 0;
+    if (over || !executor_pool_take(x, a)) {
+        a->foreseen.next_us = over ? NEVER : x->now_us + POOL_AGAIN_US;
         return;
     }
     a->foreseen.round++;

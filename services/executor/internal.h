@@ -152,7 +152,7 @@ void executor_on_punch(struct executor *x, const struct input *in, struct output
 
 /* pool.c: sockets beside the first, for one attempt at a time. */
 enum { POOL_BATCH = 16 };
-bool executor_pool_take(struct executor *x, struct attempt *a);
+bool executor_pool_take(struct executor *x, struct attempt *a); /* false: another one has it */
 /* The next one that is not open yet; 0 when all are. */
 uint16_t executor_pool_open(struct executor *x, struct outputs *out);
 void executor_pool_punch(struct executor *x, struct attempt *a, const struct addr *to,

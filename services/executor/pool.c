@@ -3,8 +3,10 @@
 
 bool executor_pool_take(struct executor *x, struct attempt *a)
 {
-    if (x->pool_owner != ATTEMPTS_MAX && x->pool_owner != executor_number(x, a))
+    if (x->pool_owner != ATTEMPTS_MAX && x->pool_owner != executor_number(x, a)) {
+        a->aside = true;
         return false;
+    }
     x->pool_owner = executor_number(x, a);
     return true;
 }

@@ -36,7 +36,7 @@ struct output *executor_send_punch(struct executor *x, struct attempt *a, enum w
         .echo = type == PACKET_PONG ? echo : executor_challenge(a, to),
         .technique = way == WAY_RELAY ? TECHNIQUE_RELAYED : a->technique,
         .flags = (uint8_t)((a->has_noise_out ? PUNCH_HAS_NOISE : 0) |
-                           (w->confirmed ? PUNCH_CONFIRMED : 0)),
+                           (w->confirmed ? PUNCH_CONFIRMED : 0) | (a->aside ? PUNCH_ASIDE : 0)),
     };
     struct output *o = executor_datagram(out, sock, to);
 
@@ -225,6 +225,7 @@ void executor_on_punch(struct executor *x, const struct input *in, struct output
     w->last_heard_us = x->now_us;
     if (p.flags & PUNCH_HAS_NOISE)
         on_noise(a, p.noise);
+    a->peer_aside = a->peer_aside || (p.flags & PUNCH_ASIDE);
     bool again = w->heard && !w->confirmed && executor_pool_has(x, a, in->dgram.sock);
     if (way == WAY_DIRECT && (again || (!w->heard && guesses(a))))
         executor_guess_met(x, a, in->dgram.sock, out);
