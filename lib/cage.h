@@ -61,6 +61,9 @@ void cage_files(const struct cage_plan *plan);
 /* For a service, by this name in the log, that calls these as well. */
 void cage_calls(const char *name, unsigned also);
 
+/* In a thread that was made before cage_calls, and called before it: capabilities are each thread's own. */
+void cage_thread(void);
+
 /*
  * For a peer, whose program and files are its user's own: what no peer ever needs kills it (other programs, the
  * kernel's keys and modules, raw packets, other processes' memory).  One that runs commands for its user

@@ -160,6 +160,12 @@ static void drop_capabilities(void)
         die("event=no_cage what=capabilities why=\"%s\"", strerror(errno));
 }
 
+void cage_thread(void)
+{
+    if (cage_wanted())
+        drop_capabilities();
+}
+
 void cage_calls(const char *name, unsigned also)
 {
     if (!cage_wanted())

@@ -6,6 +6,7 @@
 #include <jansson.h>
 #include <limits.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -163,6 +164,9 @@ static void write_line(const char *text)
     fprintf(stderr, "%s\n", text);
 }
 
+/* One line at a time: a process may have several threads that log. */
+static pthread_mutex_t writing = PTHREAD_MUTEX_INITIALIZER;
+
 static void print(enum level level, char *fields)
 {
     void (*add)(void *to, const char *, const char *) = json ? add_json : add_logfmt;
@@ -176,7 +180,9 @@ static void print(enum level level, char *fields)
     add(to, "svc", svc);
     add_fields(fields, add, to);
     char *text = json ? json_dumps(object, JSON_COMPACT | JSON_PRESERVE_ORDER) : line;
+    pthread_mutex_lock(&writing);
     write_line(text ? text : "{}");
+    pthread_mutex_unlock(&writing);
     if (json) {
         free(text);
         json_decref(object);
@@ -261,8 +267,8 @@ void log_warn(const char *fmt, ...)
 
 void log_limited(const char *fmt, ...)
 {
-    static time_t second;
-    static unsigned n, suppressed;
+    static _Thread_local time_t second;
+    static _Thread_local unsigned n, suppressed;
     va_list ap;
     time_t now = time(NULL);
 

@@ -1,11 +1,14 @@
 /* service.c - see service.h. */
 #include "lib/service.h"
+#include "lib/cage.h"
 #include "lib/config.h"
 #include "lib/log.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -170,7 +173,25 @@ static bool receive_bus(struct service *s, void *arg, struct input *in)
     return ok;
 }
 
-static void open_bus(struct service *s)
+/* libzmq's own threads begin with the first socket, and would keep the capabilities of who makes it. */
+static void *begin_zmq(void *arg)
+{
+    struct service *s = arg;
+
+    cage_thread();
+    s->first = zsock_new(ZMQ_PAIR);
+    return NULL;
+}
+
+static void begin_zmq_threads(struct service *s)
+{
+    pthread_t thread;
+
+    if (pthread_create(&thread, NULL, begin_zmq, s) != 0 || pthread_join(thread, NULL) != 0)
+        die("event=no_thread what=libzmq");
+}
+
+static void open_inbox(struct service *s)
 {
     struct stat st;
 
@@ -184,7 +205,10 @@ static void open_bus(struct service *s)
             zmq_strerror(errno));
     s->inbox = inbox;
     service_watch_zmq(s, inbox, receive_bus, NULL);
+}
 
+static void connect_others(struct service *s)
+{
     for (unsigned to = 0; to < SERVICE_COUNT; to++) {
         bool any = false;
         for (unsigned t = 0; t < MSG_TYPE_COUNT && to != SERVICE_executor; t++)
@@ -204,16 +228,29 @@ static void open_bus(struct service *s)
 
 /* ---- life ------------------------------------------------------------------------------------------- */
 
+static void clear(struct service *s, enum role self, const char *bus_dir)
+{
+    memset(s, 0, offsetof(struct service, dgram));
+    s->stop = s->draining = s->drained = false;
+    s->self = self;
+    s->bus_dir = bus_dir;
+    s->signal_fd = -1;
+    for (size_t i = 0; i < UDP_MAX; i++)
+        s->udp[i] = -1;
+}
+
+void service_open_worker(struct service *s, const struct service *of)
+{
+    clear(s, of->self, of->bus_dir);
+    if (s->bus_dir)
+        connect_others(s);
+}
+
 void service_open(struct service *s, enum role self, const char *bus_dir)
 {
     sigset_t stop;
 
-    memset(s, 0, offsetof(struct service, dgram));
-    s->stop = false;
-    s->self = self;
-    s->bus_dir = bus_dir;
-    for (size_t i = 0; i < UDP_MAX; i++)
-        s->udp[i] = -1;
+    clear(s, self, bus_dir);
     log_init(service_name[self]);
     if (sodium_init() < 0)
         die("event=no_libsodium");
@@ -234,8 +271,12 @@ void service_open(struct service *s, enum role self, const char *bus_dir)
     if (s->signal_fd < 0)
         die("event=no_signalfd why=\"%s\"", strerror(errno));
     service_watch_fd(s, s->signal_fd, ZMQ_POLLIN, receive_signal, NULL);
-    if (bus_dir)
-        open_bus(s);
+    if (self != SERVICE_executor)
+        begin_zmq_threads(s);
+    if (bus_dir) {
+        open_inbox(s);
+        connect_others(s);
+    }
 }
 
 bool service_reload(struct service *s, char *err)
@@ -276,6 +317,16 @@ static bool drained(struct service *s)
     log_info("event=drained empty=%s", empty ? "yes" : "no");
     s->drained = s->stop = true;
     return true;
+}
+
+unsigned service_cores(unsigned max)
+{
+    cpu_set_t set;
+
+    if (sched_getaffinity(0, sizeof set, &set) != 0)
+        return 1;
+    unsigned n = (unsigned)CPU_COUNT(&set);
+    return n < max ? n : max;
 }
 
 int service_status(const struct service *s) { return s->drained ? SERVICE_DRAINED : 0; }
@@ -417,12 +468,15 @@ void service_emit(struct service *s, const struct outputs *out)
 
 void service_close(struct service *s)
 {
-    log_info("event=stopping");
+    if (s->signal_fd >= 0) /* of a worker its process says so */
+        log_info("event=stopping");
+    zsock_destroy((zsock_t **)&s->first);
     zsock_destroy((zsock_t **)&s->inbox);
     for (size_t i = 0; i < SERVICE_COUNT; i++)
         zsock_destroy((zsock_t **)&s->peer[i]);
     for (size_t i = 0; i < UDP_MAX; i++)
         if (s->udp[i] >= 0)
             close(s->udp[i]);
-    close(s->signal_fd);
+    if (s->signal_fd >= 0)
+        close(s->signal_fd);
 }

@@ -40,7 +40,7 @@ struct service_counters {
 struct service {
     enum role self;
     const char *bus_dir;
-    void *inbox;
+    void *inbox, *first; /* first: libzmq's first socket, for its threads' sake */
     void *peer[SERVICE_COUNT];
     int udp[UDP_MAX]; /* -1: not open */
     uint16_t udp_port[UDP_MAX];
@@ -85,8 +85,21 @@ struct service {
  */
 void service_open(struct service *s, enum role self, const char *bus_dir);
 
+/*
+ * For another thread of the same process: no inbox, no signals and no admin socket, only its own connections
+ * to the others' inboxes and its own sockets.  It ends when somebody sets stop.
+ */
+void service_open_worker(struct service *s, const struct service *of);
+
 /* Bind one more UDP socket; returns its index (input and output dgram.sock) or -1 with errno. */
 int service_udp(struct service *s, const struct addr *local);
+
+/* Another socket at the port of fd, with its buffers, to share what comes there (SO_REUSEPORT); -1 with errno.  fd was
+ * bound alone, so that two processes can't share a port by mistake: only now it may be joined, by this user only. */
+int service_udp_join(int fd);
+
+/* A socket that is bound already becomes ours; returns its index as service_udp does. */
+int service_udp_add(struct service *s, int fd);
 
 /* Bind socket sock elsewhere, in place of where it was.  False, with errno, leaves it as it is. */
 bool service_udp_rebind(struct service *s, uint16_t sock, const struct addr *local);
@@ -126,6 +139,9 @@ bool service_reload(struct service *s, char *err);
 
 /* What USR1 does. */
 void service_drain(struct service *s);
+
+/* The cores that this process may run on, at most so many. */
+unsigned service_cores(unsigned max);
 
 /* What main returns after service_close: 0, or SERVICE_DRAINED. */
 int service_status(const struct service *s);

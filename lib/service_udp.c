@@ -29,7 +29,8 @@ static bool receive_udp(struct service *s, void *arg, struct input *in)
     return true;
 }
 
-static int bound_socket(const struct addr *local, int buffer)
+/* One that shares its port asks to before it is bound. */
+static int open_bound(const struct addr *local, int buffer, int shared)
 {
     struct sockaddr_storage sa;
     socklen_t len = addr_to_sockaddr(local, &sa);
@@ -44,7 +45,8 @@ static int bound_socket(const struct addr *local, int buffer)
         setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof buffer);
         setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &buffer, sizeof buffer);
     }
-    if (bind(fd, (struct sockaddr *)&sa, len) != 0) {
+    if ((shared && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &shared, sizeof shared) != 0) ||
+        bind(fd, (struct sockaddr *)&sa, len) != 0) {
         int err = errno;
         close(fd);
         errno = err;
@@ -53,22 +55,43 @@ static int bound_socket(const struct addr *local, int buffer)
     return fd;
 }
 
+static int bound_socket(const struct addr *local, int buffer)
+{
+    return open_bound(local, buffer, 0);
+}
+
 static void watch(struct service *s, uint16_t sock)
 {
     s->udp_port[sock] = service_udp_local(s, sock).port;
     service_watch_fd(s, s->udp[sock], ZMQ_POLLIN, receive_udp, (void *)(uintptr_t)sock);
 }
 
+int service_udp_add(struct service *s, int fd)
+{
+    assert(s->n_udp < UDP_MAX);
+    s->udp[s->n_udp] = fd;
+    watch(s, s->n_udp);
+    return s->n_udp++;
+}
+
 int service_udp(struct service *s, const struct addr *local)
 {
     int fd = bound_socket(local, UDP_BUFFER);
 
-    assert(s->n_udp < UDP_MAX);
-    if (fd < 0)
+    return fd < 0 ? -1 : service_udp_add(s, fd);
+}
+
+int service_udp_join(int fd)
+{
+    struct sockaddr_storage at;
+    socklen_t len = sizeof at;
+    int on = 1;
+
+    if (setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) != 0 ||
+        getsockname(fd, (struct sockaddr *)&at, &len) != 0)
         return -1;
-    s->udp[s->n_udp] = fd;
-    watch(s, s->n_udp);
-    return s->n_udp++;
+    struct addr local = addr_from_sockaddr(&at);
+    return open_bound(&local, UDP_BUFFER, on);
 }
 
 bool service_udp_rebind(struct service *s, uint16_t sock, const struct addr *local)
