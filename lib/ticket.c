@@ -7,7 +7,7 @@
 #include <sodium.h>
 #include <string.h>
 
-enum { VERSION = 1, NONCE = crypto_box_NONCEBYTES, PLAIN = 16 + 1 + 1 + 8 + 8 + 8 };
+enum { VERSION = 1, NONCE = crypto_box_NONCEBYTES, PLAIN = 16 + 1 + 1 + 8 + 8 + 8, MARK = 4 };
 _Static_assert(TICKET_BYTES == 1 + NONCE + crypto_box_MACBYTES + PLAIN, "as ticket.h lays it out");
 _Static_assert(TICKET_KEY == crypto_box_BEFORENMBYTES, "a precomputed crypto_box key");
 
@@ -28,6 +28,19 @@ void ticket_secret(const uint8_t relay_secret[static 32], uint64_t period,
     crypto_generichash_blake2b(secret, 32, in, sizeof in, relay_secret, 32);
 }
 
+#define MARK_CONTEXT "natterjack-ticket-worker-1"
+
+static void put_mark(const struct sid *session, const uint8_t coordinator_secret[static 32],
+                     uint8_t mark[static MARK])
+{
+    uint8_t in[sizeof MARK_CONTEXT - 1 + sizeof session->b], hash[crypto_generichash_BYTES];
+
+    memcpy(in, MARK_CONTEXT, sizeof MARK_CONTEXT - 1);
+    memcpy(in + sizeof MARK_CONTEXT - 1, session->b, sizeof session->b);
+    crypto_generichash_blake2b(hash, sizeof hash, in, sizeof in, coordinator_secret, 32);
+    memcpy(mark, hash, MARK);
+}
+
 bool ticket_seal(const struct ticket *t, const uint8_t relay_public[static 32],
                  const uint8_t coordinator_secret[static 32], struct rng *rng,
                  uint8_t out[static TICKET_BYTES])
@@ -43,8 +56,14 @@ bool ticket_seal(const struct ticket *t, const uint8_t relay_public[static 32],
     put_u64(plain + 34, t->bytes_per_s);
     out[0] = VERSION;
     rng_bytes(rng, out + 1, NONCE);
+    put_mark(&t->session, coordinator_secret, out + TICKET_MARK_AT);
     return crypto_box_easy(out + 1 + NONCE, plain, sizeof plain, out + 1, relay_public,
                            coordinator_secret) == 0;
+}
+
+unsigned ticket_worker(const uint8_t ticket[static TICKET_BYTES], unsigned n_workers)
+{
+    return (unsigned)(get_u64(ticket + TICKET_MARK_AT) >> 32) % n_workers;
 }
 
 bool ticket_key(const uint8_t coordinator_public[static 32], const uint8_t relay_secret[static 32],

@@ -11,6 +11,10 @@
  *
  * The relay's key here is not the one that it is certified by, but one of a period, which follows from that and
  * from the period's number; so it outlives a restart, and needs neither a file nor a message of its own.
+ *
+ * The nonce begins with 4 bytes that are the same in all tickets of a session, a hash under the coordinator's
+ * secret: by them a relay of several workers brings both sides to one before it has read the ticket, and who
+ * chooses a session's id can't choose the worker.
  */
 #ifndef TICKET_H
 #define TICKET_H
@@ -18,7 +22,7 @@
 #include "lib/id.h"
 #include "lib/rng.h"
 
-enum { TICKET_BYTES = 1 + 24 + 16 + 42 };
+enum { TICKET_BYTES = 1 + 24 + 16 + 42, TICKET_MARK_AT = 1 };
 
 struct ticket {
     struct sid session;
@@ -51,6 +55,9 @@ bool ticket_key(const uint8_t coordinator_public[static 32], const uint8_t relay
 /* As ticket_open, by keys from ticket_key. */
 bool ticket_open_with(const uint8_t *data, size_t len, const uint8_t (*keys)[TICKET_KEY],
                       size_t n_keys, struct ticket *out);
+
+/* Which of so many workers a ticket's session is for: its mark, big-endian, modulo their number. */
+unsigned ticket_worker(const uint8_t ticket[static TICKET_BYTES], unsigned n_workers);
 
 /* False when it is not from one of this relay's coordinators, or malformed.  Expiry is the caller's. */
 bool ticket_open(const uint8_t *data, size_t len, const uint8_t (*coordinators)[32],

@@ -158,3 +158,39 @@ Test(ticket, two_of_the_same_content_look_different)
     cr_assert_arr_neq(wire + 1, second + 1, 24);
     cr_assert_arr_neq(wire + 25, second + 25, TICKET_BYTES - 25);
 }
+
+Test(ticket, all_of_a_session_are_for_one_worker_and_sessions_for_all_workers)
+{
+    enum { WORKERS = 4, SESSIONS = 1000 };
+    unsigned n[WORKERS] = {0};
+    uint8_t other[TICKET_BYTES];
+
+    for (unsigned i = 0; i < SESSIONS; i++) {
+        struct ticket t = sample;
+        memcpy(t.session.b, &i, sizeof i);
+        cr_assert(ticket_seal(&t, relay.public, coordinator.secret, &rng, wire));
+        t.side = 0;
+        t.expires_ms++;
+        cr_assert(ticket_seal(&t, relay2.public, coordinator.secret, &rng, other)); /* its next key */
+        unsigned worker = ticket_worker(wire, WORKERS);
+        cr_assert_eq(ticket_worker(other, WORKERS), worker);
+        n[worker]++;
+    }
+    for (unsigned w = 0; w < WORKERS; w++)
+        cr_assert_gt(n[w], SESSIONS / WORKERS * 3 / 4);
+}
+
+Test(ticket, who_chooses_session_ids_cannot_tell_the_worker)
+{
+    unsigned same = 0;
+
+    for (unsigned i = 0; i < 64; i++) { /* by another coordinator's key they are others */
+        struct ticket t = sample;
+        uint8_t other[TICKET_BYTES];
+        memcpy(t.session.b, &i, sizeof i);
+        cr_assert(ticket_seal(&t, relay.public, coordinator.secret, &rng, wire));
+        cr_assert(ticket_seal(&t, relay.public, coordinator2.secret, &rng, other));
+        same += ticket_worker(wire, 2) == ticket_worker(other, 2);
+    }
+    cr_assert(same > 12 && same < 52);
+}
