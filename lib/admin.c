@@ -256,10 +256,8 @@ void admin_close(void)
     admin.fd = admin.pause_fd = -1;
 }
 
-json_t *admin_counters(const struct service *s)
+json_t *admin_counters(const struct service_counters *n)
 {
-    const struct service_counters *n = &s->n;
-
     return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "messages_in",
                      (json_int_t)n->messages_in, "messages_out", (json_int_t)n->messages_out,
                      "messages_refused", (json_int_t)n->messages_refused, "messages_dropped",

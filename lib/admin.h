@@ -30,7 +30,7 @@ void admin_open(struct service *s, const char *path, admin_verb *verb, void *arg
 void admin_close(void); /* closes and unlinks */
 
 /* Counters of the shell, for every process's `state`. */
-json_t *admin_counters(const struct service *s);
+json_t *admin_counters(const struct service_counters *n);
 
 /*
  * The client's side: send one request, wait up to timeout_ms.  NULL with a sentence in err when the

@@ -31,7 +31,7 @@ static json_t *verb(void *arg, const char *name, const char *argument)
     if (strcmp(name, "echo") == 0)
         return json_string(argument);
     if (strcmp(name, "state") == 0)
-        return admin_counters(&svc);
+        return admin_counters(&svc.n);
     if (strcmp(name, "big") == 0) {
         char *text = malloc(BIG + 1);
         memset(text, 'x', BIG);

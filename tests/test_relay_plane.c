@@ -19,6 +19,7 @@ static struct relay_bed bed;
 static struct service svc;
 static struct plane plane;
 static struct steer steer;
+static struct plane_door door;
 static void *buffers;
 static int peer[3]; /* A, B, C */
 static struct addr relay;
@@ -62,10 +63,12 @@ static void setup(void)
     service_open(&svc, SERVICE_relay, NULL);
     cr_assert_eq(service_udp(&svc, &any), 0);
     relay = service_udp_local(&svc, 0);
-    cr_assert(steer_open(&steer, svc.udp[0]), "%s", strerror(errno));
+    cr_assert(steer_open(&steer, svc.udp[0], 1), "%s", strerror(errno));
     buffers = malloc(BATCH_IN_BYTES(BATCH_MERGED));
     cr_assert(buffers);
-    plane_open(&plane, &svc, 0, steer.fd, &bed.r, &bed.out, buffers);
+    cr_assert(plane_door_open(&door));
+    plane_open(&plane, &svc, 0, steer_fd(&steer, 0, STEER_SESSIONS), &bed.r, &bed.out, buffers,
+               &door);
     for (unsigned i = 0; i < 3; i++)
         peer[i] = open_peer(&addr[i]);
     bind_session(7, addr, 1);
@@ -78,6 +81,7 @@ static void teardown(void)
         close(peer[i]);
     service_close(&svc);
     steer_close(&steer);
+    close(door.in), close(door.out);
     free(buffers);
     relay_bed_close(&bed);
 }

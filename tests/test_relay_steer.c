@@ -14,8 +14,9 @@
 enum { SESSIONS_MAX = 100 };
 
 static struct relay_bed bed;
-static struct steer steer = {.map = -1, .fd = -1};
-static int others = -1; /* the first socket; the second is steer.fd */
+static struct steer steer = {.map = -1};
+static int others = -1; /* the first worker's, and the second: */
+static int of_sessions = -1;
 
 static void setup(void)
 {
@@ -27,6 +28,8 @@ static void setup(void)
 
 static void teardown(void)
 {
+    for (unsigned i = STEER_QUEUES; i < steer.n_fds; i += STEER_QUEUES)
+        close(steer.fd[i]);
     close(others);
     steer_close(&steer);
     relay_bed_close(&bed);
@@ -75,12 +78,12 @@ Test(relay_steer, the_source_of_a_raw_side_is_known_where_it_is_now)
 Test(relay_steer, a_full_set_leaves_a_key_out_and_nothing_else_changes)
 {
     uint64_t cells[(1 << MARKS_BITS_MIN) * MARKS_WAYS] = {0}, key[MARKS_WAYS + 1], at = 0;
-    struct marks k = {cells, MARKS_BITS_MIN};
+    struct marks k = {.cells = cells, .bits = MARKS_BITS_MIN};
     size_t n = 0;
 
     for (unsigned i = 0; i <= MARKS_WAYS; key[i++] = at) /* keys of set 0 */
         do
-            at++;
+            at += 0x100;
         while (at * MARKS_MIX >> (64 - MARKS_BITS_MIN) != 0);
     for (unsigned i = 0; i <= MARKS_WAYS; i++)
         marks_add(&k, key[i]), marks_add(&k, key[i]);
@@ -107,6 +110,9 @@ Test(relay_steer, every_set_has_room_for_the_sessions_that_it_is_made_for)
 
 static struct addr at; /* of the relay */
 
+enum { WORKERS_MAX = 8 };
+static unsigned n_workers = 1;
+
 static void open_at(const struct addr *local)
 {
     struct sockaddr_storage sa;
@@ -116,7 +122,8 @@ static void open_at(const struct addr *local)
     cr_assert_eq(bind(others, (struct sockaddr *)&sa, len), 0);
     cr_assert_eq(getsockname(others, (struct sockaddr *)&sa, &len), 0);
     at = addr_from_sockaddr(&sa);
-    cr_assert(steer_open(&steer, others), "%s", strerror(errno));
+    cr_assert(steer_open(&steer, others, n_workers), "%s", strerror(errno));
+    of_sessions = steer_fd(&steer, 0, STEER_SESSIONS);
 }
 
 static int open_source(struct addr *src)
@@ -138,7 +145,7 @@ static int open_source(struct addr *src)
 static void expect_queue(int queue, int from, const void *data, size_t len)
 {
     uint8_t got[2048];
-    int other = queue == others ? steer.fd : others;
+    int other = queue == others ? of_sessions : others;
 
     cr_assert_eq(send(from, data, len, 0), (ssize_t)len);
     cr_assert_eq(recv(queue, got, sizeof got, MSG_DONTWAIT), (ssize_t)len, "%02x, %zu bytes",
@@ -162,27 +169,27 @@ Test(relay_steer, packets_of_sessions_have_a_queue_of_their_own)
 
     open_at(&any);
     int from = open_source(&src);
-    marks_add(&steer.table, path);
+    marks_add(&steer.table, path & MARKS_KEY);
     make(wire, PACKET_DATA, path);
-    expect_queue(steer.fd, from, wire, sizeof wire);
-    expect_queue(steer.fd, from, wire, 10);
+    expect_queue(of_sessions, from, wire, sizeof wire);
+    expect_queue(of_sessions, from, wire, 10);
     expect_queue(others, from, wire, 9);
     expect_queue(others, from, wire, 1);
     make(wire, PACKET_PUNCH, path);
-    expect_queue(steer.fd, from, wire, sizeof wire);
+    expect_queue(of_sessions, from, wire, sizeof wire);
     make(wire, PACKET_DATA + 1, path);
     expect_queue(others, from, wire, sizeof wire);
-    make(wire, PACKET_DATA, path + 1);
+    make(wire, PACKET_DATA, path + 0x100);
     expect_queue(others, from, wire, sizeof wire);
     make(wire, PACKET_DATA, 0); /* a free cell is no session */
     expect_queue(others, from, wire, sizeof wire);
     memcpy(keep + 2, "\x88\x99\xaa\xbb\xcc\xdd\xee\xff", 8);
-    expect_queue(steer.fd, from, keep, sizeof keep);
+    expect_queue(of_sessions, from, keep, sizeof keep);
     keep[1] = RELAY_BIND;
     expect_queue(others, from, keep, sizeof keep);
     memcpy(stun + 1, keep + 2, 8);
     expect_queue(others, from, stun, sizeof stun);
-    marks_remove(&steer.table, path);
+    marks_remove(&steer.table, path & MARKS_KEY);
     make(wire, PACKET_DATA, path);
     expect_queue(others, from, wire, sizeof wire);
     close(from);
@@ -195,8 +202,8 @@ static void expect_raw(const struct addr *any)
     open_at(any);
     int from = open_source(&src), other = open_source(&other_src);
     marks_add(&steer.table, marks_source(&src));
-    expect_queue(steer.fd, from, "anything", 8);
-    expect_queue(steer.fd, from, "a", 1);
+    expect_queue(of_sessions, from, "anything", 8);
+    expect_queue(of_sessions, from, "a", 1);
     expect_queue(others, other, "anything at all", 15);
     marks_remove(&steer.table, marks_source(&src));
     expect_queue(others, from, "anything", 8);
@@ -215,6 +222,139 @@ Test(relay_steer, and_over_ipv6_too)
     struct addr any = {.len = 16, .ip = {[15] = 1}};
 
     expect_raw(&any);
+}
+
+/* ---- several workers ------------------------------------------------------------------------------ */
+
+/* The one queue that has it: 2 x worker + queue. */
+static unsigned queue_of(int from, const void *data, size_t len)
+{
+    uint8_t got[2048];
+    unsigned found = WORKERS_MAX * STEER_QUEUES;
+
+    cr_assert_eq(send(from, data, len, 0), (ssize_t)len);
+    for (unsigned i = 0; i < steer.n_fds; i++)
+        if (recv(steer.fd[i], got, sizeof got, MSG_DONTWAIT) == (ssize_t)len) {
+            cr_assert_eq(found, WORKERS_MAX * STEER_QUEUES, "in two queues");
+            found = i;
+        }
+    cr_assert_lt(found, steer.n_fds);
+    return found;
+}
+
+static struct marks table_of(unsigned worker)
+{
+    struct marks k = steer.table;
+
+    k.worker = (uint8_t)worker;
+    return k;
+}
+
+/* Where the core of another worker would hand it over to. */
+static unsigned told_by_core(unsigned asked, const struct addr *src, const void *data, size_t len)
+{
+    bed.r.n_workers = n_workers;
+    bed.r.marks = table_of(asked);
+    return relay_worker_of(&bed.r, src, data, len);
+}
+
+Test(relay_steer, a_ticket_brings_both_sides_to_one_worker_whatever_they_are_seen_as)
+{
+    struct addr any = addr_v4(127, 0, 0, 1, 0), src[2];
+    unsigned seen[WORKERS_MAX] = {0};
+
+    n_workers = 5;
+    open_at(&any);
+    int from[] = {open_source(&src[0]), open_source(&src[1])};
+    for (uint8_t session = 1; session < 60; session++) {
+        unsigned worker = n_workers;
+        for (uint8_t i = 0; i < 4; i++) { /* each side's BIND and PROVE */
+            struct relay_control c = {.op = i & 1 ? RELAY_BIND : RELAY_PROVE};
+            uint8_t wire[RELAY_CONTROL_MAX];
+            struct ticket t = relay_bed_ticket(&bed, session, i / 2);
+            relay_bed_seal(&bed, &t, c.ticket);
+            size_t len = relay_encode(&c, wire);
+            unsigned queue = queue_of(from[i / 2], wire, len);
+            if (i == 0)
+                worker = queue / STEER_QUEUES;
+            cr_assert_eq(queue, worker * STEER_QUEUES + STEER_OTHERS);
+            cr_assert_eq(told_by_core(0, &src[i / 2], wire, len), worker);
+            cr_assert_neq(queue_of(from[i / 2], wire, len - 1) % STEER_QUEUES, STEER_SESSIONS);
+        }
+        seen[worker]++;
+    }
+    for (unsigned i = 0; i < n_workers; i++)
+        cr_assert_gt(seen[i], 0, "worker %u has none", i);
+    close(from[0]), close(from[1]);
+}
+
+Test(relay_steer, packets_of_a_session_go_to_the_worker_that_marked_it)
+{
+    struct addr any = addr_v4(127, 0, 0, 1, 0), src;
+    uint8_t wire[40], keep[10] = {PACKET_RELAY, RELAY_KEEP};
+
+    n_workers = 3;
+    open_at(&any);
+    int from = open_source(&src);
+    unsigned none = queue_of(from, "anything", 8);
+    cr_assert_eq(none % STEER_QUEUES, STEER_OTHERS);
+    for (unsigned worker = 0; worker < n_workers; worker++) {
+        struct marks k = table_of(worker);
+        uint64_t path = UINT64_C(0x8899aabbccddee00) + worker;
+        make(wire, PACKET_DATA, path);
+        memcpy(keep + 2, wire + 1, 8);
+        marks_add(&k, marks_path(wire + 1));
+        cr_assert_eq(queue_of(from, wire, sizeof wire), worker * STEER_QUEUES + STEER_SESSIONS);
+        cr_assert_eq(queue_of(from, keep, sizeof keep), worker * STEER_QUEUES + STEER_SESSIONS);
+        for (unsigned asked = 0; asked < n_workers; asked++) {
+            cr_assert_eq(told_by_core(asked, &src, wire, sizeof wire), worker);
+            cr_assert_eq(told_by_core(asked, &src, keep, sizeof keep), worker);
+        }
+        marks_remove(&k, marks_path(wire + 1));
+        cr_assert_eq(queue_of(from, wire, sizeof wire), none);
+        marks_add(&k, marks_source(&src));
+        cr_assert_eq(queue_of(from, "anything", 8), worker * STEER_QUEUES + STEER_SESSIONS);
+        cr_assert_eq(told_by_core(0, &src, (const uint8_t *)"anything", 8), worker);
+        marks_remove(&k, marks_source(&src));
+        cr_assert_eq(queue_of(from, "anything", 8), none);
+        cr_assert_eq(told_by_core(worker, &src, (const uint8_t *)"anything", 8), worker);
+    }
+    close(from);
+}
+
+Test(relay_steer, strangers_are_spread_by_their_source)
+{
+    struct addr any = addr_v4(127, 0, 0, 1, 0), src;
+    unsigned seen[WORKERS_MAX] = {0};
+
+    n_workers = 3;
+    open_at(&any);
+    for (unsigned i = 0; i < 40; i++) {
+        int from = open_source(&src);
+        unsigned queue = queue_of(from, "anything", 8);
+        cr_assert_eq(queue_of(from, "something else", 14), queue);
+        seen[queue / STEER_QUEUES]++;
+        close(from);
+    }
+    for (unsigned i = 0; i < n_workers; i++)
+        cr_assert_gt(seen[i], 0, "worker %u gets none", i);
+}
+
+Test(relay_steer, a_source_that_another_worker_takes_over_stays_with_it)
+{
+    struct addr src = addr_v4(192, 0, 2, 1, 4000);
+    struct marks one = table_of(1), two = table_of(2);
+    uint64_t key = marks_source(&src);
+
+    marks_add(&one, key);
+    cr_assert_eq(marks_worker(&one, key), 1);
+    marks_add(&two, key);
+    marks_remove(&one, key); /* it had it no more */
+    cr_assert_eq(marks_worker(&one, key), 2);
+    cr_assert_eq(n_known(), 1);
+    marks_remove(&two, key);
+    cr_assert_eq(marks_worker(&one, key), -1);
+    cr_assert_eq(n_known(), 0);
 }
 
 Test(relay_steer, another_relay_at_the_same_port_is_still_refused)

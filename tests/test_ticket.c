@@ -171,7 +171,8 @@ Test(ticket, all_of_a_session_are_for_one_worker_and_sessions_for_all_workers)
         cr_assert(ticket_seal(&t, relay.public, coordinator.secret, &rng, wire));
         t.side = 0;
         t.expires_ms++;
-        cr_assert(ticket_seal(&t, relay2.public, coordinator.secret, &rng, other)); /* its next key */
+        cr_assert(
+            ticket_seal(&t, relay2.public, coordinator.secret, &rng, other)); /* its next key */
         unsigned worker = ticket_worker(wire, WORKERS);
         cr_assert_eq(ticket_worker(other, WORKERS), worker);
         n[worker]++;

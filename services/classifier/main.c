@@ -41,7 +41,7 @@ static json_t *on_verb(void *arg, const char *verb, const char *argument)
     return json_pack("{s:s, s:I, s:I, s:o, s:o}", "service", "classifier", "peers",
                      (json_int_t)sh->core.by_peer.n, "peers_max",
                      (json_int_t)sh->core.by_peer.capacity, "counters", counters, "shell",
-                     admin_counters(&sh->svc));
+                     admin_counters(&sh->svc.n));
 }
 
 /* The bus needs no file. */

@@ -78,7 +78,7 @@ static json_t *state(const struct coordinator *c, int64_t now_us)
                      (json_int_t)(c->sessions_by_id.n - c->n_closed), "sessions_max",
                      (json_int_t)c->conf.sessions_max, "probers", (int)live_probers(c, now_us),
                      "relays", (int)live_relays(c, now_us), "counters", counters(c), "front",
-                     front_json(), "shell", admin_counters(admin.svc));
+                     front_json(), "shell", admin_counters(&admin.svc->n));
 }
 
 static json_t *stats(const struct coordinator *c)

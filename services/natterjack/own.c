@@ -42,7 +42,7 @@ static json_t *state(const struct agent *g)
     const struct executor_counters *c = &g->core.n;
     json_t *o = json_pack("{s:b, s:o, s:I, s:I, s:I, s:I, s:o}", "attached", g->core.attached,
                           "attempts", by_state, "sockets", pairs, "raw", raw, "spares", spares,
-                          "dropped", (json_int_t)g->dropped, "shell", admin_counters(&g->svc));
+                          "dropped", (json_int_t)g->dropped, "shell", admin_counters(&g->svc.n));
     json_t *counters = json_pack(
         "{s:I, s:I, s:I, s:I, s:I}", "upgrades_asked", (json_int_t)c->upgrades_asked,
         "refused_datagrams", (json_int_t)c->refused_datagrams, "forged", (json_int_t)c->forged,

@@ -242,7 +242,7 @@ static json_t *on_verb(void *arg, const char *verb, const char *argument)
                      gateway_suspected(g) ? addr_format(&g->ip, text, sizeof text) : NULL, "xdp",
                      sh->xdp.name[0] ? sh->xdp.mode : "off", "answered_by_xdp",
                      (json_int_t)spent_answered(sh->core.conf.spent), "counters",
-                     counters(&sh->core.n), "shell", admin_counters(&sh->svc));
+                     counters(&sh->core.n), "shell", admin_counters(&sh->svc.n));
 }
 
 /* Datagrams, links and the bus need no file, and keys are in memory. */

@@ -141,3 +141,24 @@ enum relay_fate relay_forward(struct relay *r, int64_t now_us, const struct addr
     const struct relay_session *s = &r->sessions[r->end_of[from] >> 1];
     return pass(r, now_us, s->end[!(r->end_of[from] & 1)], len, dst);
 }
+
+/* By the same rules as the kernel's program in steer_shell.c. */
+unsigned relay_worker_of(const struct relay *r, const struct addr *src, const uint8_t *data,
+                         size_t len)
+{
+    struct relay_control c = {0};
+    struct packet_head head;
+    int worker = -1;
+
+    if (r->n_workers == 1)
+        return r->marks.worker;
+    if (packet_head(data, len, &head))
+        worker = marks_worker(&r->marks, marks_path(head.path.b));
+    else if (relay_parse(data, len, &c) && (c.op == RELAY_BIND || c.op == RELAY_PROVE))
+        return ticket_worker(c.ticket, r->n_workers);
+    else if (c.op == RELAY_KEEP)
+        worker = marks_worker(&r->marks, marks_path(c.path.b));
+    if (worker < 0)
+        worker = marks_worker(&r->marks, marks_source(src));
+    return worker < 0 ? r->marks.worker : (unsigned)worker;
+}

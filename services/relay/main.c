@@ -4,22 +4,19 @@
 #include "lib/config.h"
 #include "lib/keys.h"
 #include "lib/log.h"
-#include "services/relay/plane_shell.h"
-#include "services/relay/steer_shell.h"
+#include "services/relay/workers_shell.h"
 
 #include <errno.h>
 #include <sodium.h>
-#include <stdlib.h>
 
 static struct service svc; /* static: too large for the stack, and there is one of each */
-static struct relay core;
-static struct outputs out;
-static struct plane plane;
 static struct steer steer;
+static struct workers workers;
+static struct addr public_addr;
 
 static struct flags {
     const char *bus, *admin, *public_ip, *key, *cert, *places, *coordinator_key;
-    uint32_t port, sessions;
+    uint32_t port, sessions, workers;
     int64_t ticket_period_us;
 } flags = {
     .port = 3480, .sessions = RELAY_SESSIONS_DEFAULT, .ticket_period_us = TICKET_PERIOD_MS * 1000};
@@ -31,6 +28,7 @@ static const struct param table[] = {
     {"public-ip",       PARAM_TEXT, &flags.public_ip,       "A     where peers find this relay", true},
     {"port",            PARAM_U32,  &flags.port,            "N     UDP (3480); 0 is any", false},
     {"sessions",        PARAM_U32,  &flags.sessions,        "N     carried at once (10000)", false},
+    {"workers",         PARAM_U32,  &flags.workers,         "N     threads, of a core each; 0 is one for each core", false},
     {"key",             PARAM_TEXT, &flags.key,             "FILE  own X25519 secret, hex", PARAM_REQUIRED | PARAM_SECRET},
     {"cert",            PARAM_TEXT, &flags.cert,            "FILE  the authority's certificate for it, hex", true},
     {"places",          PARAM_TEXT, &flags.places,          "FILE  the authority's word on its address, hex; not needed for the coordinator's own", false},
@@ -58,10 +56,13 @@ static void check_flags(struct relay_conf *conf)
         die("event=bad_flag name=sessions why=\"from 1 to %d\"", RELAY_SESSIONS_MAX);
     if (!addr_parse_ip(flags.public_ip, (uint16_t)flags.port, &conf->public_addr))
         die("event=bad_flag name=public-ip why=\"%s is not an address\"", flags.public_ip);
+    if (flags.workers > STEER_WORKERS_MAX)
+        die("event=bad_flag name=workers why=\"at most %d\"", STEER_WORKERS_MAX);
     conf->sessions_max = flags.sessions;
     if (flags.ticket_period_us < 1000000)
         die("event=bad_flag name=ticket-period why=\"at least 1\"");
     conf->ticket_period_ms = flags.ticket_period_us / 1000;
+    conf->n_workers = flags.workers > 0 ? flags.workers : service_cores(STEER_WORKERS_MAX);
 }
 
 static void load_keys(struct relay_conf *conf)
@@ -96,38 +97,63 @@ static uint8_t bind_port(struct relay_conf *conf)
     return (uint8_t)sock;
 }
 
-/* Before the core, which keeps its table. */
+/* Before the cores, which keep its table. */
 static void open_steer(struct relay_conf *conf, uint8_t sock)
 {
-    if (steer_init(&steer, conf->sessions_max) && steer_open(&steer, svc.udp[sock])) {
+    if (steer_init(&steer, conf->sessions_max) &&
+        steer_open(&steer, svc.udp[sock], conf->n_workers)) {
         conf->marks = steer.table;
         return;
     }
-    log_warn("event=one_queue why=\"%s\" text=\"a flood of strangers can crowd out sessions\"",
+    log_warn("event=one_queue workers=1 why=\"%s\" text=\"a flood of strangers can crowd out "
+             "sessions, and one core carries all\" remedy=\"CAP_BPF\"",
              strerror(errno));
     steer_close(&steer);
+    conf->n_workers = 1;
+}
+
+static json_t *counters_json(const struct relay_counters *n)
+{
+    json_t *j = json_object();
+
+#define X(name) json_object_set_new(j, #name, json_integer((json_int_t)n->name));
+    RELAY_COUNTERS(X)
+#undef X
+    return j;
+}
+
+static json_t *workers_json(void)
+{
+    json_t *list = json_array();
+
+    for (unsigned i = 0; i < workers.n; i++) {
+        const struct plane *p = &workers.v[i]->plane;
+        struct relay_counters n = workers_counters(&workers, i);
+        json_array_append_new(list, json_pack("{s:I, s:I, s:o}", "handed_over",
+                                              (json_int_t)p->handed_over, "lost",
+                                              (json_int_t)p->lost, "counters", counters_json(&n)));
+    }
+    return list;
 }
 
 static json_t *answer(void *arg, const char *verb, const char *argument)
 {
-    const struct relay *r = arg;
     char text[ADDR_TEXT_MAX];
 
-    (void)argument;
+    (void)arg, (void)argument;
     if (strcmp(verb, "state") != 0)
         return NULL;
-    json_t *counters = json_object();
-#define X(name) json_object_set_new(counters, #name, json_integer((json_int_t)r->n.name));
-    RELAY_COUNTERS(X)
-#undef X
-    return json_pack("{s:s, s:s, s:i, s:i, s:b, s:o, s:o}", "service", "relay", "addr",
-                     addr_format(&r->public_addr, text, sizeof text), "sessions", (int)r->by_sid.n,
-                     "sessions_max", (int)r->by_sid.capacity, "own_queue", steer.fd >= 0,
-                     "counters", counters, "shell", admin_counters(&svc));
+    struct relay_counters sum = workers_counters_sum(&workers);
+    struct service_counters shell = workers_shell_sum(&workers);
+    return json_pack(
+        "{s:s, s:s, s:i, s:i, s:b, s:o, s:o, s:o}", "service", "relay", "addr",
+        addr_format(&public_addr, text, sizeof text), "sessions", (int)workers_sessions(&workers),
+        "sessions_max", (int)workers.load.sessions_max, "own_queue", steer.n_fds > 0, "counters",
+        counters_json(&sum), "shell", admin_counters(&shell), "workers", workers_json());
 }
 
-static void drain(void) { relay_drain(&core); }
-static bool is_drained(void) { return core.by_sid.n == 0; }
+static void drain(void) { workers_drain(&workers); }
+static bool is_drained(void) { return workers_sessions(&workers) == 0; }
 
 /* Datagrams and the bus need no file, and keys are in memory. */
 static void close_cage(void)
@@ -144,7 +170,6 @@ int main(int argc, char **argv)
 {
     struct relay_conf conf = {0};
     struct input in;
-    uint8_t key[32];
 
     log_init("relay");
     if (config_load("natterjack-relay --bus DIR --public-ip A --key FILE --cert FILE"
@@ -160,28 +185,25 @@ int main(int argc, char **argv)
     service_open(&svc, SERVICE_relay, flags.bus);
     uint8_t sock = bind_port(&conf);
     open_steer(&conf, sock);
-    void *memory = malloc(relay_bytes(&conf)), *buffers = malloc(BATCH_IN_BYTES(BATCH_MERGED));
-    if (!memory || !buffers)
-        die("event=no_memory sessions=%u", conf.sessions_max);
-    service_random_key(key);
-    if (!relay_init(&core, &conf, key, memory))
-        die("event=bad_key path=%s why=\"of small order\"", flags.coordinator_key);
-    sodium_memzero(key, sizeof key);
+    public_addr = conf.public_addr;
+    workers_open(&workers, &svc, sock, &steer, &conf);
     sodium_memzero(&conf, sizeof conf);
-    plane_open(&plane, &svc, sock, steer.fd, &core, &out, buffers);
     if (flags.admin)
-        admin_open(&svc, flags.admin, answer, &core);
+        admin_open(&svc, flags.admin, answer, NULL);
     svc.drain = drain;
     svc.is_drained = is_drained;
+    workers_start(&workers);
     cage_calls(service_name[SERVICE_relay], CAGE_BATCHES);
+    log_info("event=workers n=%u", workers.n);
     service_ready(&svc);
-    while (service_wait(&svc, relay_deadline(&core), &in)) {
-        relay_step(&core, &in, &out);
-        service_emit(&svc, &out);
+    struct worker *first = workers.v[0];
+    while (service_wait(&svc, relay_deadline(&first->core), &in)) {
+        relay_step(&first->core, &in, &first->out);
+        service_emit(&svc, &first->out);
     }
     admin_close();
+    workers_close(&workers);
     service_close(&svc);
     steer_close(&steer);
-    free(memory), free(buffers);
     return service_status(&svc);
 }

@@ -5,7 +5,8 @@
  * Where the kernel sorts packets of sessions into a queue of their own (steer_shell.h), that one comes
  * first: between any two batches of the other.
  *
- * One thread: sessions and quotas are one table, which no lock guards.
+ * A plane is one worker's, in one thread: sessions and quotas are tables of its own, which no lock guards.  What
+ * the kernel brought it that is another worker's, since it was merged with what is ours, it hands over.
  */
 #ifndef RELAY_PLANE_SHELL_H
 #define RELAY_PLANE_SHELL_H
@@ -22,11 +23,23 @@ struct plane {
     struct batch_in sessions; /* fd -1: there is none */
     struct batch_out send;
     bool stepped; /* the core, since its deadline was asked for */
+    const struct plane_door *doors;
+    uint64_t handed_over, lost; /* to others: taken, or no room */
+    struct plane_handed {
+        struct addr src;
+        uint8_t data[BATCH_MERGED];
+    } handed; /* the one that was just taken from others */
 };
 
+/* Of each worker, by number: what others put in, and where it takes it out. */
+struct plane_door {
+    int in, out;
+};
+bool plane_door_open(struct plane_door *d);
+
 /* Take over socket sock of s, the core's only one, and read the one beside it, or -1, as well.  out is for the
- * core's steps, memory of BATCH_IN_BYTES(BATCH_MERGED) for what is read. */
+ * core's steps, memory of BATCH_IN_BYTES(BATCH_MERGED) for what is read; doors are those of all workers. */
 void plane_open(struct plane *p, struct service *s, uint8_t sock, int sessions, struct relay *core,
-                struct outputs *out, void *memory);
+                struct outputs *out, void *memory, const struct plane_door *doors);
 
 #endif

@@ -53,6 +53,19 @@ static void tell_side(const struct relay_session *s, unsigned side, struct outpu
     send_bound(out, &s->side[side].addr, s->side[side].nonce, states[s->state].status);
 }
 
+static struct relay_load *load_of(struct relay *r) { return r->load ? r->load : &r->own; }
+
+/* Other workers take from the same number. */
+static bool take_room(struct relay *r)
+{
+    struct relay_load *l = load_of(r);
+
+    if (__atomic_fetch_add(&l->sessions, 1, __ATOMIC_RELAXED) < l->sessions_max)
+        return true;
+    __atomic_fetch_sub(&l->sessions, 1, __ATOMIC_RELAXED);
+    return false;
+}
+
 static void report(struct relay *r, struct relay_session *s, bool ended, struct outputs *out)
 {
     emit(out, SERVICE_coordinator, MSG_relay_usage)->relay_usage = (struct msg_relay_usage){
@@ -83,6 +96,7 @@ static void enter(struct relay *r, struct relay_session *s, enum relay_state to,
             table_remove(&r->by_path, s->end[i]);
         }
         table_remove(&r->by_sid, (uint32_t)(s - r->sessions));
+        __atomic_fetch_sub(&load_of(r)->sessions, 1, __ATOMIC_RELAXED);
         r->n.sessions_ended++;
         break;
     }
@@ -121,9 +135,9 @@ static struct relay_session *open_session(struct relay *r, const struct sid *sid
         table_find(&r->by_path, path[0].b) != TABLE_NONE ||
         table_find(&r->by_path, path[1].b) != TABLE_NONE)
         return NULL;
-    uint32_t slot = table_insert(&r->by_sid, sid->b);
-    if (slot == TABLE_NONE)
+    if (r->by_sid.n == r->by_sid.capacity || !take_room(r))
         return NULL;
+    uint32_t slot = table_insert(&r->by_sid, sid->b);
     struct relay_session *s = &r->sessions[slot];
     memset(s, 0, sizeof *s);
     s->sid = *sid;
@@ -343,8 +357,8 @@ static void on_tick(struct relay *r, struct outputs *out)
         m->places = r->places;
         m->addr = r->public_addr;
         m->epoch = r->epoch;
-        m->sessions = r->by_sid.n;
-        m->sessions_max = r->draining ? r->by_sid.n : r->by_sid.capacity;
+        m->sessions = __atomic_load_n(&load_of(r)->sessions, __ATOMIC_RELAXED);
+        m->sessions_max = r->draining ? m->sessions : load_of(r)->sessions_max;
         m->draining = r->draining;
         memcpy(m->ticket_key.b, r->ticket_key, sizeof m->ticket_key.b);
         r->hello_us = r->now_us + (r->draining ? RELAY_HELLO_DRAIN_US : RELAY_HELLO_US);
@@ -355,58 +369,6 @@ static void on_tick(struct relay *r, struct outputs *out)
             return;
         on_due(r, &r->sessions[slot], out);
     }
-}
-
-size_t relay_bytes(const struct relay_conf *conf)
-{
-    uint32_t n = conf->sessions_max;
-
-    return n * sizeof(struct relay_session) + deadlines_bytes(n) + 3 * 2 * n * sizeof(uint32_t) +
-           table_bytes(n, sizeof(struct sid)) + table_bytes(2 * n, sizeof(struct path_id)) +
-           table_bytes(2 * n, RELAY_SOURCE_KEY);
-}
-
-bool relay_init(struct relay *r, const struct relay_conf *conf, const uint8_t rng_key[static 32],
-                void *memory)
-{
-    uint32_t n = conf->sessions_max;
-    uint8_t secret[16];
-    char *at = memory;
-
-    assert(n >= 1 && n <= RELAY_SESSIONS_MAX && conf->n_coordinators <= RELAY_COORDINATORS_MAX);
-    memset(r, 0, sizeof *r);
-    rng_init(&r->rng, rng_key);
-    r->epoch = rng_u64(&r->rng);
-    rng_bytes(&r->rng, r->cookie_secret, sizeof r->cookie_secret);
-    rng_bytes(&r->rng, r->stranger_secret, sizeof r->stranger_secret);
-    r->public_addr = conf->public_addr;
-    r->marks = conf->marks;
-    memcpy(r->cert, conf->cert, sizeof r->cert);
-    r->places = conf->places;
-    crypto_scalarmult_base(r->public_key, conf->secret);
-
-    r->sessions = (struct relay_session *)at;
-    memset(r->sessions, 0, n * sizeof *r->sessions);
-    at += n * sizeof *r->sessions;
-    deadlines_init(&r->due, n, at);
-    at += deadlines_bytes(n);
-    r->end_of = (uint32_t *)at;
-    at += 2 * n * sizeof *r->end_of;
-    r->source_of = (uint32_t *)at;
-    at += 2 * n * sizeof *r->source_of;
-    r->end_by_source = (uint32_t *)at;
-    at += 2 * n * sizeof *r->end_by_source;
-    rng_bytes(&r->rng, secret, sizeof secret);
-    table_init(&r->by_sid, n, sizeof(struct sid), secret, at);
-    at += table_bytes(n, sizeof(struct sid));
-    rng_bytes(&r->rng, secret, sizeof secret);
-    table_init(&r->by_path, 2 * n, sizeof(struct path_id), secret, at);
-    at += table_bytes(2 * n, sizeof(struct path_id));
-    rng_bytes(&r->rng, secret, sizeof secret);
-    table_init(&r->by_source, 2 * n, RELAY_SOURCE_KEY, secret, at);
-    sodium_memzero(secret, sizeof secret);
-
-    return relay_tickets_init(r, conf);
 }
 
 void relay_step(struct relay *r, const struct input *in, struct outputs *out)
@@ -425,7 +387,7 @@ void relay_step(struct relay *r, const struct input *in, struct outputs *out)
 void relay_drain(struct relay *r)
 {
     r->draining = true;
-    r->hello_us = r->now_us; /* at once */
+    relay_hello_now(r);
 }
 
 int64_t relay_deadline(const struct relay *r)

@@ -15,6 +15,10 @@
  *
  * A raw side is known by its source alone, so that its packets can be anything: whatever no path id directs
  * goes to the other end of its session, but BIND, PROVE, and KEEP of its own path id, which are for us.
+ *
+ * A relay may be several of these, its workers, that share nothing but a count (struct relay_load) and a table of
+ * marks.  A session is one worker's: the ticket says whose (lib/ticket.h), and what came to another one
+ * relay_worker_of() brings there.
  */
 #ifndef RELAY_H
 #define RELAY_H
@@ -85,6 +89,11 @@ struct relay_session {
     int64_t report_us;
 };
 
+/* What the workers of a relay have in common. */
+struct relay_load {
+    uint32_t sessions, sessions_max;
+};
+
 struct relay_conf {
     uint8_t secret[32];       /* X25519: tickets are sealed to its public key */
     uint8_t cert[64];         /* the authority's, for that public key */
@@ -93,8 +102,10 @@ struct relay_conf {
     size_t n_coordinators;
     struct addr public_addr; /* where peers find us */
     uint32_t sessions_max;
-    int64_t ticket_period_ms; /* 0: TICKET_PERIOD_MS */
-    struct marks marks;       /* to be kept up to date, all free; without cells there is none */
+    int64_t ticket_period_ms;   /* 0: TICKET_PERIOD_MS */
+    struct marks marks;         /* to be kept up to date, all free; without cells there is none */
+    unsigned worker, n_workers; /* this one, and how many there are; n_workers 0 is one */
+    struct relay_load *load;    /* of several; sessions_max of the conf is then this one's share */
 };
 
 struct relay {
@@ -125,8 +136,20 @@ struct relay {
     struct relay_session *sessions;
     struct deadlines due; /* by session */
     struct marks marks;   /* path ids of sessions and sources of raw sides, for the kernel */
+    unsigned n_workers;   /* of which this is marks.worker */
+    struct relay_load own, *load;
     bool draining;
 };
+
+/* Of several workers the first one speaks for all. */
+static inline void relay_hello_now(struct relay *r)
+{
+    if (r->hello_us != NEVER)
+        r->hello_us = r->now_us;
+}
+
+/* The share of a worker in so many sessions: they don't come in equal numbers. */
+uint32_t relay_share(uint32_t sessions_max, unsigned n_workers);
 
 /* Bytes of memory that relay_init needs, aligned as for int64_t. */
 size_t relay_bytes(const struct relay_conf *conf);
@@ -139,6 +162,10 @@ int64_t relay_deadline(const struct relay *r); /* when to tick next */
 
 /* From now on no session is opened, and coordinators are told that there is no room. */
 void relay_drain(struct relay *r);
+
+/* Which worker a datagram is for that relay_forward() leaves to the step. */
+unsigned relay_worker_of(const struct relay *r, const struct addr *src, const uint8_t *data,
+                         size_t len);
 
 /*
  * The data plane, for loops that forward in batches and give the core only what is for it:

@@ -2,6 +2,7 @@
 #include "services/relay/steer_shell.h"
 
 #include "lib/relaywire.h"
+#include "lib/service.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -14,8 +15,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { OTHERS, SESSIONS }; /* sockets of the group, in the order in which they joined it */
-
 static long bpf(int command, union bpf_attr *attr)
 {
     return syscall(SYS_bpf, command, attr, sizeof *attr);
@@ -23,7 +22,7 @@ static long bpf(int command, union bpf_attr *attr)
 
 bool steer_init(struct steer *s, uint32_t sessions_max)
 {
-    *s = (struct steer){.map = -1, .fd = -1};
+    *s = (struct steer){.map = -1};
     s->table.bits = marks_bits(sessions_max);
     union bpf_attr map = {.map_type = BPF_MAP_TYPE_ARRAY,
                           .key_size = sizeof(uint32_t),
@@ -53,9 +52,10 @@ void steer_close(struct steer *s)
     s->table.cells = NULL;
     if (s->map >= 0)
         close(s->map);
-    if (s->fd >= 0)
-        close(s->fd);
-    s->map = s->fd = -1;
+    s->map = -1;
+    for (unsigned i = STEER_SESSIONS; i < s->n_fds; i += STEER_QUEUES)
+        close(s->fd[i]);
+    s->n_fds = 0;
     errno = err;
 }
 
@@ -63,9 +63,10 @@ void steer_close(struct steer *s)
 
 /*
  * Registers: R0 what is loaded and returned, R6 the packet (LD_ABS wants it there), R7 the key, R8 and R9
- * at hand.  Loads convert to host order; one beyond the packet ends the program with 0, the queue of OTHERS.
+ * at hand.  Loads convert to host order; one beyond the packet ends the program with 0.  What it returns is a
+ * socket's number in the group, in the order in which they joined it: 2 x worker + queue.
  */
-enum { PROGRAM_MAX = 160, KEY_AT = -4 };
+enum { PROGRAM_MAX = 224, KEY_AT = -4 };
 
 struct program {
     struct bpf_insn insn[PROGRAM_MAX];
@@ -112,9 +113,11 @@ static int jump(struct program *p, unsigned op, unsigned dst, int imm)
 
 static void land(struct program *p, int from) { p->insn[from].off = (int16_t)(p->n - from - 1); }
 
-static void leave(struct program *p, int with)
+/* To this queue of the worker in R0. */
+static void leave(struct program *p, enum steer_queue queue)
 {
-    by_imm(p, BPF_MOV, BPF_REG_0, with);
+    by_imm(p, BPF_LSH, BPF_REG_0, 1);
+    by_imm(p, BPF_OR, BPF_REG_0, queue);
     add(p, BPF_JMP | BPF_EXIT, 0, 0, 0);
 }
 
@@ -128,9 +131,11 @@ static void load_u64(struct program *p, unsigned dst, int at)
     by_reg(p, BPF_OR, dst, BPF_REG_0);
 }
 
-/* When R7 is in its set, leave with SESSIONS. */
+/* When R7, without its low byte, is in its set, leave to the sessions of that worker. */
 static void look_up(struct program *p, const struct steer *s)
 {
+    _Static_assert(MARKS_KEY == ~UINT64_C(0xff), "as the numbers below say");
+    by_imm(p, BPF_AND, BPF_REG_7, ~0xff);
     int found[MARKS_WAYS], none = jump(p, BPF_JEQ, BPF_REG_7, 0), no_set;
 
     constant(p, BPF_REG_1, 0, MARKS_MIX);
@@ -146,18 +151,32 @@ static void look_up(struct program *p, const struct steer *s)
     for (int i = 0; i < MARKS_WAYS; i++) {
         int way = add(p, BPF_LDX | BPF_MEM | BPF_DW, BPF_REG_1, BPF_REG_0, 0);
         p->insn[way].off = (int16_t)(i * (int)sizeof(uint64_t));
-        found[i] = add(p, BPF_JMP | BPF_X | BPF_JEQ, BPF_REG_1, BPF_REG_7, 0);
+        by_reg(p, BPF_XOR, BPF_REG_1, BPF_REG_7); /* of the same key the worker is left */
+        found[i] = jump(p, BPF_JLE, BPF_REG_1, 0xff);
     }
     int not_found = jump(p, BPF_JA, 0, 0);
     for (int i = 0; i < MARKS_WAYS; i++)
         land(p, found[i]);
-    leave(p, SESSIONS);
+    by_reg(p, BPF_MOV, BPF_REG_0, BPF_REG_1);
+    leave(p, STEER_SESSIONS);
     land(p, none), land(p, no_set), land(p, not_found);
 }
 
-/* By the path id of a packet or a KEEP, if it is one. */
-static void by_path(struct program *p, const struct steer *s)
+/* To who the ticket is for, when R8 is this length of what carries one. */
+static void by_ticket(struct program *p, const struct steer *s, int len, int ticket)
 {
+    int other = jump(p, BPF_JNE, BPF_REG_8, len);
+
+    load(p, BPF_W, ticket + TICKET_MARK_AT);
+    by_imm(p, BPF_MOD, BPF_REG_0, (int)s->n_workers);
+    leave(p, STEER_OTHERS);
+    land(p, other);
+}
+
+/* By the path id of a packet or a KEEP, or by a ticket, if it is one of these. */
+static void by_content(struct program *p, const struct steer *s)
+{
+    enum { BIND = 2 + RELAY_NONCE, PROVE = BIND + RELAY_COOKIE };
     int len = add(p, BPF_LDX | BPF_MEM | BPF_W, BPF_REG_8, BPF_REG_6, 0);
 
     p->insn[len].off = offsetof(struct __sk_buff, len);
@@ -170,11 +189,20 @@ static void by_path(struct program *p, const struct steer *s)
     int look = jump(p, BPF_JA, 0, 0);
     land(p, control);
     load(p, BPF_B, 1);
+    int not_bind = jump(p, BPF_JNE, BPF_REG_0, RELAY_BIND);
+    by_ticket(p, s, BIND + TICKET_BYTES, BIND);
+    int other_bind = jump(p, BPF_JA, 0, 0);
+    land(p, not_bind);
+    int not_prove = jump(p, BPF_JNE, BPF_REG_0, RELAY_PROVE);
+    by_ticket(p, s, PROVE + TICKET_BYTES, PROVE);
+    int other_prove = jump(p, BPF_JA, 0, 0);
+    land(p, not_prove);
     int not_keep = jump(p, BPF_JNE, BPF_REG_0, RELAY_KEEP);
     load_u64(p, BPF_REG_7, 2);
     land(p, look);
     look_up(p, s);
-    land(p, too_short), land(p, below), land(p, above), land(p, not_keep);
+    land(p, too_short), land(p, below), land(p, above);
+    land(p, other_bind), land(p, other_prove), land(p, not_keep);
 }
 
 /* By the source: IPv4, and IPv6 without extension headers. */
@@ -193,6 +221,7 @@ static void by_source(struct program *p, const struct steer *s)
     by_imm(p, BPF_LSH, BPF_REG_7, 16);
     add(p, BPF_LD | BPF_IND | BPF_H, 0, BPF_REG_8, NET);
     by_reg(p, BPF_OR, BPF_REG_7, BPF_REG_0);
+    by_imm(p, BPF_LSH, BPF_REG_7, 8);
     int look = jump(p, BPF_JA, 0, 0);
     land(p, v6);
     load(p, BPF_B, NET + V6_NEXT);
@@ -204,9 +233,15 @@ static void by_source(struct program *p, const struct steer *s)
     by_reg(p, BPF_XOR, BPF_REG_7, BPF_REG_9);
     by_reg(p, BPF_MUL, BPF_REG_7, BPF_REG_8);
     load(p, BPF_H, NET + V6_HEADER);
+    by_imm(p, BPF_LSH, BPF_REG_0, 8);
     by_reg(p, BPF_XOR, BPF_REG_7, BPF_REG_0);
     land(p, look);
     look_up(p, s);
+    constant(p, BPF_REG_0, 0, MARKS_MIX); /* one worker for each source */
+    by_reg(p, BPF_MUL, BPF_REG_0, BPF_REG_7);
+    by_imm(p, BPF_RSH, BPF_REG_0, 32);
+    by_imm(p, BPF_MOD, BPF_REG_0, (int)s->n_workers);
+    leave(p, STEER_OTHERS);
     land(p, extended);
 }
 
@@ -217,9 +252,10 @@ static int load_program(const struct steer *s)
     static const char license[] = "GPL";
 
     by_reg(&p, BPF_MOV, BPF_REG_6, BPF_REG_1);
-    by_path(&p, s);
+    by_content(&p, s);
     by_source(&p, s);
-    leave(&p, OTHERS);
+    by_imm(&p, BPF_MOV, BPF_REG_0, 0);
+    leave(&p, STEER_OTHERS);
     attr.insns = (uintptr_t)p.insn;
     attr.insn_cnt = (uint32_t)p.n;
     attr.license = (uintptr_t)license;
@@ -228,52 +264,28 @@ static int load_program(const struct steer *s)
 
 /* ---- the sockets ---------------------------------------------------------------------------------- */
 
-/*
- * The first socket was bound alone, so that two relays can't share a port by mistake; only then it may be
- * joined, and only by this user.
- */
-static int join(int fd)
+bool steer_open(struct steer *s, int fd, unsigned n_workers)
 {
-    struct sockaddr_storage at;
-    socklen_t len = sizeof at, buffer_len = sizeof(int);
-    int on = 1, buffer = 0, second;
+    int off = 0;
 
-    if (setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) != 0 ||
-        getsockname(fd, (struct sockaddr *)&at, &len) != 0 ||
-        (second = socket(at.ss_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)) < 0)
-        return -1;
-    if (getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &buffer, &buffer_len) == 0) {
-        buffer /= 2; /* the kernel tells the double of what was asked for */
-        setsockopt(second, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof buffer);
-    }
-    if (at.ss_family == AF_INET6)
-        setsockopt(second, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
-    if (setsockopt(second, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) == 0 &&
-        bind(second, (struct sockaddr *)&at, len) == 0)
-        return second;
-    int err = errno;
-    close(second);
-    errno = err;
-    return -1;
-}
-
-bool steer_open(struct steer *s, int fd)
-{
-    int program = s->map >= 0 ? load_program(s) : -1, off = 0;
-
+    assert(n_workers >= 1 && n_workers <= STEER_WORKERS_MAX);
+    s->n_workers = n_workers;
+    int program = s->map >= 0 ? load_program(s) : -1;
     if (program < 0)
         return false;
-    s->fd = join(fd);
-    bool ok = s->fd >= 0 &&
+    s->fd[s->n_fds++] = fd;
+    while (s->n_fds < n_workers * STEER_QUEUES && (s->fd[s->n_fds] = service_udp_join(fd)) >= 0)
+        s->n_fds++;
+    bool ok = s->n_fds == n_workers * STEER_QUEUES &&
               setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_EBPF, &program, sizeof program) == 0;
     int err = errno;
     close(program); /* the sockets hold it */
-    if (!ok && s->fd >= 0) {
-        close(s->fd);
-        s->fd = -1;
-    }
-    if (!ok)
+    if (!ok) {
+        while (s->n_fds > 1)
+            close(s->fd[--s->n_fds]);
+        s->n_fds = 0;
         setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &off, sizeof off);
+    }
     errno = err;
     return ok;
 }

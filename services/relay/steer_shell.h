@@ -1,13 +1,19 @@
 /*
- * steer_shell.h - two queues for the relay's one port, so that a flood of strangers can't fill the one
- * that sessions wait in.
+ * steer_shell.h - the relay's one port as many sockets: two for each worker, so that both sides of a session
+ * come to one worker, and a flood of strangers can't fill the queue that sessions wait in.
  *
- * Two sockets share the port (SO_REUSEPORT), and a program of ours in the kernel (eBPF) chooses: packets
- * and KEEPs whose path id is known (marks.h), and what comes from the source of a raw side, to the second;
- * all else to the first.  The program reads the table that the core writes; no system call is needed to change it.
+ * All share the port (SO_REUSEPORT), and a program of ours in the kernel (eBPF) chooses:
+ *
+ *   to the second socket of the worker that has it   packets and KEEPs whose path id is known (marks.h), and what
+ *                                                    comes from the source of a raw side
+ *   to the first socket of the worker that the ticket is for   BIND and PROVE
+ *   to the first socket of a worker by the source              all else
+ *
+ * The program reads the table that the cores write; no system call is needed to change it.  The kernel asks
+ * it once for datagrams that it has merged, which may be for several workers: plane_shell.h hands those over.
  *
  * The kernel lets only a privileged process load it (CAP_BPF, or CAP_SYS_ADMIN before Linux 5.8).  Without it there
- * is one queue, and floods and sessions share it.
+ * is one worker with one queue, and floods and sessions share it.
  */
 #ifndef RELAY_STEER_SHELL_H
 #define RELAY_STEER_SHELL_H
@@ -16,16 +22,31 @@
 
 #include <stdbool.h>
 
+enum { STEER_WORKERS_MAX = 64 };
+enum steer_queue { STEER_OTHERS, STEER_SESSIONS, STEER_QUEUES };
+_Static_assert((int)STEER_WORKERS_MAX <= (int)MARKS_WORKERS, "a mark has room for every worker");
+
 struct steer {
     struct marks table;
-    int map, fd; /* the kernel's table, and the second socket; -1: none */
+    int map; /* the kernel's table; -1: none */
+    unsigned n_workers;
+    unsigned n_fds; /* 0: not open */
+    int fd[STEER_WORKERS_MAX * STEER_QUEUES];
 };
+
+static inline int steer_fd(const struct steer *s, unsigned worker, enum steer_queue queue)
+{
+    return s->fd[worker * STEER_QUEUES + queue];
+}
 
 /* Make the table, shared with the kernel; false with errno when it can't be. */
 bool steer_init(struct steer *s, uint32_t sessions_max);
 
-/* Open the second socket beside fd, which is bound, and let the program choose; false with errno. */
-bool steer_open(struct steer *s, int fd);
+/* Open the other sockets beside fd, which is bound and is the first one, and let the program choose; false with
+ * errno. */
+bool steer_open(struct steer *s, int fd, unsigned n_workers);
+
+/* Closes those for sessions; a worker's first is its service's. */
 void steer_close(struct steer *s);
 
 #endif

@@ -36,5 +36,5 @@ void relay_tickets_rotate(struct relay *r)
             crypto_scalarmult_base(r->ticket_key, secret);
     }
     sodium_memzero(secret, sizeof secret);
-    r->hello_us = r->now_us; /* coordinators shall know */
+    relay_hello_now(r); /* coordinators shall know */
 }
