@@ -32,14 +32,29 @@ bool history_expire(struct history *h, int64_t wall_ms)
     return any;
 }
 
-static bool worth_a_try(const struct past *p, int64_t wall_ms)
+static bool works(const struct past *p) { return p->hits > 0 && p->misses == 0; }
+
+void history_prior(struct history *h, const struct history *of_classes)
 {
-    unsigned max = p->hits > 0 ? HISTORY_MISSES_PROVEN_MAX : HISTORY_MISSES_MAX;
+    h->doubted = h->favoured = 0;
+    for (unsigned t = 0; t < TECHNIQUE_COUNT; t++) {
+        const struct past *own = &h->by[t], *others = &of_classes->by[t];
+        if (own->hits == 0 && others->misses >= HISTORY_PAIRS_MISSED)
+            h->doubted |= (uint16_t)(1u << t);
+        if (own->hits == 0 && own->misses == 0 && works(others))
+            h->favoured |= (uint16_t)(1u << t);
+    }
+}
+
+static bool worth_a_try(const struct history *h, uint8_t technique, int64_t wall_ms)
+{
+    const struct past *p = &h->by[technique];
+    unsigned max = p->hits > 0                   ? HISTORY_MISSES_PROVEN_MAX
+                   : h->doubted >> technique & 1 ? HISTORY_MISSES_DOUBTED_MAX
+                                                 : HISTORY_MISSES_MAX;
 
     return p->misses < max || wall_ms < p->last_ms || wall_ms - p->last_ms >= HISTORY_AGAIN_MS;
 }
-
-static bool works(const struct past *p) { return p->hits > 0 && p->misses == 0; }
 
 /* Let what is at `from` go to `to`, which is before it, and the others make room: each begins when the one
  * before it is over. */
@@ -65,7 +80,7 @@ void history_apply(const struct history *h, int64_t wall_ms, struct plan *plan,
 
     for (unsigned i = 0; i < n; i++) {
         uint8_t technique = plan->v[i].technique;
-        if (technique == TECHNIQUE_RELAYED || worth_a_try(&h->by[technique], wall_ms))
+        if (technique == TECHNIQUE_RELAYED || worth_a_try(h, technique, wall_ms))
             plan->v[kept++] = plan->v[i];
         else if (technique == TECHNIQUE_HOST)
             why = VERDICT_no_hairpin; /* what its failures told; of the others it is not known */
@@ -73,7 +88,10 @@ void history_apply(const struct history *h, int64_t wall_ms, struct plan *plan,
     plan->n = (uint8_t)kept;
     if (kept < n && kept > 0 && plan->v[0].technique == TECHNIQUE_RELAYED)
         *reason = why;
-    for (unsigned i = 0; i < kept; i++)
-        if (plan->v[i].technique != TECHNIQUE_RELAYED && works(&h->by[plan->v[i].technique]))
+    for (unsigned i = 0; i < kept; i++) {
+        uint8_t technique = plan->v[i].technique;
+        if (technique != TECHNIQUE_RELAYED &&
+            (works(&h->by[technique]) || (h->favoured >> technique & 1)))
             move_up(plan, i, first++);
+    }
 }

@@ -104,8 +104,8 @@ enum store_status store_get_history(struct store *s, const struct history_key *k
     bind_key(q, key);
     int rc = sqlite3_step(q);
     /* One of a program with other techniques is no use. */
-    if (rc == SQLITE_ROW && sqlite3_column_bytes(q, 0) == sizeof *out)
-        memcpy(out, sqlite3_column_blob(q, 0), sizeof *out);
+    if (rc == SQLITE_ROW && sqlite3_column_bytes(q, 0) == sizeof out->by)
+        memcpy(out->by, sqlite3_column_blob(q, 0), sizeof out->by);
     sqlite3_reset(q);
     if (rc != SQLITE_ROW && rc != SQLITE_DONE)
         return STORE_AWAY;
@@ -127,7 +127,7 @@ static enum store_status write_outcome(struct store *s, const void *what)
     history_add(&h, o->outcome->technique, o->outcome->hit, o->wall_ms);
     sqlite3_stmt *q = store_sql_fresh(s, SQL_PUT_PAST);
     bind_key(q, &o->outcome->key);
-    sqlite3_bind_blob(q, 3, &h, sizeof h, SQLITE_STATIC);
+    sqlite3_bind_blob(q, 3, h.by, sizeof h.by, SQLITE_STATIC);
     return store_sql_done(s, SQL_PUT_PAST);
 }
 

@@ -109,3 +109,30 @@ Test(history, seven_days_after_the_last_try_nothing_is_left)
     cr_assert(h.by[TECHNIQUE_SYNCHRONOUS].misses == 0 && h.by[TECHNIQUE_HOST].hits == 5);
     cr_assert_not(history_expire(&h, 2000 + HISTORY_TTL_MS));
 }
+
+Test(history, of_the_classes_it_is_known_what_a_new_pair_tries_once_and_what_it_tries_first)
+{
+    struct history classes = {0};
+
+    for (int i = 0; i < HISTORY_PAIRS_MISSED - 1; i++)
+        history_add(&classes, TECHNIQUE_SYNCHRONOUS, false, 1000);
+    add(TECHNIQUE_SYNCHRONOUS, false, HISTORY_MISSES_DOUBTED_MAX, 1000);
+    history_prior(&h, &classes);
+    cr_assert_eq(applied(1000).n, 3);
+    history_add(&classes, TECHNIQUE_SYNCHRONOUS, false, 1000);
+    history_prior(&h, &classes);
+    cr_assert_eq(applied(1000).v[0].technique, TECHNIQUE_BIRTHDAY);
+    cr_assert_eq(applied(1000 + HISTORY_AGAIN_MS).n, 3);
+    h = (struct history){0};
+    history_prior(&h, &classes);
+    cr_assert_eq(applied(1000).n, 3, "who has not tried it tries it");
+    history_add(&classes, TECHNIQUE_BIRTHDAY, true, 1000);
+    history_prior(&h, &classes);
+    cr_assert_eq(applied(1000).v[0].technique, TECHNIQUE_BIRTHDAY);
+    add(TECHNIQUE_SYNCHRONOUS, true, 1, 1000);
+    add(TECHNIQUE_SYNCHRONOUS, false, 2, 1000);
+    add(TECHNIQUE_BIRTHDAY, false, 1, 1000);
+    history_prior(&h, &classes);
+    cr_assert_eq(applied(1000).v[0].technique, TECHNIQUE_SYNCHRONOUS,
+                 "what the two know counts more");
+}

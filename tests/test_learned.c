@@ -37,7 +37,9 @@ static void contact(enum policy policy, enum path_kind path, const char *verdict
     }
 }
 
-static const struct past *past(void) { return &b->store.history.by[TECHNIQUE_SYNCHRONOUS]; }
+/* Of the two that met first, and of their classes. */
+static const struct past *past(void) { return &b->store.histories[0].is.by[TECHNIQUE_SYNCHRONOUS]; }
+static struct past *of_classes(void) { return &b->store.histories[1].is.by[TECHNIQUE_SYNCHRONOUS]; }
 
 static bool tried(void) { return b->order[0].punch_coordinate.plan.n == 2; }
 
@@ -94,7 +96,7 @@ Test(learned, a_side_that_had_no_sockets_left_to_open_has_not_missed)
                 (struct tried){1, {{TECHNIQUE_BIRTHDAY, i == 0 ? 1500 : sent, 0}}};
             coordinator_bed_from_peer(b, i, &m);
         }
-        cr_assert_eq(b->store.history.by[TECHNIQUE_BIRTHDAY].misses, sent);
+        cr_assert_eq(b->store.histories[0].is.by[TECHNIQUE_BIRTHDAY].misses, sent);
     }
 }
 
@@ -112,6 +114,33 @@ Test(learned, an_upgrade_that_works_is_remembered)
         coordinator_bed_from_peer(b, i, &m);
     }
     cr_assert(past()->hits == 1 && past()->misses == 0);
+}
+
+Test(learned, a_pair_of_peers_counts_once_for_its_classes)
+{
+    for (int i = 0; i < HISTORY_MISSES_MAX; i++)
+        contact(POLICY_AUTO, PATH_RELAYED, "punch-unanswered");
+    cr_assert_eq(of_classes()->misses, 1);
+    contact(POLICY_DIRECT, PATH_DIRECT,
+            "direct-synchronous"); /* learns nothing: it asked nothing */
+    b->store.histories[0].is = (struct history){0};
+    for (int i = 0; i < 3; i++)
+        contact(POLICY_AUTO, PATH_DIRECT, "direct-synchronous");
+    cr_assert(of_classes()->misses == 0 && of_classes()->hits == 1);
+}
+
+Test(learned, what_fails_for_others_of_the_classes_is_tried_once_by_a_pair_that_is_new)
+{
+    contact(POLICY_RELAY, PATH_RELAYED, "relay-policy");
+    contact(POLICY_AUTO, PATH_RELAYED, "timed-out"); /* both keys are known from now on */
+    of_classes()->misses = HISTORY_PAIRS_MISSED;
+    contact(POLICY_AUTO, PATH_RELAYED, "punch-unanswered");
+    cr_assert(tried(), "others may have lied");
+    contact(POLICY_AUTO, PATH_RELAYED, "");
+    cr_assert_not(tried());
+    of_classes()->misses = 0;
+    contact(POLICY_AUTO, PATH_RELAYED, "punch-unanswered");
+    cr_assert(tried());
 }
 
 static struct history_key last_key(void)
@@ -155,27 +184,33 @@ struct tally {
 
 static struct world w;
 
-/* Every pair once: both have said what came of it, and the caller hangs up. */
+/* Two meet: both have said what came of it, and the caller hangs up. */
+static void meet(size_t from, size_t to, struct tally *t)
+{
+    size_t n = world_connect(&w, from, to, POLICY_AUTO, 15 * SECOND);
+    const struct world_result *r = &w.results[n];
+
+    while (!r->settled && w.now_us - r->began_us < 20 * SECOND)
+        world_run(&w, w.now_us + SECOND / 10);
+    world_run(&w, w.now_us + SECOND / 2);
+    cr_assert(r->settled);
+    const struct attempt *other = world_other_side(&w, r);
+    t->contacts++;
+    t->direct += r->at.state == ATTEMPT_DIRECT;
+    t->seconds += (double)(r->settled_us - r->began_us) / 1e6;
+    t->packets += r->at.way[WAY_DIRECT].punches_sent;
+    t->packets += other ? other->way[WAY_DIRECT].punches_sent : 0;
+    for (uint32_t k = 0; k < ATTEMPTS_MAX; k++)
+        if (sid_eq(&w.peers[from].core.attempts[k].session, &r->at.session))
+            world_end(&w, from, k, APP_CLOSE);
+    world_run(&w, w.now_us + 3 * SECOND);
+}
+
+/* Every pair once. */
 static void round_of(struct tally *t)
 {
-    for (size_t i = 0; i < PAIRS; i++) {
-        size_t n = world_connect(&w, 2 * i, 2 * i + 1, POLICY_AUTO, 15 * SECOND);
-        const struct world_result *r = &w.results[n];
-        while (!r->settled && w.now_us - r->began_us < 20 * SECOND)
-            world_run(&w, w.now_us + SECOND / 10);
-        world_run(&w, w.now_us + SECOND / 2);
-        cr_assert(r->settled);
-        const struct attempt *other = world_other_side(&w, r);
-        t->contacts++;
-        t->direct += r->at.state == ATTEMPT_DIRECT;
-        t->seconds += (double)(r->settled_us - r->began_us) / 1e6;
-        t->packets += r->at.way[WAY_DIRECT].punches_sent;
-        t->packets += other ? other->way[WAY_DIRECT].punches_sent : 0;
-        for (uint32_t k = 0; k < ATTEMPTS_MAX; k++)
-            if (sid_eq(&w.peers[2 * i].core.attempts[k].session, &r->at.session))
-                world_end(&w, 2 * i, k, APP_CLOSE);
-        world_run(&w, w.now_us + 3 * SECOND);
-    }
+    for (size_t i = 0; i < PAIRS; i++)
+        meet(2 * i, 2 * i + 1, t);
 }
 
 /*
@@ -271,4 +306,51 @@ Test(learned, is_never_worse_than_the_static_order_by_more_than_two_percent)
     cr_assert_leq(learned.packets * 100, fixed.packets * 102);
     cr_assert_leq(learned.seconds * 100, fixed.seconds * 102);
     cr_assert_geq(learned.direct * 100, fixed.direct * 98);
+}
+
+/* ---- of two classes ------------------------------------------------------------------------------------- */
+
+enum { HOSTS = 8, FRIENDS = 2, TIMES = 3 };
+
+/* Eight hosts of one class meet two each of eight of another, three times; in some places nothing opens. */
+static struct tally classes(bool works, bool forgets)
+{
+    struct world_conf c = {
+        .seed = 11, .delay_us = 20000, .loss_ppm = 10000, .n_peers = 2 * (size_t)HOSTS};
+    struct tally t = {0};
+
+    for (size_t i = 0; i < HOSTS; i++) {
+        c.peers[i] = world_nat("ei/random/apd");
+        c.peers[HOSTS + i] = world_nat("apd/random/apd");
+    }
+    world_open(&w, &c);
+    w.forgets = forgets;
+    for (size_t i = 0; i < 2 * (size_t)HOSTS; i++)
+        w.walled[i] = !works;
+    world_run(&w, 5 * SECOND);
+    for (size_t i = 0; i < (size_t)TIMES * FRIENDS * HOSTS; i++)
+        meet(i % HOSTS, HOSTS + (i + i / HOSTS % FRIENDS) % HOSTS, &t);
+    world_close(&w);
+    printf("16 pairs of two classes, three contacts each, %s, %s: %u of %u direct, %.1f s, %llu "
+           "packets\n",
+           works ? "all can be opened" : "none can be opened", forgets ? "static" : "learned",
+           t.direct, t.contacts, t.seconds, (unsigned long long)t.packets);
+    return t;
+}
+
+Test(learned, what_fails_for_two_classes_costs_each_new_pair_one_try)
+{
+    struct tally fixed = classes(false, true), learned = classes(false, false);
+
+    cr_assert_leq(learned.packets * 2, fixed.packets);
+    cr_assert_leq(learned.seconds * 2, fixed.seconds);
+}
+
+Test(learned, where_all_of_two_classes_can_be_opened_nothing_is_lost)
+{
+    struct tally fixed = classes(true, true), learned = classes(true, false);
+
+    cr_assert_leq(learned.packets * 100, fixed.packets * 102);
+    cr_assert_leq(learned.seconds * 100, fixed.seconds * 102);
+    cr_assert_geq(learned.direct, fixed.direct);
 }

@@ -239,11 +239,12 @@ struct coordinator_session {
     bool relays_full;      /* there is one, but none with room */
     bool recalled;         /* the store was asked for the history */
     bool has_history_key;
-    struct history_key history_key;
-    struct history history; /* of earlier contacts of the two */
-    uint32_t order_ms;      /* deadline_ms of the order */
-    uint32_t instants;      /* punch_execute sent for this order */
-    uint32_t renewals;      /* new tries at a direct path, after it had settled */
+    struct history_key history_key, classes_key; /* of the two peers; of their NATs' classes */
+    bool recalls_classes;                        /* that is what the store is asked for now */
+    struct history history;                      /* of earlier contacts of the two */
+    uint32_t order_ms;                           /* deadline_ms of the order */
+    uint32_t instants;                           /* punch_execute sent for this order */
+    uint32_t renewals; /* new tries at a direct path, after it had settled */
     uint64_t relay_packets, relay_bytes;
     bool relay_ended;   /* the relay carries it no more */
     bool fell_back;     /* counted in relay_fallbacks */

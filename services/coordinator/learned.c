@@ -2,7 +2,8 @@
  * learned.c - what worked before between two peers at their addresses, and what has come of it now.
  *
  * It goes by the pair of keys, so that nobody can spoil it for others by what it reports, and by their public
- * addresses, so that another network begins anew.
+ * addresses, so that another network begins anew.  Beside it, for pairs that are new to each other, by the two classes
+ * of NATs, which is open to lies and so decides little (lib/history.h).
  */
 #include "services/coordinator/parts.h"
 
@@ -31,6 +32,38 @@ static bool key_of(const struct coordinator *c, const struct coordinator_session
     return true;
 }
 
+/* The key of their classes; a port mapping is as good as another class. */
+static struct history_key key_of_classes(const struct coordinator *c,
+                                         const struct coordinator_session *s)
+{
+    uint8_t class[2][4] = {{0}};
+    struct history_key key;
+
+    for (unsigned i = 0; i < 2; i++) {
+        const struct coordinator_peer *p = &c->peers[s->side[i].peer];
+        if (p->has_profile) {
+            class[i][0] = p->profile.mapping;
+            class[i][1] = p->profile.allocation;
+            class[i][2] = p->profile.filtering;
+            class[i][3] = p->profile.mapped;
+        }
+    }
+    bool swap = memcmp(class[0], class[1], sizeof class[0]) > 0;
+    crypto_generichash_blake2b_state st;
+    crypto_generichash_blake2b_init(&st, NULL, 0, sizeof key.b);
+    crypto_generichash_blake2b_update(&st, class[swap], sizeof class[0]);
+    crypto_generichash_blake2b_update(&st, class[!swap], sizeof class[0]);
+    crypto_generichash_blake2b_final(&st, key.b, sizeof key.b);
+    return key;
+}
+
+static void ask(struct coordinator *c, struct coordinator_session *s, const struct history_key *key,
+                struct outputs *out)
+{
+    coordinator_ask_store(c, s, STORE_GET_HISTORY, out)->store.outcome =
+        (struct outcome){.key = *key};
+}
+
 bool coordinator_recall(struct coordinator *c, struct coordinator_session *s, struct outputs *out)
 {
     if (s->recalled || s->redriven || s->policy != POLICY_AUTO)
@@ -39,9 +72,18 @@ bool coordinator_recall(struct coordinator *c, struct coordinator_session *s, st
     s->has_history_key = key_of(c, s, &s->history_key);
     if (!s->has_history_key)
         return false;
-    coordinator_ask_store(c, s, STORE_GET_HISTORY, out)->store.outcome =
-        (struct outcome){.key = s->history_key};
+    s->classes_key = key_of_classes(c, s);
+    ask(c, s, &s->history_key, out);
     return true;
+}
+
+/* Has something worked between the two?  Then that is what counts. */
+static bool is_proven(const struct history *h)
+{
+    for (unsigned t = 0; t < TECHNIQUE_COUNT; t++)
+        if (h->by[t].hits > 0)
+            return true;
+    return false;
 }
 
 void coordinator_on_recalled(struct coordinator *c, const struct input *in, struct outputs *out)
@@ -53,8 +95,15 @@ void coordinator_on_recalled(struct coordinator *c, const struct input *in, stru
         return;
     struct coordinator_session *s = &c->sessions[slot];
     s->store_tag = 0;
-    if (in->store.status == STORE_OK)
+    if (in->store.status == STORE_OK && s->recalls_classes)
+        history_prior(&s->history, &in->store.history);
+    else if (in->store.status == STORE_OK)
         s->history = in->store.history;
+    if (!s->recalls_classes && !is_proven(&s->history)) {
+        s->recalls_classes = true;
+        ask(c, s, &s->classes_key, out);
+        return;
+    }
     coordinator_advance(c, s, out);
 }
 
@@ -77,6 +126,15 @@ static bool stood_aside(const struct coordinator_side *side, uint8_t technique)
     return false;
 }
 
+static void put(const struct history_key *key, uint8_t technique, bool hit, struct outputs *out)
+{
+    struct output *o = outputs_add(out, OUT_STORE);
+
+    memset(&o->store, 0, sizeof o->store);
+    o->store.op = STORE_PUT_OUTCOME;
+    o->store.outcome = (struct outcome){.key = *key, .technique = technique, .hit = hit};
+}
+
 void coordinator_learn(struct coordinator *c, struct coordinator_session *s,
                        enum coordinator_state to, struct outputs *out)
 {
@@ -88,8 +146,8 @@ void coordinator_learn(struct coordinator *c, struct coordinator_session *s,
         (!hit && (s->counted || !both || !missed(s->verdict) ||
                   stood_aside(&s->side[0], technique) || stood_aside(&s->side[1], technique))))
         return;
-    struct output *o = outputs_add(out, OUT_STORE);
-    memset(&o->store, 0, sizeof o->store);
-    o->store.op = STORE_PUT_OUTCOME;
-    o->store.outcome = (struct outcome){.key = s->history_key, .technique = technique, .hit = hit};
+    put(&s->history_key, technique, hit, out);
+    const struct past *before = &s->history.by[technique];
+    if (before->hits == 0 && (hit || before->misses == 0)) /* a pair of peers counts once */
+        put(&s->classes_key, technique, hit, out);
 }

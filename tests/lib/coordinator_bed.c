@@ -149,6 +149,18 @@ static enum store_status put(struct bed *b, const struct dir_record *r)
     return STORE_OK;
 }
 
+static struct history *history(struct bed *b, const struct history_key *key)
+{
+    size_t i = 0;
+
+    while (i < b->store.n_histories && memcmp(&b->store.histories[i].key, key, sizeof *key) != 0)
+        i++;
+    cr_assert_lt(i, BED_HISTORIES);
+    if (i == b->store.n_histories)
+        b->store.histories[b->store.n_histories++].key = *key;
+    return &b->store.histories[i].is;
+}
+
 static struct input answer(struct bed *b, const struct output *o)
 {
     struct input in = {.kind = IN_STORE};
@@ -172,12 +184,13 @@ static struct input answer(struct bed *b, const struct output *o)
                 if (peer_id_eq(&b->store.contacts[i][k], &o->store.record.peer) &&
                     peer_id_eq(&b->store.contacts[i][!k], &o->store.other))
                     in.store.status = STORE_OK;
-    } else if (o->store.op == STORE_GET_HISTORY) {
-        in.store.history = b->store.history;
+    } else if (o->store.op == STORE_GET_HISTORY && b->store.learns) {
+        in.store.history = *history(b, &o->store.outcome.key);
     } else if (o->store.op == STORE_PUT_OUTCOME && b->store.learns) {
-        history_add(&b->store.history, o->store.outcome.technique, o->store.outcome.hit,
-                    WALL_START_MS + b->now_us / 1000);
-    } else if (o->store.op != STORE_PUT_ENROLLED && o->store.op != STORE_PUT_OUTCOME) {
+        history_add(history(b, &o->store.outcome.key), o->store.outcome.technique,
+                    o->store.outcome.hit, WALL_START_MS + b->now_us / 1000);
+    } else if (o->store.op != STORE_PUT_ENROLLED && o->store.op != STORE_PUT_OUTCOME &&
+               o->store.op != STORE_GET_HISTORY) {
         bool by_name = o->store.op == STORE_GET_NAME;
         found = by_name ? row(b, NULL, o->store.record.name) : row(b, &o->store.record.peer, NULL);
         in.store.status = found ? STORE_OK : STORE_NOT_FOUND;

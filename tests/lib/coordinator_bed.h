@@ -9,6 +9,8 @@
 
 enum { BED_PEERS = 200, BED_CONTACTS = 2000, BED_TEXT = 65536 };
 
+enum { BED_HISTORIES = 8 };
+
 struct bed {
     struct coordinator core;
     struct coordinator_conf conf;
@@ -25,8 +27,12 @@ struct bed {
         struct dir_record v[BED_PEERS];
         size_t n_contacts;
         struct peer_id contacts[BED_CONTACTS][2];
-        bool learns;            /* else contacts leave no trace in the next line, and transcripts */
-        struct history history; /* of any two */
+        bool learns; /* else contacts leave no trace in the next line, and transcripts */
+        size_t n_histories;
+        struct { /* of the two that met first, then of their classes, and so on */
+            struct history_key key;
+            struct history is;
+        } histories[BED_HISTORIES];
         unsigned puts;
     } store;
     void (*watch)(void *arg, const struct output *o); /* sees every output, when set */
