@@ -29,6 +29,7 @@ const char *const clash_name[CLASH_COUNT] = {
 const char *const pool_name[POOL_COUNT] = {
     [POOL_UNKNOWN] = "unknown",
     [POOL_ARBITRARY] = "arbitrary",
+    [POOL_BY_DESTINATION] = "by-destination",
 };
 
 bool profile_valid(const struct profile *p)

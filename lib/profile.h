@@ -27,9 +27,12 @@ enum hairpin { HAIRPIN_UNKNOWN, HAIRPIN_NONE, HAIRPIN_INTERNAL, HAIRPIN_EXTERNAL
  */
 enum clash { CLASH_UNKNOWN, CLASH_NONE, CLASH_CLAIMS, CLASH_COUNT };
 
-/* RFC 4787 section 4.1: arbitrary when mappings of one host were seen at several public addresses.  That a pool is
- * paired, or none, can't be seen from outside. */
-enum pool { POOL_UNKNOWN, POOL_ARBITRARY, POOL_COUNT };
+/*
+ * RFC 4787 section 4.1: arbitrary when sockets of one host were seen at several public ips, by destination when one
+ * socket was, so that nobody knows the ip that its next peer will see.  That a pool is paired, or none, can't be
+ * seen from outside.
+ */
+enum pool { POOL_UNKNOWN, POOL_ARBITRARY, POOL_BY_DESTINATION, POOL_COUNT };
 
 struct profile {
     uint8_t mapping;           /* enum behaviour */
@@ -49,7 +52,7 @@ extern const char *const behaviour_name[BEHAVIOUR_COUNT]; /* "unknown", "none", 
 extern const char *const allocation_name[ALLOCATION_COUNT]; /* "unknown", "preserve", ... */
 extern const char *const hairpin_name[HAIRPIN_COUNT];       /* "unknown", "none", "internal", ... */
 extern const char *const clash_name[CLASH_COUNT];           /* "unknown", "none", "claims" */
-extern const char *const pool_name[POOL_COUNT];             /* "unknown", "arbitrary" */
+extern const char *const pool_name[POOL_COUNT];             /* "unknown", "arbitrary", ... */
 
 /* False when a field holds no value of its enumeration. */
 bool profile_valid(const struct profile *p);

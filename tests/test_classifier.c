@@ -441,6 +441,51 @@ Test(classifier, hairpinning_is_kept_until_it_is_measured_again_and_is_none_of_a
     cr_assert_eq(tell()->hairpin, HAIRPIN_UNKNOWN);
 }
 
+Test(classifier, what_early_packets_do_is_kept_until_it_is_measured_again)
+{
+    begin("10.0.0.2:4000");
+    saw(0, 4000, "203.0.113.10:3478", "192.0.2.1:4000");
+    saw(0, 4000, "203.0.113.11:3478", "192.0.2.1:4000");
+    cr_assert_eq(tell()->clash, CLASH_UNKNOWN);
+    report.reflex_report.clash = CLASH_CLAIMS;
+    cr_assert_eq(tell()->clash, CLASH_CLAIMS);
+    report.reflex_report.clash = CLASH_UNKNOWN;
+    cr_assert_eq(tell()->clash, CLASH_CLAIMS);
+    report.reflex_report.clash = CLASH_COUNT;
+    cr_assert_eq(tell()->clash, CLASH_CLAIMS, "what is no value says nothing");
+    report.reflex_report.clash = CLASH_NONE;
+    cr_assert_eq(tell()->clash, CLASH_NONE);
+}
+
+Test(classifier, a_pool_shows_by_the_addresses_of_sockets_or_of_one_socket)
+{
+    begin("10.0.0.2:4000");
+    saw(0, 4000, "203.0.113.10:3478", "192.0.2.1:4000");
+    saw(0, 4000, "203.0.113.11:3478", "192.0.2.1:4000");
+    cr_assert_eq(tell()->pool, POOL_UNKNOWN, "one address proves nothing");
+    saw(1, 4001, "203.0.113.10:3478", "192.0.2.9:4001");
+    cr_assert_eq(tell()->pool, POOL_ARBITRARY);
+    report.reflex_report.seen.n--;
+    cr_assert_eq(tell()->pool, POOL_ARBITRARY, "it is kept while the NAT looks the same");
+    saw(0, 4000, "203.0.113.11:3479", "192.0.2.7:4000");
+    cr_assert_eq(tell()->pool, POOL_BY_DESTINATION);
+    report.reflex_report.seen.n--;
+    cr_assert_eq(tell()->pool, POOL_BY_DESTINATION);
+}
+
+Test(classifier, where_the_ip_changes_the_mapping_is_that_of_the_ports)
+{
+    begin("10.0.0.2:4000");
+    saw(0, 4000, "203.0.113.10:3478", "192.0.2.1:4000");
+    saw(0, 4000, "203.0.113.10:3479", "192.0.2.7:4000");
+    saw(0, 4000, "203.0.113.11:3478", "192.0.2.7:4000");
+    cr_assert_eq(tell()->mapping, NAT_EI);
+    cr_assert_eq(tell()->allocation, ALLOC_PRESERVE);
+    report.reflex_report.seen.v[1].seen.port = 5111;
+    report.reflex_report.seen.v[2].seen.port = 6222;
+    cr_assert_eq(tell()->mapping, NAT_APD);
+}
+
 Test(classifier, a_host_without_nat_is_open_or_firewalled_or_unknown)
 {
     struct model m = model(NAT_NONE, ALLOC_PRESERVE, 1);

@@ -57,16 +57,17 @@ static void twist_after(enum twist t)
     w.relay.draining = t == RELAY_HAS_NO_ROOM;
 }
 
-static const struct coordinator_session *play(const char *a, const char *b, enum twist t,
-                                              uint64_t seed, struct world_result **r)
+static const struct coordinator_session *play_peers(const struct world_peer_conf *a,
+                                                    const struct world_peer_conf *b, enum twist t,
+                                                    uint64_t seed, struct world_result **r)
 {
-    struct world_conf c = {.seed = seed, .n_peers = 2, .delay_us = 20000};
+    struct world_conf c = {
+        .seed = seed, .n_peers = 2, .delay_us = 20000, .peers = {*a, *b}
+    };
     enum policy policy = t == RELAY_ASKED_FOR         ? POLICY_RELAY
                          : t == ONLY_DIRECT_ASKED_FOR ? POLICY_DIRECT
                                                       : POLICY_AUTO;
 
-    c.peers[0] = world_nat(a);
-    c.peers[1] = world_nat(b);
     twist_before(t, &c);
     world_open(&w, &c);
     twist_after(t);
@@ -78,9 +79,17 @@ static const struct coordinator_session *play(const char *a, const char *b, enum
     *r = &w.results[world_connect(&w, 0, 1, policy, 15 * SECOND)];
     for (int i = 0; i < PATIENCE_S && !(*r)->settled; i++)
         world_run(&w, w.now_us + SECOND);
-    cr_assert((*r)->settled, "seed %lu: %s to %s: not settled", seed, a, b);
+    cr_assert((*r)->settled, "seed %lu: not settled", seed);
     world_run(&w, w.now_us + 2 * SECOND); /* until both have reported */
     return coordinator_session(&w.coordinator, &(*r)->at.session);
+}
+
+static const struct coordinator_session *play(const char *a, const char *b, enum twist t,
+                                              uint64_t seed, struct world_result **r)
+{
+    struct world_peer_conf peers[2] = {world_nat(a), world_nat(b)};
+
+    return play_peers(&peers[0], &peers[1], t, seed, r);
 }
 
 /* ---- the truth ---------------------------------------------------------------------------------------- */
@@ -227,6 +236,134 @@ Test(why, is_right_of_what_else_can_be_the_matter)
     }
     printf("right of %zu of %zu\n", right, n);
     cr_assert_eq(right, n);
+}
+
+/* ---- carriers ----------------------------------------------------------------------------------------- */
+
+/* A household, "" for a host on the carrier's LAN, and the carrier's NAT around it. */
+static const struct carried {
+    const char *household, *carrier;
+    size_t pool;
+    bool arbitrary;
+    uint16_t block;
+} carried[] = {
+    {"",                  "ei/preserve/ei",     1, false, 0   },
+    {"",                  "apd/random/apd",     1, false, 512 },
+    {"",                  "ei/random/apd",      3, false, 1024},
+    {"ei/preserve/apd",   "ei/random/ad",       2, false, 512 },
+    {"ei/preserve/apd",   "apd/random/apd",     4, false, 256 },
+    {"apd/preserve/apd",  "apd/contiguous/apd", 1, false, 1024},
+    {"apd/preserve/apd",  "apd/preserve/ad",    2, false, 0   },
+    {"apd/random/apd",    "ei/preserve/ei",     1, false, 0   },
+    {"apd/random/ei",     "ei/contiguous/apd",  1, false, 512 },
+    {"apd/contiguous/ad", "ei/random/ei",       2, false, 2048},
+    {"ei/random/apd",     "ei/random/apd",      3, true,  0   },
+    {"ei/preserve/apd",   "apd/preserve/apd",   2, true,  0   },
+    {"ei/preserve/apd",   "apd/preserve/apd",   4, true,  0   },
+    {"",                  "apd/random/apd",     2, true,  0   },
+    {"",                  "apd/random/ad",      4, true,  0   },
+};
+enum { CARRIED = sizeof carried / sizeof *carried };
+
+static const char *const others[] = {
+    "open",           "ei/preserve/ei", "ei/preserve/ad",     "ei/preserve/apd",  "ei/random/apd",
+    "apd/random/apd", "apd/random/ei",  "apd/contiguous/apd", "ad/contiguous/ad", "ad/random/apd",
+};
+enum { OTHERS = sizeof others / sizeof *others };
+
+static struct world_peer_conf behind(const struct carried *k)
+{
+    struct world_peer_conf c = {0}, outer = world_nat(k->carrier);
+
+    if (k->household[0] != '\0')
+        c = world_nat(k->household);
+    c.carrier = outer.nat;
+    c.has_carrier = true;
+    c.carrier.n_external = k->pool;
+    c.carrier.pooling = k->arbitrary ? NAT_POOLING_ARBITRARY : NAT_POOLING_PAIRED;
+    c.carrier.block = k->block;
+    return c;
+}
+
+/* Two NATs, one in the other, are as one that has the stricter rules of both, and the outer one's ports if those move. */
+static struct nat_conf together(const struct world_peer_conf *c)
+{
+    struct nat_conf n = c->has_carrier ? c->carrier : c->nat;
+
+    if (!c->has_carrier && !c->has_nat)
+        return (struct nat_conf){.mapping = NAT_NONE, .filtering = NAT_EI};
+    if (!c->has_carrier || !c->has_nat)
+        return n;
+    bool stays = fixed(&c->nat) && fixed(&c->carrier);
+    if (c->nat.filtering > n.filtering)
+        n.filtering = c->nat.filtering;
+    if (n.allocation == ALLOC_PRESERVE)
+        n.allocation = c->nat.allocation;
+    n.mapping = stays                        ? NAT_EI
+                : fixed(&c->nat)             ? c->carrier.mapping
+                : fixed(&c->carrier)         ? c->nat.mapping
+                : c->nat.mapping > n.mapping ? c->nat.mapping
+                                             : n.mapping;
+    return n;
+}
+
+static unsigned class_of(const struct nat_conf *n)
+{
+    for (unsigned i = 0; i < MATRIX_CLASSES; i++) {
+        struct matrix_class c = matrix_class(i);
+        enum behaviour mapping = fixed(n) ? NAT_EI : n->mapping;
+        if (c.mapping == mapping && c.allocation == n->allocation && c.filtering == n->filtering)
+            return i;
+    }
+    cr_assert_fail("no class");
+    return MATRIX_CLASSES;
+}
+
+/* Its ports may be known, but not by which address it will send. */
+static bool changes_ip(const struct world_peer_conf *c)
+{
+    return c->has_carrier && c->carrier.pooling == NAT_POOLING_ARBITRARY &&
+           !(c->carrier.mapping == NAT_EI && (!c->has_nat || fixed(&c->nat)));
+}
+
+static bool right_of(const struct matrix *m, const struct world_peer_conf *a,
+                     const struct world_peer_conf *b, uint64_t seed)
+{
+    struct world_result *r;
+    const struct coordinator_session *s = play_peers(a, b, NOTHING, seed, &r);
+    struct nat_conf na = together(a), nb = together(b);
+    bool open = na.mapping == NAT_NONE || nb.mapping == NAT_NONE;
+    bool direct = r->at.path == PATH_DIRECT;
+    bool reachable =
+        open || matrix_reachable(m->cell[class_of(&na) * MATRIX_CLASSES + class_of(&nb)].tier);
+    enum verdict is = truth(&na, &nb, reachable, direct);
+    if (reachable && !direct && (changes_ip(a) || changes_ip(b)))
+        is = VERDICT_pool_missed;
+    bool ok = s && r->at.verdict == is && s->verdict == is && tells_all(s, direct);
+    if (!ok)
+        printf("seed %lu: it is %s, the peer says %s, the coordinator %s (%s)\n", seed,
+               verdict_name(is), verdict_name((enum verdict)r->at.verdict), name(s),
+               path_name[r->at.path]);
+    world_close(&w);
+    return ok;
+}
+
+Test(why, is_right_of_carriers_with_routers_pools_and_blocks)
+{
+    static struct matrix m;
+    unsigned right = 0, n = 0;
+
+    cr_assert(matrix_read_tiers(&m, "tests/matrix/class_pairs.csv", true));
+    for (size_t i = 0; i < CARRIED; i++)
+        for (size_t j = 0; j <= OTHERS + i; j++, n += 2) {
+            struct world_peer_conf a = behind(&carried[i]);
+            struct world_peer_conf b =
+                j < OTHERS ? world_nat(others[j]) : behind(&carried[j - OTHERS]);
+            right += right_of(&m, &a, &b, 7000 + 2 * (i * 100 + j));
+            right += right_of(&m, &b, &a, 7001 + 2 * (i * 100 + j));
+        }
+    printf("right of %u of %u with carriers\n", right, n);
+    cr_assert_geq(right * 100, n * RIGHT_PERCENT);
 }
 
 /* ---- what a host is told beforehand --------------------------------------------------------------------- */

@@ -40,7 +40,8 @@ static bool same_nat(const struct finding *f, const struct addr *local, const st
 {
     if (!addr_eq(local, &k->local))
         return false;
-    bool pool = f->profile.pool == POOL_ARBITRARY || k->finding.profile.pool == POOL_ARBITRARY;
+    bool pool =
+        f->profile.pool == POOL_BY_DESTINATION || k->finding.profile.pool == POOL_BY_DESTINATION;
     if (f->reflexive.len != 0 && !pool && !addr_ip_eq(&f->reflexive, &k->finding.reflexive))
         return false;
     return !contradicts(f, &k->finding);
@@ -72,7 +73,7 @@ static void learn(struct classifier *c, const struct finding_key *key, const str
         tell->finding.profile.hairpin = k->finding.profile.hairpin;
     if (same && f->profile.clash == CLASH_UNKNOWN)
         tell->finding.profile.clash = k->finding.profile.clash;
-    if (same && f->profile.pool == POOL_UNKNOWN) /* fewer mappings were looked at */
+    if (same && f->profile.pool < k->finding.profile.pool) /* fewer mappings were looked at */
         tell->finding.profile.pool = k->finding.profile.pool;
     if (same && weight(&tell->finding.profile) < weight(&k->finding.profile)) {
         c->n.kept++;

@@ -47,6 +47,22 @@ static void take_usable(const struct msg_reflex_report *r, struct observation_li
 
 /* ---- mapping ------------------------------------------------------------------------------------------ */
 
+static enum pool pool_of(const struct observation_list *l)
+{
+    enum pool pool = POOL_UNKNOWN;
+
+    for (size_t i = 1; i < l->n; i++)
+        for (size_t j = 0; j < i; j++)
+            if (addr_ip_eq(&l->v[i].seen, &l->v[j].seen))
+                continue;
+            else if (l->v[i].sock == 0 && l->v[j].sock == 0 &&
+                     !addr_eq(&l->v[i].prober, &l->v[j].prober))
+                return POOL_BY_DESTINATION;
+            else
+                pool = POOL_ARBITRARY;
+    return pool;
+}
+
 /* What comparing every two observations of socket 0 shows. */
 struct comparison {
     size_t n; /* prober addresses that saw it */
@@ -56,9 +72,11 @@ struct comparison {
     bool ips_agree, ips_differ;     /* two prober ips */
 };
 
-static void compare(const struct observation *a, const struct observation *b, struct comparison *c)
+/* Where ips change with the destination, the ports are what can be compared. */
+static void compare(const struct observation *a, const struct observation *b, bool ports,
+                    struct comparison *c)
 {
-    bool agree = addr_eq(&a->seen, &b->seen);
+    bool agree = ports ? a->seen.port == b->seen.port : addr_eq(&a->seen, &b->seen);
 
     if (!addr_ip_eq(&a->prober, &b->prober)) {
         c->ips_agree |= agree;
@@ -73,6 +91,7 @@ static void compare(const struct observation *a, const struct observation *b, st
 
 static struct comparison compare_all(const struct observation_list *l, const struct addr *local)
 {
+    bool ports = pool_of(l) == POOL_BY_DESTINATION;
     struct comparison c = {.all_local = true}; /* a wildcard is not, as what was seen is concrete */
 
     for (size_t i = 0; i < l->n; i++) {
@@ -82,7 +101,7 @@ static struct comparison compare_all(const struct observation_list *l, const str
         c.all_local = c.all_local && addr_eq(&l->v[i].seen, local);
         for (size_t j = 0; j < i; j++)
             if (l->v[j].sock == 0) {
-                compare(&l->v[j], &l->v[i], &c);
+                compare(&l->v[j], &l->v[i], ports, &c);
                 again = again || addr_eq(&l->v[j].prober, &l->v[i].prober);
             }
         c.n += !again;
@@ -223,16 +242,6 @@ static enum behaviour filtering_of(const struct msg_reflex_report *r, enum behav
     if (r->filter_other_ip)
         return mapping == NAT_NONE ? NAT_NONE : NAT_EI;
     return r->filter_other_port ? NAT_AD : NAT_APD;
-}
-
-/* ---- pool ------------------------------------------------------------------------------------------------- */
-
-static enum pool pool_of(const struct observation_list *l)
-{
-    for (size_t i = 1; i < l->n; i++)
-        if (!addr_ip_eq(&l->v[i].seen, &l->v[0].seen))
-            return POOL_ARBITRARY;
-    return POOL_UNKNOWN;
 }
 
 /* ---- all of it -------------------------------------------------------------------------------------------- */

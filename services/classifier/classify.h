@@ -33,7 +33,8 @@
  * its own public address.  It decides what the two sides of one address send to each other, and no more.
  *
  * Clash is as the peer reports too (services/executor/early.c): whether what came to a port unasked took it.  Pool:
- * arbitrary when two mappings were seen at two ips; that there is one ip only can't be seen.
+ * by destination when socket 0 was seen at two ips, and then the mapping above is that of its ports; arbitrary when
+ * two sockets were.  That there is one ip only can't be seen.
  *
  * Confidence in percent, by the number of answers that a finding rests on (prober addresses for the
  * mapping, new mappings for the allocation): 1: 50, 2: 75, 3: 90, 4 and more: 95; the smaller one when

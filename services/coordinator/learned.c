@@ -112,7 +112,7 @@ static bool missed(enum verdict v)
 {
     return v == VERDICT_punch_unanswered || v == VERDICT_birthday_missed ||
            v == VERDICT_prediction_missed || v == VERDICT_no_hairpin || v == VERDICT_one_way ||
-           v == VERDICT_direct_only;
+           v == VERDICT_direct_only || v == VERDICT_pool_missed;
 }
 
 /* Guessing takes many sockets, which a peer has for one session at a time: then this is none of the pair's. */

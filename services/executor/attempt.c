@@ -211,6 +211,14 @@ static enum verdict guessed(const struct attempt *a)
     return a->technique == TECHNIQUE_BIRTHDAY ? VERDICT_birthday_missed : VERDICT_prediction_missed;
 }
 
+/* Of a pool, and not seen to keep one mapping for all: kept ports look as if it were the one. */
+static bool may_change_ip(const struct profile *p)
+{
+    bool one_mapping = p->mapping == NAT_EI && p->allocation != ALLOC_PRESERVE;
+
+    return p->pool == POOL_BY_DESTINATION || (p->pool == POOL_ARBITRARY && !one_mapping);
+}
+
 enum verdict executor_relayed_verdict(const struct attempt *a)
 {
     if (a->policy == POLICY_RELAY)
@@ -219,6 +227,9 @@ enum verdict executor_relayed_verdict(const struct attempt *a)
         return planned_direct(a) ? VERDICT_unsupported : a->reason;
     if (!a->direct_over)
         return VERDICT_timed_out;
+    bool ip_moves = may_change_ip(&a->own_profile) || may_change_ip(&a->their_profile);
+    if (a->technique != TECHNIQUE_HOST && ip_moves && !executor_is_half(a))
+        return guessed(a) == VERDICT_sockets_busy ? VERDICT_sockets_busy : VERDICT_pool_missed;
     bool by_chance = a->birthday.part == BIRTHDAY_OPENS && a->way[WAY_DIRECT].sock < KEPT_FIRST;
     if (executor_is_half(a) ||
         (a->way[WAY_DIRECT].heard && !by_chance)) /* by the socket that everybody may know */

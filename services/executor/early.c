@@ -78,6 +78,20 @@ static bool wants(const struct executor *x, const struct early_socket *s, size_t
     return s->out[to].len == 0 && (s == &x->early.from[CONTROL] ? to > 0 : to == 0);
 }
 
+/* How many more mappings the own NAT has for it, at least: what others take is told from that. */
+static uint32_t mappings(const struct executor *x, const struct early_socket *s)
+{
+    bool apd = x->profile.mapping == NAT_APD, moves = apd || x->profile.mapping == NAT_AD;
+
+    switch (s->phase) {
+    case EARLY_HERE:
+    case EARLY_WAY: return 1;
+    case EARLY_IN: return s->ttl > 0 && moves;
+    case EARLY_OUT: return s->ttl > 0 ? 0 : apd ? FAR : moves;
+    default: return 0;
+    }
+}
+
 static void try(struct executor *x, struct early_socket *s, struct outputs *out)
 {
     int64_t silence_us = 2 * s->rtt_us;
@@ -98,8 +112,10 @@ static void try(struct executor *x, struct early_socket *s, struct outputs *out)
             send(x, s, ASK_OUT, outs[i], out);
     if (s->phase == EARLY_WAY)
         send(x, s, ASK_LOW, FAR, out);
-    if (s->tries == 0)
+    if (s->tries == 0) {
         s->began_us = x->now_us;
+        x->opened_early += mappings(x, s);
+    }
     if (silence_us < SILENCE_US)
         silence_us = SILENCE_US;
     s->next_us = x->now_us + (s->tries < EARLY_TRIES - 1 ? retry_us[s->tries] : silence_us);

@@ -12,12 +12,14 @@
 
 #include <string.h>
 
+static uint32_t own_mappings(const struct executor *x) { return x->opened + x->opened_early; }
+
 /* The last round of probing ended at the samples, if it had some: what they got was the newest then. */
 void executor_sight(struct executor *x)
 {
     for (size_t i = 0; i < x->n_targets; i++)
         if (x->targets[i].sock != 0 && x->targets[i].answered)
-            x->sight = (struct sight){x->targets[i].seen.port, x->probe_began_us, x->opened};
+            x->sight = (struct sight){x->targets[i].seen.port, x->probe_began_us, own_mappings(x)};
 }
 
 void executor_look_start(struct executor *x, const struct attempt *a, const struct addr *pin_to)
@@ -86,7 +88,7 @@ static void open_all(struct executor *x, struct attempt *a, struct outputs *out)
             executor_pool_punch(x, a, &l->pin_to, out);
         l->v[l->n].sock = executor_pool_open(x, out);
         l->v[l->n].port = 0;
-        l->v[l->n].opened = x->opened;
+        l->v[l->n].opened = own_mappings(x);
         rng_bytes(&x->rng, l->v[l->n].txid, sizeof l->v[l->n].txid);
         ask(x, l->n, out);
     }

@@ -103,7 +103,11 @@ static void print_peculiarities(const struct profile *p)
         printf("early packets: take a port, so that answers leave by another one; peers of this "
                "version spare it that\n");
     if (p->pool == POOL_ARBITRARY)
-        printf("addresses:    several public ones, any of them for any port\n");
+        printf("addresses:    several public ones, another one for another port of this host\n");
+    if (p->pool == POOL_BY_DESTINATION)
+        printf(
+            "addresses:    several public ones, another one for each remote address, which peers "
+            "can't foresee\n");
 }
 
 static int print_text(const struct agent *g, bool udp)

@@ -740,33 +740,57 @@ static void open_suite(struct world *w, const uint8_t authority[static 64])
     classifier_init(&w->classifier, CLASSIFIED_MAX, key, w->classifier_memory);
 }
 
-static void open_peer(struct world *w, size_t i, const uint8_t authority[static 32])
+/* With the line's addresses, of which it takes as many as it has. */
+static struct nat *open_nat(struct world *w, const struct nat_conf *conf, struct net_line *line)
+{
+    struct nat_conf c = *conf;
+
+    memcpy(c.external, line->ips, sizeof c.external);
+    line->nat = malloc(sizeof *line->nat);
+    nat_init(line->nat, &c, rng_u64(&w->rng));
+    return line->nat;
+}
+
+/* A peer's own line: it ends at the internet, or on its carrier's LAN. */
+static size_t open_line(struct world *w, size_t i)
 {
     struct world_peer *p = &w->peers[i];
     const struct world_peer_conf *c = &w->conf.peers[i];
     struct net_line line = {
-        .up = half_line(&w->conf), .down = half_line(&w->conf), .n_ips = 2, .hops = 1};
+        .up = half_line(&w->conf), .down = half_line(&w->conf), .n_ips = NET_IPS_MAX, .hops = 1};
     bool public = !c->has_nat || c->nat.mapping == NAT_NONE;
 
+    for (uint8_t k = 0; k < NET_IPS_MAX; k++)
+        line.ips[k] = addr_v4(198, 51, (uint8_t)(100 + k), (uint8_t)(1 + i), 0);
+    if (c->has_carrier) {
+        w->carriers[i] = open_nat(w, &c->carrier, &line);
+        line = (struct net_line){
+            .n_ips = NET_IPS_MAX, .hops = 1, .outer = net_add_line(w->net, &line) + 1};
+        for (uint8_t k = 0; k < NET_IPS_MAX; k++)
+            line.ips[k] = addr_v4(100, 64, k, (uint8_t)(1 + i), 0);
+    }
+    if (c->has_nat)
+        w->nats[i] = open_nat(w, &c->nat, &line);
     for (uint8_t k = 0; k < 2; k++) {
-        p->outside[k] = line.ips[k] = addr_v4(198, 51, (uint8_t)(100 + k), (uint8_t)(1 + i), 0);
+        p->outside[k] = line.ips[k];
         p->inside[k] = public ? line.ips[k] : addr_v4(10, k, (uint8_t)i, 2, 0);
     }
-    if (c->has_nat) {
-        struct nat_conf nat = c->nat;
-        nat.external[0] = line.ips[0];
-        w->nats[i] = malloc(sizeof *w->nats[i]);
-        nat_init(w->nats[i], &nat, rng_u64(&w->rng));
-        line.nat = w->nats[i];
-    }
-    p->host = net_add_host(w->net, net_add_line(w->net, &line), p->inside, 2);
+    return net_add_line(w->net, &line);
+}
+
+static void open_peer(struct world *w, size_t i, const uint8_t authority[static 32])
+{
+    struct world_peer *p = &w->peers[i];
+    const struct addr public_ip = addr_v4(198, 51, 100, (uint8_t)(1 + i), 0);
+
+    p->host = net_add_host(w->net, open_line(w, i), p->inside, 2);
     rng_bytes(&w->rng, p->conf.secret, sizeof p->conf.secret);
     crypto_scalarmult_base(p->conf.id.b, p->conf.secret);
     memcpy(p->conf.authority, authority, sizeof p->conf.authority);
     memcpy(p->conf.token, w->coordinator_conf.enrol_token, sizeof p->conf.token);
     snprintf(p->conf.name, sizeof p->conf.name, "peer%zu", i);
     p->conf.accept = ACCEPT_ANYONE;
-    p->conf.fence = fence_of(&line.ips[0], 1); /* all are of one kind here */
+    p->conf.fence = fence_of(&public_ip, 1); /* all are of one kind here */
     p->conf.modes = 1u << (w->conf.raw ? MODE_RAW : MODE_MANAGED);
     p->conf.n_samples = SAMPLES_MAX;
     start_peer(w, i);
@@ -799,7 +823,7 @@ void world_close(struct world *w)
 {
     store_close(w->store);
     for (size_t i = 0; i < w->conf.n_peers; i++)
-        free(w->nats[i]);
+        free(w->nats[i]), free(w->carriers[i]);
     free(w->coordinator_memory);
     free(w->relay_memory);
     free(w->classifier_memory);

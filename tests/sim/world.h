@@ -29,6 +29,9 @@ enum {
 struct world_peer_conf {
     struct nat_conf nat;
     bool has_nat;
+    struct nat_conf
+        carrier; /* around it, with n_external addresses that are chosen here, as nat's are */
+    bool has_carrier;
 };
 
 struct world_conf {
@@ -93,7 +96,7 @@ struct world {
     int64_t now_us;
     struct net *net;
     struct net_slot *slots;
-    struct nat *nats[WORLD_PEERS_MAX];
+    struct nat *nats[WORLD_PEERS_MAX], *carriers[WORLD_PEERS_MAX];
     struct store *store;
     struct prober prober;
     struct classifier classifier;
