@@ -2,7 +2,7 @@
  * coordinator.c - hostile peers, with keys of their own, against the true coordinator: others' names, sessions and
  * addresses.
  */
-#include "tests/attack/attack.h"
+#include "tests/attack/intruder.h"
 
 #include "lib/strategy.h"
 
@@ -12,107 +12,16 @@
 
 enum { REJECTED_MAX = 6, QUIET_MS = 200, ASKED_AT_ONCE = 10 };
 
-struct intruder {
-    uint8_t secret[32];
-    struct peer_id id;
-    zsock_t *sock;
-};
-
-static void go(struct intruder *p, const struct addr *to)
-{
-    zsock_destroy(&p->sock);
-    p->sock = attack_zsock(ZMQ_DEALER);
-    zsock_set_curve_serverkey_bin(p->sock, attack.join.coordinator_key);
-    zsock_set_curve_publickey_bin(p->sock, p->id.b);
-    zsock_set_curve_secretkey_bin(p->sock, p->secret);
-    cr_assert_eq(zsock_connect(p->sock, "tcp://" SUITE_IP ":%u", to->port), 0);
-}
-
-static void say(struct intruder *p, const struct msg *m)
-{
-    static char body[MSG_SIZE_MAX];
-    size_t len = msg_encode(m, body);
-
-    cr_assert_eq(zsock_send(p->sock, "sb", msg_name[m->type], body, len), 0);
-}
-
-static bool hear(struct intruder *p, struct msg *m, int ms)
-{
-    zsock_set_rcvtimeo(p->sock, ms);
-    zmsg_t *raw = zmsg_recv(p->sock);
-    if (!raw)
-        return false;
-    char *type = zmsg_popstr(raw);
-    zframe_t *body = zmsg_first(raw);
-    cr_assert_eq(msg_decode(m, type, (const char *)zframe_data(body), zframe_size(body), NULL),
-                 MSG_OK);
-    zstr_free(&type);
-    zmsg_destroy(&raw);
-    return true;
-}
-
-/* The next one of this type. */
-static bool hear_a(struct intruder *p, enum msg_type type, struct msg *m)
-{
-    while (hear(p, m, ATTACK_PATIENCE_MS))
-        if (m->type == type)
-            return true;
-    return false;
-}
-
-static struct msg attach_as(const char *name)
-{
-    struct msg m = {.type = MSG_attach};
-
-    msg_text(m.attach.name, sizeof m.attach.name, name);
-    m.attach.modes = 1;
-    m.attach.seq = 1;
-    return m;
-}
-
-static bool enrolled(struct intruder *p, const uint8_t token[static JOIN_TOKEN_BYTES])
-{
-    struct msg m = {.type = MSG_enrol};
-
-    m.enrol.token.len = JOIN_TOKEN_BYTES;
-    memcpy(m.enrol.token.b, token, JOIN_TOKEN_BYTES);
-    say(p, &m);
-    return hear_a(p, MSG_enrolled, &m) && m.enrolled.kind[0] == '\0';
-}
-
-/* A key that the suite has admitted, on the front's connection. */
-static struct intruder open_intruder(void)
-{
-    struct intruder p = {.sock = NULL};
-
-    crypto_box_keypair(p.id.b, p.secret);
-    go(&p, &attack.join.enrol[0]);
-    cr_assert(enrolled(&p, attack.join.token));
-    go(&p, &attack.join.front[0]);
-    return p;
-}
-
-static struct intruder attached_intruder(const char *name)
-{
-    struct intruder p = open_intruder();
-    struct msg m = attach_as(name);
-
-    say(&p, &m);
-    cr_assert(hear_a(&p, MSG_attached, &m));
-    cr_assert_str_eq(m.attached.kind, "");
-    return p;
-}
-
 /* Bob is here with his name; each attempt has another key. */
 static uint64_t name_of_another(unsigned n)
 {
     uint64_t taken = 0;
 
     for (unsigned i = 0; i < n; i++) {
-        struct intruder p = open_intruder();
-        struct msg m = attach_as("bob");
-        say(&p, &m);
-        cr_assert(hear_a(&p, MSG_attached, &m));
+        struct intruder p = intruder_open();
+        struct msg m = intruder_attach_as("bob");
+        intruder_say(&p, &m);
+        cr_assert(intruder_hear_a(&p, MSG_attached, &m));
         taken += m.attached.kind[0] == '\0';
         zsock_destroy(&p.sock);
     }
@@ -126,10 +35,10 @@ static uint64_t enrol_by_a_guessed_token(unsigned n)
     uint8_t token[JOIN_TOKEN_BYTES];
 
     crypto_box_keypair(p.id.b, p.secret);
-    go(&p, &attack.join.enrol[0]);
+    intruder_go(&p, &attack.join.enrol[0]);
     for (unsigned i = 0; i < n; i++) {
         rng_bytes(&attack.rng, token, sizeof token);
-        in += enrolled(&p, token);
+        in += intruder_enrols(&p, token);
     }
     zsock_destroy(&p.sock);
     return in;
@@ -141,11 +50,11 @@ static uint64_t front_without_enrolment(unsigned n)
 
     for (unsigned i = 0; i < n; i++) {
         struct intruder p = {.sock = NULL};
-        struct msg m = attach_as("");
+        struct msg m = intruder_attach_as("");
         crypto_box_keypair(p.id.b, p.secret);
-        go(&p, &attack.join.front[0]);
-        say(&p, &m);
-        in += hear(&p, &m, QUIET_MS);
+        intruder_go(&p, &attack.join.front[0]);
+        intruder_say(&p, &m);
+        in += intruder_hear(&p, &m, QUIET_MS);
         zsock_destroy(&p.sock);
     }
     return in;
@@ -154,7 +63,7 @@ static uint64_t front_without_enrolment(unsigned n)
 /* Answers of whether names exist, beyond those that a key may have. */
 static uint64_t names_by_enumeration(unsigned n)
 {
-    struct intruder p = attached_intruder("");
+    struct intruder p = intruder_attached("");
     uint64_t told = 0;
 
     for (unsigned i = 0; i < n; i += ASKED_AT_ONCE) {
@@ -164,10 +73,10 @@ static uint64_t names_by_enumeration(unsigned n)
             m.punch_request.nonce = 1 + k;
             snprintf(m.punch_request.target, sizeof m.punch_request.target, "name-%u", k);
             m.punch_request.timeout_ms = 5000;
-            say(&p, &m);
+            intruder_say(&p, &m);
         }
         for (unsigned k = 0; k < ASKED_AT_ONCE; k++) {
-            cr_assert(hear_a(&p, MSG_punch_refused, &m));
+            cr_assert(intruder_hear_a(&p, MSG_punch_refused, &m));
             told += strcmp(m.punch_refused.kind, "not-found") == 0;
         }
     }
@@ -182,7 +91,7 @@ static uint64_t address_of_who_takes_none(unsigned n)
     struct ground_run dora =
         attack_program("alice", "listen", ARGS("--name", "dora", "--accept", "nobody"));
     json_t *line = ground_line(&dora, GROUND_WAIT_MS);
-    struct intruder p = attached_intruder("");
+    struct intruder p = intruder_attached("");
     char body[MSG_SIZE_MAX];
     uint64_t leaks = 0;
 
@@ -193,9 +102,9 @@ static uint64_t address_of_who_takes_none(unsigned n)
         m.punch_request.nonce = 1 + i;
         msg_text(m.punch_request.target, sizeof m.punch_request.target, "dora");
         m.punch_request.timeout_ms = 5000;
-        say(&p, &m);
+        intruder_say(&p, &m);
         do {
-            cr_assert(hear(&p, &m, ATTACK_PATIENCE_MS));
+            cr_assert(intruder_hear(&p, &m, ATTACK_PATIENCE_MS));
             leaks += memmem(body, msg_encode(&m, body), her_ip, sizeof her_ip) != NULL;
         } while (m.type != MSG_punch_refused && m.type != MSG_punch_coordinate);
     }
@@ -262,20 +171,20 @@ static void has_taken_all(struct intruder *p)
 
     msg_text(m.punch_request.target, sizeof m.punch_request.target, "nobody-has-this");
     m.punch_request.timeout_ms = 5000;
-    say(p, &m);
-    cr_assert(hear_a(p, MSG_punch_refused, &m));
+    intruder_say(p, &m);
+    cr_assert(intruder_hear_a(p, MSG_punch_refused, &m));
 }
 
 static uint64_t cancel_of_others(unsigned n)
 {
-    struct intruder p = attached_intruder("");
+    struct intruder p = intruder_attached("");
     struct msg m = {.type = MSG_punch_cancel};
     struct sid sid = attack_session_open();
 
     m.punch_cancel.session = sid;
     msg_text(m.punch_cancel.kind, sizeof m.punch_cancel.kind, "cancelled");
     for (unsigned i = 0; i < n; i++) {
-        say(&p, &m);
+        intruder_say(&p, &m);
         if (i % 64 == 63) /* what one connection may have waiting */
             has_taken_all(&p);
     }
@@ -288,15 +197,15 @@ static uint64_t cancel_of_others(unsigned n)
 
 static uint64_t explain_of_others(unsigned n)
 {
-    struct intruder p = attached_intruder("");
+    struct intruder p = intruder_attached("");
     struct sid sid = attack_session_open();
     uint64_t told = 0;
 
     for (unsigned i = 0; i < n; i++) {
         struct msg m = {.type = MSG_explain};
         m.explain.session = sid;
-        say(&p, &m);
-        cr_assert(hear_a(&p, MSG_explained, &m));
+        intruder_say(&p, &m);
+        cr_assert(intruder_hear_a(&p, MSG_explained, &m));
         told += m.explained.kind[0] == '\0';
     }
     attack_session_close();
