@@ -13,6 +13,7 @@
 enum {
     STORE_ERROR_MAX = 256,
     STORE_HISTORIES_MAX = 1 << 17, /* kept: a later key may take the place of an earlier one */
+    NAMES_PER_KEY = 8,             /* a key that has claimed so many gets no other */
     STORE_CONTACTS_MAX = 1000,     /* kept per peer; the one met longest ago makes room */
 };
 
@@ -29,7 +30,10 @@ void store_close(struct store *s);
 enum store_status store_begin(struct store *s);
 enum store_status store_commit(struct store *s);
 
-/* STORE_OK, STORE_STALE, STORE_NAME_TAKEN (then nothing is written) or STORE_AWAY. */
+/*
+ * STORE_OK or STORE_AWAY; or, and then nothing is written, STORE_STALE, STORE_NAME_TAKEN, or STORE_NAMES_SPENT: the
+ * key has claimed NAMES_PER_KEY others, which are its own until they are released.
+ */
 enum store_status store_put(struct store *s, const struct dir_record *r);
 
 /*

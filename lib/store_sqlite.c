@@ -16,7 +16,8 @@ static const char *const sql[SQL_COUNT] = {
     [SQL_PUT] = "INSERT OR REPLACE INTO peers (peer, name, epoch, seq, attached, profile, expires_ms)"
                 " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     [SQL_OWNER] = "SELECT peer FROM names WHERE name = ?1",
-    [SQL_CLAIM] = "INSERT INTO names (name, peer) VALUES (?1, ?2)",
+    [SQL_CLAIM] = "INSERT INTO names (name, peer) SELECT ?1, ?2"
+                  " WHERE (SELECT COUNT(*) FROM names WHERE peer = ?2) < ?3",
     [SQL_GET] = "SELECT name, epoch, seq, attached, profile, expires_ms FROM peers"
                 " WHERE peer = ?1 AND expires_ms > ?2",
     [SQL_NAME_OF] = "SELECT name FROM names WHERE peer = ?1 LIMIT 1",
@@ -221,7 +222,10 @@ static enum store_status claim(struct store *s, const struct dir_record *r)
     q = store_sql_fresh(s, SQL_CLAIM);
     sqlite3_bind_text(q, 1, r->name, -1, SQLITE_STATIC);
     store_sql_bind_peer(q, 2, &r->peer);
-    return store_sql_done(s, SQL_CLAIM);
+    sqlite3_bind_int(q, 3, NAMES_PER_KEY);
+    if (store_sql_done(s, SQL_CLAIM) != STORE_OK)
+        return STORE_AWAY;
+    return sqlite3_changes(s->db) == 1 ? STORE_OK : STORE_NAMES_SPENT;
 }
 
 static enum store_status put(struct store *s, const struct dir_record *r)

@@ -174,6 +174,34 @@ Test(coordinator, refuses_a_name_that_another_key_owns_or_that_is_none)
     expect(b, "p1: detached unknown\n");
 }
 
+Test(coordinator, names_cannot_be_found_out_by_attaching_faster_than_by_calling)
+{
+    coordinator_bed_attach(b, 0, "alice");
+    for (unsigned i = 0; i < COORD_REJECTED_PER_MIN; i++)
+        coordinator_bed_attach_as(b, 1, coordinator_bed_conn(1), "alice", 1 + i, ACCEPT_ANYONE);
+    coordinator_bed_forget(b);
+    coordinator_bed_attach_as(b, 1, coordinator_bed_conn(1), "alice", 50, ACCEPT_ANYONE);
+    coordinator_bed_attach_as(b, 1, coordinator_bed_conn(1), "free", 51, ACCEPT_ANYONE);
+    expect(b, "p1: attached rate-limited rate-limited probers=0\n"
+              "p1: attached rate-limited rate-limited probers=0\n");
+    coordinator_bed_attach_as(b, 1, coordinator_bed_conn(1), "", 52, ACCEPT_ANYONE);
+    expect(b, "store: put \np1: attached   probers=1\n");
+    coordinator_bed_pass(b, 60000);
+    coordinator_bed_attach_as(b, 1, coordinator_bed_conn(1), "free", 53, ACCEPT_ANYONE);
+    cr_assert(coordinator_named(&b->core, "free"));
+}
+
+Test(coordinator, says_so_when_a_key_has_all_the_names_that_it_may_have)
+{
+    b->store.names_spent = true;
+    coordinator_bed_attach(b, 0, "alice");
+    expect(b, "store: put alice\np0: attached not-authorized too-many-names probers=0\n");
+    cr_assert_null(coordinator_named(&b->core, "alice"));
+    b->store.names_spent = false;
+    coordinator_bed_attach(b, 0, "alice");
+    cr_assert(coordinator_named(&b->core, "alice"));
+}
+
 Test(coordinator, serves_local_peers_while_the_store_is_away)
 {
     b->store.away = true;

@@ -1,5 +1,6 @@
 /* test_security.c - docs/SECURITY.md says of each limit what the code says. */
 #include "lib/rekey.h"
+#include "lib/store.h"
 #include "lib/token.h"
 #include "services/coordinator/conns_shell.h"
 #include "services/coordinator/coordinator.h"
@@ -41,6 +42,7 @@ static const struct {
     L(REKEY_EVERY_US),
     L(REKEY_PACKETS),
     L(KNOWN_PEERS_MAX),
+    L(NAMES_PER_KEY),
     L(COORD_REQUESTS_PER_MIN),
     L(COORD_REJECTED_PER_MIN),
     L(COORD_ATTACHES_PER_MIN),

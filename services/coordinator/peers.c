@@ -297,7 +297,10 @@ void coordinator_on_attach(struct coordinator *c, const struct input *in, struct
         return;
     }
     struct coordinator_peer *p = &c->peers[slot];
-    if (coordinator_limited(c, p, COORD_LIMIT_ATTACH)) {
+    /* Who has asked for too many that others have learns no more of names. */
+    bool other_name = m->name[0] != '\0' && strcmp(p->name, m->name) != 0;
+    if (coordinator_limited(c, p, COORD_LIMIT_ATTACH) ||
+        (other_name && coordinator_spent(c, p, COORD_LIMIT_REJECTED))) {
         send_attached(c, in->from.conn, "rate-limited", "rate-limited", out);
         return;
     }
@@ -330,6 +333,11 @@ void coordinator_on_row_written(struct coordinator *c, const struct input *in, s
         leave(c, p);
     } else if (in->store.status == STORE_NAME_TAKEN) {
         send_attached(c, p->conn, "not-authorized", "name-taken", out);
+        coordinator_limited(c, p, COORD_LIMIT_REJECTED); /* it has learned of a name */
+        leave(c, p);
+        p->name[0] = '\0';
+    } else if (in->store.status == STORE_NAMES_SPENT) {
+        send_attached(c, p->conn, "not-authorized", "too-many-names", out);
         leave(c, p);
         p->name[0] = '\0';
     } else if (joining) { /* also when the store is away: local peers are served without it */

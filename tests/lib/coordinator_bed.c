@@ -138,6 +138,8 @@ static enum store_status put(struct bed *b, const struct dir_record *r)
 
     if (named && !peer_id_eq(&named->peer, &r->peer))
         return STORE_NAME_TAKEN;
+    if (r->name[0] && !named && b->store.names_spent)
+        return STORE_NAMES_SPENT;
     if (own && (r->epoch < own->epoch || (r->epoch == own->epoch && r->seq < own->seq)))
         return STORE_STALE;
     if (!own) {

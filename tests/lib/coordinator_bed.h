@@ -22,7 +22,7 @@ struct bed {
     struct prober_info prober;
     struct msg_relay_hello relay;
     struct { /* the store: records by peer */
-        bool away;
+        bool away, names_spent;
         size_t n;
         struct dir_record v[BED_PEERS];
         size_t n_contacts;

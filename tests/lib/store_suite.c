@@ -2,6 +2,7 @@
 #include "tests/lib/store_suite.h"
 
 #include <criterion/criterion.h>
+#include <stdio.h>
 
 static struct store *(*open_store)(void);
 static struct store *s;
@@ -102,6 +103,23 @@ static void gives_a_name_to_the_first_key_that_claims_it(void)
     cr_assert_eq(put(2, "alice", 1, 4), STORE_NAME_TAKEN); /* the first one is still its own */
     cr_assert_eq(put(1, "zoe", 0, 1), STORE_STALE);
     cr_assert_eq(store_get_name(s, "zoe", 0, &r), STORE_NOT_FOUND);
+}
+
+static void gives_a_key_no_more_names_than_it_may_have(void)
+{
+    char name[NAME_MAX_BYTES + 1];
+    struct dir_record r;
+
+    for (unsigned i = 0; i < NAMES_PER_KEY; i++) {
+        snprintf(name, sizeof name, "n%u", i);
+        cr_assert_eq(put(1, name, 1, 1 + i), STORE_OK);
+    }
+    cr_assert_eq(put(1, "one-more", 2, 1), STORE_NAMES_SPENT);
+    cr_assert_eq(store_get_name(s, "one-more", 0, &r), STORE_NOT_FOUND);
+    cr_assert_eq(put(1, "n0", 2, 2), STORE_OK); /* those that it has stay its own */
+    cr_assert_eq(put(2, "one-more", 2, 3), STORE_OK);
+    cr_assert_eq(store_release_name(s, "n3"), STORE_OK);
+    cr_assert_eq(put(1, "another", 2, 4), STORE_OK);
 }
 
 static bool count(void *arg, const struct peer_id *peer)

@@ -14,6 +14,7 @@
     X(lets_a_record_expire_but_not_its_name) \
     X(lets_the_later_fence_win_and_refuses_the_older) \
     X(gives_a_name_to_the_first_key_that_claims_it) \
+    X(gives_a_key_no_more_names_than_it_may_have) \
     X(remembers_enrolled_keys) \
     X(writes_a_group_together) \
     X(frees_a_name_that_is_released) \
