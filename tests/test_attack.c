@@ -10,8 +10,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 TestSuite(attack, .timeout = 1200);
+
+static const struct attack *const all[] = {
+    attack_on_peers,       attack_by_guesses, attack_by_punches, attack_on_servers,
+    attack_on_coordinator, attack_on_names,   attack_on_doors,   attack_on_paths,
+};
+enum { GROUPS = sizeof all / sizeof *all };
 
 static unsigned attempts, successes, attacks;
 
@@ -40,14 +47,25 @@ Test(attack, none_of_them_succeeds)
 {
     attack_open();
     struct ground_run bob = ground_listen(&attack.ground, "bob");
-    make(attack_on_peers);
-    make(attack_on_servers);
-    make(attack_on_coordinator);
-    make(attack_on_paths);
+    for (size_t i = 0; i < GROUPS; i++)
+        make(all[i]);
     printf("%u attacks, %u attempts, %u succeeded\n", attacks, attempts, successes);
     if (getenv("WITHOUT"))
         cr_assert_eq(successes, attacks, "without its defence it must succeed");
     cr_assert_gt(attacks, 0);
     close(bob.out);
     attack_close();
+}
+
+/* In the tree that this is run from. */
+Test(attack, each_has_a_build_without_its_defence)
+{
+    char path[128];
+
+    cr_assert_eq(system("tests/attack/without.sh --check"), 0);
+    for (size_t i = 0; i < GROUPS; i++)
+        for (const struct attack *a = all[i]; a->name; a++) {
+            snprintf(path, sizeof path, "tests/attack/without/%s.patch", a->name);
+            cr_assert_eq(access(path, R_OK), 0, "%s", path);
+        }
 }

@@ -15,6 +15,9 @@ static zsock_t *front, *enrol;
 static struct ground_run listener;
 static zframe_t *alice; /* her connection */
 struct msg alice_heard, alice_answer;
+struct peer_id alice_id;
+struct addr alice_at;
+struct alice_prober *alice_other;
 
 /* ---- the coordinator ------------------------------------------------------------------------------------ */
 
@@ -80,12 +83,26 @@ static zsock_t *serve(uint16_t port, const char *public_z85, const char *secret_
     return s;
 }
 
+/* Do all probers that she is told of? */
+static bool vouched(const struct msg_token_list *l)
+{
+    struct token t[TOKENS_MAX];
+
+    for (unsigned i = 0; i < l->n; i++) {
+        cr_assert(token_read(&l->v[i], &t[i]));
+        if (!alice_other || memcmp(t[i].key_id, t[0].key_id, sizeof t[0].key_id) != 0)
+            return true;
+    }
+    return false;
+}
+
 void alice_open(const char *accept)
 {
     static uint16_t port = FIRST_PORT; /* libzmq lets go of the last ones in its own time */
     uint8_t public_key[32], secret[32];
     char public_z85[41], secret_z85[41], honest[sizeof attack.ground.join];
     struct join j = attack.join;
+    struct token seen;
 
     crypto_box_keypair(public_key, secret);
     zmq_z85_encode(public_z85, public_key, 32);
@@ -99,13 +116,20 @@ void alice_open(const char *accept)
     alice_answer.attached.refresh_s = 20;
     alice_answer.attached.probers = (struct prober_list){1, {attack.prober}};
     alice_answer.attached.places = attack.places;
+    if (alice_other) {
+        alice_answer.attached.probers.v[alice_answer.attached.probers.n++] = alice_other->info;
+        alice_answer.attached.places.v[alice_answer.attached.places.n++] = alice_other->place;
+    }
     memcpy(honest, attack.ground.join, sizeof honest);
     join_format(&j, attack.ground.join);
     listener = attack_program("alice", "listen", ARGS("--name", "alice", "--accept", accept));
     memcpy(attack.ground.join, honest, sizeof honest);
     do
         alice_wait_for(MSG_reflex_report);
-    while (alice_heard.reflex_report.tokens.n == 0);
+    while (!vouched(&alice_heard.reflex_report.tokens));
+    cr_assert(token_read(&alice_heard.reflex_report.tokens.v[0], &seen));
+    alice_id = seen.peer;
+    alice_at = seen.addr;
 }
 
 void alice_close(void)
@@ -153,6 +177,9 @@ struct msg alice_call(void)
     c->plan.v[0] = (struct step){.technique = TECHNIQUE_SYNCHRONOUS, .role = 2, .span_us = 3000000};
     c->theirs = (struct msg_token_list){
         1, {alice_token(&attack.mallory, &attack.own, 0, attack.prober_secret)}};
+    if (alice_other)
+        c->theirs.v[c->theirs.n++] =
+            alice_token(&attack.mallory, &attack.own, 0, alice_other->secret);
     msg_text(c->reason, sizeof c->reason, "direct-synchronous");
     return m;
 }

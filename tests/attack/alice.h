@@ -10,7 +10,18 @@
 extern struct msg alice_heard;  /* the last message that she sent */
 extern struct msg alice_answer; /* to attach; alice_open makes it an honest one */
 
-/* She joins the suite by this coordinator, and has measured her NAT by the true prober. */
+/* Who and where she is, as the prober says. */
+extern struct peer_id alice_id;
+extern struct addr alice_at;
+
+/* One more prober that she is told of when it is set, and that has a say in calls; and its secret. */
+extern struct alice_prober {
+    struct prober_info info;
+    struct place place;
+    uint8_t secret[64];
+} * alice_other;
+
+/* She joins the suite by this coordinator, and has measured her NAT by the true prober, and the other. */
 void alice_open(const char *accept);
 void alice_close(void);
 

@@ -26,12 +26,16 @@
 
 enum { ATTACK_PATIENCE_MS = 10000, PROBER_PORT = 3478, RELAY_PORT = 3480 };
 
+/* Small enough for one host to reach them: the coordinator's limits in these tests. */
+enum { ATTACK_CONNS = 96, ATTACK_CONNS_PER_IP = 64, ATTACK_HANDSHAKE_S = 2 };
+
 struct attack {
     const char *name;
     uint64_t (*run)(unsigned n); /* n attempts */
     unsigned few, many;          /* attempts in CI, and in `make attack` */
 };
-extern const struct attack attack_on_peers[], attack_on_coordinator[], attack_on_servers[],
+extern const struct attack attack_on_peers[], attack_by_guesses[], attack_by_punches[],
+    attack_on_coordinator[], attack_on_names[], attack_on_doors[], attack_on_servers[],
     attack_on_paths[]; /* each ends with a NULL name */
 
 /* What the attacks share: the suite, and what a hostile coordinator or prober knows of it. */

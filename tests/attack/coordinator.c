@@ -164,17 +164,6 @@ void attack_session_close(void)
     json_decref(ground_result(&attack_caller, &status));
 }
 
-/* An answer to this comes after all that was said before. */
-static void has_taken_all(struct intruder *p)
-{
-    struct msg m = {.type = MSG_punch_request};
-
-    msg_text(m.punch_request.target, sizeof m.punch_request.target, "nobody-has-this");
-    m.punch_request.timeout_ms = 5000;
-    intruder_say(p, &m);
-    cr_assert(intruder_hear_a(p, MSG_punch_refused, &m));
-}
-
 static uint64_t cancel_of_others(unsigned n)
 {
     struct intruder p = intruder_attached("");
@@ -186,9 +175,9 @@ static uint64_t cancel_of_others(unsigned n)
     for (unsigned i = 0; i < n; i++) {
         intruder_say(&p, &m);
         if (i % 64 == 63) /* what one connection may have waiting */
-            has_taken_all(&p);
+            intruder_waits(&p);
     }
-    has_taken_all(&p);
+    intruder_waits(&p);
     bool alive = attack_session_lives(&sid);
     attack_session_close();
     zsock_destroy(&p.sock);

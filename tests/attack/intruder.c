@@ -4,14 +4,19 @@
 #include <criterion/criterion.h>
 #include <sodium.h>
 
-void intruder_go(struct intruder *p, const struct addr *to)
+void intruder_meets(struct intruder *p, const struct addr *to)
 {
-    zsock_destroy(&p->sock);
-    p->sock = attack_zsock(ZMQ_DEALER);
     zsock_set_curve_serverkey_bin(p->sock, attack.join.coordinator_key);
     zsock_set_curve_publickey_bin(p->sock, p->id.b);
     zsock_set_curve_secretkey_bin(p->sock, p->secret);
     cr_assert_eq(zsock_connect(p->sock, "tcp://" SUITE_IP ":%u", to->port), 0);
+}
+
+void intruder_go(struct intruder *p, const struct addr *to)
+{
+    zsock_destroy(&p->sock);
+    p->sock = attack_zsock(ZMQ_DEALER);
+    intruder_meets(p, to);
 }
 
 void intruder_say(struct intruder *p, const struct msg *m)
@@ -85,4 +90,14 @@ struct intruder intruder_attached(const char *name)
     cr_assert(intruder_hear_a(&p, MSG_attached, &m));
     cr_assert_str_eq(m.attached.kind, "");
     return p;
+}
+
+void intruder_waits(struct intruder *p)
+{
+    struct msg m = {.type = MSG_punch_request};
+
+    msg_text(m.punch_request.target, sizeof m.punch_request.target, "nobody-has-this");
+    m.punch_request.timeout_ms = 5000;
+    intruder_say(p, &m);
+    cr_assert(intruder_hear_a(p, MSG_punch_refused, &m));
 }

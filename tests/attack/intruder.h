@@ -14,6 +14,7 @@ struct intruder {
 
 /* Connect (again) to a door of the coordinator's, with CURVE. */
 void intruder_go(struct intruder *p, const struct addr *to);
+void intruder_meets(struct intruder *p, const struct addr *to); /* by the socket that it has */
 void intruder_say(struct intruder *p, const struct msg *m);
 
 /* The next message within ms; the next one of this type. */
@@ -26,5 +27,8 @@ bool intruder_enrols(struct intruder *p, const uint8_t token[static JOIN_TOKEN_B
 /* A key that the suite has admitted, on the front's connection; and attached by this name. */
 struct intruder intruder_open(void);
 struct intruder intruder_attached(const char *name);
+
+/* Until all that it has said was taken: an answer to one more thing comes after it. */
+void intruder_waits(struct intruder *p);
 
 #endif

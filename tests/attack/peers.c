@@ -198,16 +198,45 @@ static uint64_t call_to_who_takes_none(unsigned n)
     return sent;
 }
 
+/* One key takes all her places, and an honest call from elsewhere finds none. */
+static uint64_t slots_by_one_key(unsigned n)
+{
+    struct msg m, last;
+    uint8_t secret[32];
+    struct addr elsewhere = addr_v4(198, 51, 100, 3, 4000);
+    uint64_t refused = 0;
+
+    alice_open("anyone");
+    for (unsigned i = 0; i < n; i++) {
+        m = alice_call();
+        alice_tell(&m);
+    }
+    m = alice_call();
+    crypto_box_keypair(m.punch_coordinate.peer.b, secret);
+    set_token(&m.punch_coordinate, &elsewhere);
+    alice_tell(&m);
+    last = alice_call();
+    last.punch_coordinate.side = 5; /* is refused, by anybody and after all that has been taken */
+    alice_tell(&last);
+    do {
+        alice_wait_for(MSG_punch_cancel);
+        refused += sid_eq(&alice_heard.punch_cancel.session, &m.punch_coordinate.session);
+    } while (!sid_eq(&alice_heard.punch_cancel.session, &last.punch_coordinate.session));
+    alice_close();
+    return refused;
+}
+
 const struct attack attack_on_peers[] = {
-    {"forged-token",                forged_token,                64, 2000},
-    {"old-token",                   old_token,                   64, 2000},
-    {"token-of-another-peer",       token_of_another_peer,       64, 2000},
-    {"address-inside-a-network",    address_inside_a_network,    64, 2000},
-    {"local-address-of-a-stranger", local_address_of_a_stranger, 64, 2000},
-    {"relay-at-a-stranger",         relay_at_a_stranger,         64, 2000},
-    {"answer-to-no-request",        answer_to_no_request,        64, 2000},
-    {"prober-of-another-authority", prober_of_another_authority, 64, 2000},
-    {"prober-at-a-stranger",        prober_at_a_stranger,        4,  40  },
-    {"call-to-who-takes-none",      call_to_who_takes_none,      64, 2000},
-    {NULL,                          NULL,                        0,  0   },
+    {"forged-token",                forged_token,                64,  2000},
+    {"old-token",                   old_token,                   64,  2000},
+    {"token-of-another-peer",       token_of_another_peer,       64,  2000},
+    {"address-inside-a-network",    address_inside_a_network,    64,  2000},
+    {"local-address-of-a-stranger", local_address_of_a_stranger, 64,  2000},
+    {"relay-at-a-stranger",         relay_at_a_stranger,         64,  2000},
+    {"answer-to-no-request",        answer_to_no_request,        64,  2000},
+    {"prober-of-another-authority", prober_of_another_authority, 64,  2000},
+    {"prober-at-a-stranger",        prober_at_a_stranger,        4,   40  },
+    {"call-to-who-takes-none",      call_to_who_takes_none,      64,  2000},
+    {"slots-by-one-key",            slots_by_one_key,            200, 1000},
+    {NULL,                          NULL,                        0,   0   },
 };

@@ -2,11 +2,9 @@
  * servers.c - spoofing hosts and hostile peers against relay and prober: to be let in without a good ticket or
  * token, and to have them send to a victim what the victim has not asked for.
  */
-#include "tests/attack/attack.h"
+#include "tests/attack/binding.h"
 
-#include "lib/relaywire.h"
 #include "lib/stun.h"
-#include "lib/ticket.h"
 
 #include <criterion/criterion.h>
 #include <sodium.h>
@@ -24,7 +22,7 @@ static struct addr relay, prober;
 
 static void aim(void)
 {
-    relay = addr_v4(203, 0, 113, 10, RELAY_PORT);
+    relay = binding_relay();
     prober = addr_v4(203, 0, 113, 10, PROBER_PORT);
 }
 
@@ -32,43 +30,10 @@ static void aim(void)
 
 static void good_ticket(uint8_t out[static TICKET_BYTES], int64_t life_ms)
 {
-    struct ticket t = {
-        .bytes_max = UINT64_MAX, .bytes_per_s = UINT64_MAX, .expires_ms = zclock_time() + life_ms};
+    struct sid session;
 
-    rng_bytes(&attack.rng, t.session.b, sizeof t.session.b);
-    cr_assert(ticket_seal(&t, attack.relay_key, attack.coordinator_secret, &attack.rng, out));
-}
-
-static void send_control(int fd, const struct relay_control *c)
-{
-    uint8_t data[RELAY_CONTROL_MAX];
-
-    attack_udp(fd, &relay, data, relay_encode(c, data));
-}
-
-static bool hear_control(int fd, uint8_t op, struct relay_control *c, int ms)
-{
-    uint8_t data[2048];
-    size_t n;
-
-    while ((n = attack_hear(fd, data, sizeof data, ms)) > 0)
-        if (relay_parse(data, n, c) && c->op == op)
-            return true;
-    return false;
-}
-
-/* A handshake's begin: the cookie for this socket and nonce. */
-static struct relay_control challenge(int fd, const uint8_t ticket[static TICKET_BYTES])
-{
-    struct relay_control c = {.op = RELAY_BIND}, in = {0};
-
-    rng_bytes(&attack.rng, c.nonce, sizeof c.nonce);
-    memcpy(c.ticket, ticket, sizeof c.ticket);
-    send_control(fd, &c);
-    cr_assert(hear_control(fd, RELAY_CHALLENGE, &in, HEAR_MS), "the relay is silent");
-    c.op = RELAY_PROVE;
-    memcpy(c.cookie, in.cookie, sizeof c.cookie);
-    return c;
+    rng_bytes(&attack.rng, session.b, sizeof session.b);
+    binding_ticket(&session, 0, life_ms, out);
 }
 
 /* How many of n such tickets are let in. */
@@ -80,13 +45,13 @@ static uint64_t tickets(unsigned n, void (*make)(uint8_t out[static TICKET_BYTES
 
     aim();
     make(ticket, 0);
-    struct relay_control c = challenge(attack.udp, ticket);
+    struct relay_control c = binding_challenge(attack.udp, ticket);
     for (unsigned i = 0; i < n; i++) {
         if (i % 4096 == 4095)
-            c = challenge(attack.udp, ticket);
+            c = binding_challenge(attack.udp, ticket);
         make(c.ticket, i);
-        send_control(attack.udp, &c);
-        cr_assert(hear_control(attack.udp, RELAY_BOUND, &got, HEAR_MS), "the relay is silent");
+        binding_send(attack.udp, &c);
+        cr_assert(binding_hear(attack.udp, RELAY_BOUND, &got, HEAR_MS), "the relay is silent");
         in += got.status == RELAY_WAITING || got.status == RELAY_READY;
     }
     return in;
@@ -124,14 +89,14 @@ static uint64_t as_the_victim(unsigned n, bool with_cookie)
         struct relay_control c = {.op = RELAY_PROVE};
         good_ticket(ticket, EXPIRY_MS);
         if (with_cookie && i % BATCH == 0)
-            c = challenge(attack.udp, ticket);
+            c = binding_challenge(attack.udp, ticket);
         rng_bytes(&attack.rng, with_cookie ? c.ticket : c.cookie, 1);
         memcpy(c.ticket, ticket, sizeof c.ticket);
         attack_forge(&attack.victim, &relay, data, relay_encode(&c, data));
         if (i % BATCH == BATCH - 1)
-            challenge(attack.udp, ticket); /* it has taken what was sent */
+            binding_challenge(attack.udp, ticket); /* it has taken what was sent */
     }
-    challenge(attack.udp, ticket);
+    binding_challenge(attack.udp, ticket);
     return attack_sent("pub", "victim") - before;
 }
 static uint64_t bind_without_cookie(unsigned n) { return as_the_victim(n, false); }
@@ -151,7 +116,7 @@ static uint64_t relay_as_reflector(unsigned n)
         data[0] = PACKET_DATA;
         attack_forge(&attack.victim, &relay, data, sizeof data);
         if (i % BATCH == BATCH - 1)
-            challenge(attack.udp, ticket);
+            binding_challenge(attack.udp, ticket);
     }
     uint64_t sent = attack_sent("pub", "victim") - before,
              may = (uint64_t)(STRANGER_PER_S + (zclock_mono() - began) / 1000);
