@@ -53,7 +53,14 @@ enum store_op {
     STORE_PUT_OUTCOME, /* of a technique between two peers: outcome */
     STORE_GET_HISTORY  /* of all such, by outcome.key */
 };
-enum store_status { STORE_OK, STORE_NOT_FOUND, STORE_STALE, STORE_NAME_TAKEN, STORE_NAMES_SPENT, STORE_AWAY };
+enum store_status {
+    STORE_OK,
+    STORE_NOT_FOUND,
+    STORE_STALE,
+    STORE_NAME_TAKEN,
+    STORE_NAMES_SPENT,
+    STORE_AWAY
+};
 
 /* A directory record: who a peer is and where it is attached.  A later fence wins. */
 struct dir_record {

@@ -12,7 +12,7 @@
 enum {
     TAKEN_MAX = 6,   /* names that a key may find taken in a minute */
     NAMES_MAX = 8,   /* that it may claim */
-    LATER_MS = 1800, /* without a profile of either side an order takes a second */
+    LATER_MS = 2500, /* without a profile of either side an order takes two seconds */
 };
 
 /* The next attachment's answer, asked for by this name. */
