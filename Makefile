@@ -8,7 +8,7 @@
 #   make matrix-sim      27 x 27 classes of NATs in virtual time, RUNS=100 each way, into docs/matrix (minutes)
 #   make matrix          the classes with real programs, RUNS=5, FROM= and TO= narrow it, resumable (root; an hour)
 #   make compare         40 pairs of NATs and a ladder of losses with libnice and aioice beside ours, into README.md (root; an hour)
-#   make attack          51 attacks on a suite, 10^5 attempts, and each against a build without its defence (root; minutes)
+#   make attack          55 attacks on a suite, 10^5 attempts, and each against a build without its defence (root; minutes)
 #   make flood           all ports at once for a minute, while peers connect (root)
 #   make garbage         100,000 pieces of garbage of each kind at each port of a suite (root; minutes)
 #   make soak-raw        a program's flow over a punched socket, MINUTES=10, NATs that forget in 30 s (root)
@@ -122,6 +122,11 @@ $(B)/bin/compare-%: $(B)/tests/compare/%.o $(B)/lib.a
 	@echo "  LD  $@"
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
 $(B)/tests/test_compare $(B)/tests/test_matrix_lab: | $(B)/bin/compare-nice $(B)/bin/compare-ours
+
+$(B)/bin/hostile-relay: $(B)/tests/hostile/main.o $(B)/lib.a
+	@echo "  LD  $@"
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
+$(B)/tests/test_attack: | $(B)/bin/hostile-relay
 
 $(TESTS:%=$(B)/tests/%): $(B)/tests/%: $(B)/tests/%.o $(B)/testlib.a $(B)/lab.a $(B)/lib.a
 	@echo "  LD  $@"

@@ -15,8 +15,8 @@
 TestSuite(attack, .timeout = 1200);
 
 static const struct attack *const all[] = {
-    attack_on_peers,       attack_by_guesses, attack_by_punches, attack_on_servers,
-    attack_on_coordinator, attack_on_names,   attack_on_doors,   attack_on_paths,
+    attack_on_peers, attack_by_guesses, attack_by_punches, attack_on_servers, attack_on_coordinator,
+    attack_on_names, attack_on_doors,   attack_on_paths,   attack_by_relay,
 };
 enum { GROUPS = sizeof all / sizeof *all };
 

@@ -36,7 +36,7 @@ struct attack {
 };
 extern const struct attack attack_on_peers[], attack_by_guesses[], attack_by_punches[],
     attack_on_coordinator[], attack_on_names[], attack_on_doors[], attack_on_servers[],
-    attack_on_paths[]; /* each ends with a NULL name */
+    attack_on_paths[], attack_by_relay[]; /* each ends with a NULL name */
 
 /* What the attacks share: the suite, and what a hostile coordinator or prober knows of it. */
 extern struct attack_bed {

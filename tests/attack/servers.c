@@ -28,11 +28,11 @@ static void aim(void)
 
 /* ---- the relay --------------------------------------------------------------------------------------------- */
 
+/* Of one session, so that the worker that has it is the one that has made the cookie. */
 static void good_ticket(uint8_t out[static TICKET_BYTES], int64_t life_ms)
 {
-    struct sid session;
+    static const struct sid session = {"its worker's"};
 
-    rng_bytes(&attack.rng, session.b, sizeof session.b);
     binding_ticket(&session, 0, life_ms, out);
 }
 
@@ -59,14 +59,14 @@ static uint64_t tickets(unsigned n, void (*make)(uint8_t out[static TICKET_BYTES
 
 static void forge(uint8_t out[static TICKET_BYTES], unsigned i)
 {
-    enum { PLAIN_AT = 1 + 24 + 16 };
+    enum { MARK_END = TICKET_MARK_AT + 4, PLAIN_AT = 1 + 24 + 16 };
 
     good_ticket(out, EXPIRY_MS);
     if (i % 4 != 0) { /* a good one with a bit that is not */
-        out[1 + i % (TICKET_BYTES - 1)] ^= (uint8_t)(1u << i % 8);
+        out[MARK_END + i % (TICKET_BYTES - MARK_END)] ^= (uint8_t)(1u << i % 8);
         return;
     }
-    rng_bytes(&attack.rng, out + 1, TICKET_BYTES - 1);
+    rng_bytes(&attack.rng, out + MARK_END, TICKET_BYTES - MARK_END);
     memset(out + PLAIN_AT + 16, 0, 2); /* in clear: a side, a mode, and no quota */
     memset(out + PLAIN_AT + 18, 0x7f, 24);
 }
