@@ -84,7 +84,7 @@ static void pack_tokens(msgpack_packer *pk, msg_tokens l)
 
 static void pack_profile(msgpack_packer *pk, msg_profile p)
 {
-    msgpack_pack_array(pk, 12);
+    msgpack_pack_array(pk, 15);
     msgpack_pack_uint8(pk, p.mapping);
     msgpack_pack_uint8(pk, p.filtering);
     msgpack_pack_uint8(pk, p.allocation);
@@ -97,6 +97,9 @@ static void pack_profile(msgpack_packer *pk, msg_profile p)
     pack_bool(pk, p.mapped);
     msgpack_pack_uint8(pk, p.clash);
     msgpack_pack_uint8(pk, p.pool);
+    msgpack_pack_uint16(pk, p.block_lo);
+    msgpack_pack_uint16(pk, p.block_hi);
+    msgpack_pack_uint8(pk, p.share);
 }
 
 static void pack_plan(msgpack_packer *pk, msg_plan p)
@@ -269,10 +272,17 @@ static bool unpack_profile(const msgpack_object *o, msg_profile *out)
     out->mapped = false;
     out->clash = CLASH_UNKNOWN;
     out->pool = POOL_UNKNOWN;
+    out->block_lo = out->block_hi = 0;
+    out->share = 0;
     if ((n > 8 && !unpack_u8(&v[8], &out->hairpin)) ||
         (n > 9 && !unpack_bool(&v[9], &out->mapped)) ||
-        (n > 10 && !unpack_u8(&v[10], &out->clash)) || (n > 11 && !unpack_u8(&v[11], &out->pool)))
+        (n > 10 && !unpack_u8(&v[10], &out->clash)) || (n > 11 && !unpack_u8(&v[11], &out->pool)) ||
+        (n > 12 && !unpack_u16(&v[12], &out->block_lo)) ||
+        (n > 13 && !unpack_u16(&v[13], &out->block_hi)) ||
+        (n > 14 && !unpack_u8(&v[14], &out->share)))
         return false;
+    if (n < 14) /* half a block is none */
+        out->block_lo = 0;
     return profile_valid(out);
 }
 

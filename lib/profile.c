@@ -36,7 +36,8 @@ bool profile_valid(const struct profile *p)
 {
     return p->mapping < BEHAVIOUR_COUNT && p->filtering < BEHAVIOUR_COUNT &&
            p->allocation < ALLOCATION_COUNT && p->hairpin < HAIRPIN_COUNT && p->confidence <= 100 &&
-           p->clash < CLASH_COUNT && p->pool < POOL_COUNT && p->port_lo <= p->port_hi;
+           p->clash < CLASH_COUNT && p->pool < POOL_COUNT && p->port_lo <= p->port_hi &&
+           p->block_lo <= p->block_hi;
 }
 
 const char *profile_display(const struct profile *p)

@@ -45,6 +45,10 @@ struct profile {
     uint8_t hairpin;           /* enum hairpin */
     uint8_t clash;             /* enum clash */
     uint8_t pool;              /* enum pool */
+    uint16_t block_lo,
+        block_hi; /* random: the block that ports are drawn from; 0, 0 when not known */
+    uint8_t
+        share; /* so much of its block, in percent, the peer opens at most to be met there; 0: it does not */
     bool mapped; /* by an operator, and a prober's fresh token proves it: known to coordinators */
 };
 

@@ -247,12 +247,12 @@ static void other_structures(enum msg_type type, const struct field *f,
         return;
     element = profile ? *full : full->via.array.ptr[0];
     uint32_t known = element.via.array.size, low = known, high = known + 8;
-    cr_assert_lt(known, 13);
+    cr_assert_lt(known, 16);
     for (uint32_t i = 0; i < SEEN; i++) /* appended ones are of the last one's kind */
         inner[i] = element.via.array.ptr[i < known ? i : known - 1];
     if (is(f, "probers")) /* which is a key, a certificate and up to four addresses */
         low = 2, high = 6;
-    if (profile) /* of which the last four came later */
+    if (profile) /* of which the last seven came later */
         low = 8, high = 8 + 8;
     element.via.array.ptr = inner;
     for (uint32_t size = 0; size < known + 12; size++) {
@@ -310,7 +310,7 @@ static void bad_profiles(enum msg_type type, const struct field *f, const msgpac
         {10, CLASH_COUNT - 1     },
         {11, POOL_COUNT - 1      }
     };
-    msgpack_object inner[12], value = map->ptr[at].val;
+    msgpack_object inner[15], value = map->ptr[at].val;
 
     if (!is(f, "profile"))
         return;
@@ -327,6 +327,8 @@ static void bad_profiles(enum msg_type type, const struct field *f, const msgpac
     }
     inner[5] = uint_of(5), inner[6] = uint_of(4);
     refused(type, f, map, at, &value, "an empty port range");
+    inner[5] = uint_of(0), inner[12] = uint_of(5), inner[13] = uint_of(4);
+    refused(type, f, map, at, &value, "an empty block");
 }
 
 Test(msg_fields, a_profile_holds_values_oeits_enumerations_only) { each_field(bad_profiles); }

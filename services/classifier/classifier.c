@@ -8,13 +8,14 @@ _Static_assert(sizeof(struct known) % sizeof(int64_t) == 0, "what follows in mem
 
 /* ---- what is known ---------------------------------------------------------------------------------- */
 
-/* How much a profile says: what it knows, then how well. */
+/* How much a profile says: what it knows, then how well.  Of a refresh, which shows few ports, there is no block. */
+enum { BLOCK_WEIGHT = 500 };
 static int weight(const struct profile *p)
 {
     int known = (p->mapping != NAT_UNKNOWN) + (p->allocation != ALLOC_UNKNOWN) +
                 (p->filtering != NAT_UNKNOWN);
 
-    return known * 1000 + p->confidence;
+    return known * 1000 + (p->block_hi != 0 ? BLOCK_WEIGHT : 0) + p->confidence;
 }
 
 static bool differ(uint8_t a, uint8_t b, uint8_t unknown)
@@ -32,6 +33,9 @@ static bool contradicts(const struct finding *f, const struct finding *earlier)
         return true;
     if (p->allocation == ALLOC_CONTIGUOUS && e->allocation == ALLOC_CONTIGUOUS &&
         p->delta != e->delta)
+        return true;
+    if (e->block_hi != 0 && p->allocation == ALLOC_RANDOM &&
+        (p->port_lo < e->block_lo || p->port_hi > e->block_hi))
         return true;
     return f->varies && (e->mapping == NAT_NONE || e->mapping == NAT_EI);
 }

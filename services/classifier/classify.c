@@ -1,6 +1,8 @@
 /* classify.c - see classify.h. */
 #include "services/classifier/classify.h"
 
+#include "services/classifier/block.h"
+
 #include <string.h>
 
 /* A new mapping: the first sight of a socket at an address. */
@@ -275,6 +277,16 @@ static void port_range(const struct observation_list *l, const struct addr *refl
     }
 }
 
+static void find_block(const struct mappings *m, struct profile *p)
+{
+    uint16_t ports[OBSERVATIONS_MAX];
+
+    for (size_t i = 0; i < m->n; i++)
+        ports[i] = m->v[i].port;
+    if (p->allocation == ALLOC_RANDOM && p->pool == POOL_UNKNOWN)
+        block_of(ports, m->n, &p->block_lo, &p->block_hi);
+}
+
 static uint8_t confidence(const struct profile *p, size_t n_probers, size_t n_mappings)
 {
     static const uint8_t percent[] = {0, 50, 75, 90, 95};
@@ -307,4 +319,5 @@ void classify(const struct msg_reflex_report *r, struct finding *out)
     out->reflexive = most_common(&l);
     out->varies = c.changed || c.ports_differ || c.ips_differ;
     port_range(&l, &out->reflexive, &out->profile);
+    find_block(&m, &out->profile);
 }

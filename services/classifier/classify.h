@@ -36,6 +36,8 @@
  * by destination when socket 0 was seen at two ips, and then the mapping above is that of its ports; arbitrary when
  * two sockets were.  That there is one ip only can't be seen.
  *
+ * Block: of random ports that all lie in one, when there are enough of them (block.h).
+ *
  * Confidence in percent, by the number of answers that a finding rests on (prober addresses for the
  * mapping, new mappings for the allocation): 1: 50, 2: 75, 3: 90, 4 and more: 95; the smaller one when
  * both are known; the mapping's alone when it is none.

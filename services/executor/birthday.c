@@ -13,7 +13,7 @@ enum {
     LINUX_LO = 32768,
     LINUX_HI = 60999,
     LINUX_TRIES = 600, /* of 28,232 ports with 256 open: 99.6 %; after that all others */
-    /* A carrier's NAT has a block for each subscriber: seen ports so close together are of one. */
+    /* A carrier's NAT has a block for each subscriber: seen ports so close together are of one, known or not. */
     BLOCK_SPREAD_MAX = 2048,
     BLOCK_WIDER = 1024, /* how far past the seen ones it may reach, either side */
 };
@@ -56,9 +56,9 @@ static bool range_of(const struct profile *p, unsigned i, uint16_t *lo, uint16_t
     *hi = UINT16_MAX;
     switch (i) {
     case 0:
-        *lo = p->port_lo;
-        *hi = p->port_hi;
-        return block;
+        *lo = p->block_hi != 0 ? p->block_lo : p->port_lo;
+        *hi = p->block_hi != 0 ? p->block_hi : p->port_hi;
+        return block && *lo >= GUESS_PORT_MIN;
     case 1:
         if (p->port_lo > GUESS_PORT_MIN + BLOCK_WIDER)
             *lo = (uint16_t)(p->port_lo - BLOCK_WIDER);

@@ -223,6 +223,7 @@ static void on_profile(struct executor *x, const struct msg_nat_profile *m, stru
         x->filter.word_by_us = NEVER;
     if (m->profile.hairpin != HAIRPIN_UNKNOWN)
         x->hairpin.word_by_us = NEVER;
+    executor_range_want(x, out);
     if (!x->profile_known) {
         x->profile_known = true;
         executor_app(x, NULL, APP_PROFILE, out);
@@ -448,6 +449,7 @@ void executor_init(struct executor *x, const struct executor_conf *conf,
     x->filter.word_by_us = NEVER;
     executor_hairpin_reset(x);
     executor_early_reset(x);
+    executor_range_reset(x);
     x->override = (struct override){.next_us = NEVER, .claimed = conf->override};
     x->override.state = conf->override.len != 0 ? OVERRIDE_WAITING : OVERRIDE_NONE;
     x->pool_owner = ATTEMPTS_MAX;

@@ -50,6 +50,10 @@ enum {
     SPARES_MAX = 2,
     EARLY_FIRST = SPARE_FIRST + SPARES_MAX, /* see early.c */
     EARLY_SOCKETS = 3,
+    RANGE_FIRST = EARLY_FIRST + EARLY_SOCKETS, /* see range.c */
+    RANGE_SOCKETS = 7,
+    RANGE_SAMPLES = 12,                  /* ports to know, and no more */
+    RANGE_SPREAD_MAX = 2048,             /* ports further apart are of no block */
     SPARE_TARGETS = 2,                   /* prober addresses that each is probed with */
     GUESSES_MAX = EFFORT_PORTS_birthday, /* ports tried at one ip in GUESS_WINDOW_US */
     GUESS_AT_ONCE = 48,
@@ -63,7 +67,7 @@ enum {
     FORESEEN_ROUNDS = 3, /* each begins with a look */
 };
 
-_Static_assert((int)EARLY_FIRST + (int)EARLY_SOCKETS <= (int)POOL_FIRST, "numbers of sockets");
+_Static_assert((int)RANGE_FIRST + (int)RANGE_SOCKETS <= (int)POOL_FIRST, "numbers of sockets");
 enum alive_limits {
     PACKETS_SOON = 10,
     PINGS_SOON = 50,  /* unanswered: then they are fewer */
@@ -489,6 +493,19 @@ struct lifetime_test {
     int64_t next_us;
 };
 
+/* From how many ports does it draw?  See range.c. */
+struct range_test {
+    enum { RANGE_OFF, RANGE_ASKING, RANGE_KNOWN } state;
+    uint8_t n, tries;
+    struct addr server;
+    int64_t next_us;
+    struct {
+        uint8_t txid[12];
+        struct addr seen; /* len 0 until it is answered */
+        uint16_t local_port;
+    } v[RANGE_SOCKETS];
+};
+
 struct filter_test {
     enum filter_state { FILTER_OFF, FILTER_ASKING, FILTER_KNOWN } state;
     struct addr server[4];
@@ -576,6 +593,7 @@ struct executor {
     int64_t probe_began_us, probe_until_us, next_probe_us, profile_by_us;
     struct filter_test filter;
     struct hairpin_test hairpin;
+    struct range_test range;
     struct lifetime_test lifetime;
     struct early_test early;
     struct spare spares[SPARES_MAX];

@@ -110,6 +110,14 @@ bool executor_hairpin_datagram(struct executor *x, const struct input *in, const
                                struct outputs *out);
 int64_t executor_hairpin_deadline(const struct executor *x);
 
+/* range.c: from how many ports the NAT draws. */
+void executor_range_reset(struct executor *x);
+void executor_range_want(struct executor *x, struct outputs *out); /* the profile is new */
+void executor_range_tick(struct executor *x, struct outputs *out);
+bool executor_range_datagram(struct executor *x, const struct input *in, const struct stun *m,
+                             struct outputs *out);
+void executor_range_report(const struct executor *x, struct observation_list *l);
+
 /* lifetime.c: how long does the NAT keep a mapping? */
 void executor_lifetime_want(struct executor *x);
 void executor_lifetime_pause(struct executor *x);

@@ -38,6 +38,7 @@ static void start_over(struct executor *x, const struct executor_sockets *s, str
     x->filter = (struct filter_test){.word_by_us = NEVER};
     executor_hairpin_reset(x);
     executor_early_reset(x);
+    executor_range_reset(x);
     executor_lifetime_forget(x);
     executor_spares_forget(x);
     for (size_t i = 0; i < ATTEMPTS_MAX; i++) {

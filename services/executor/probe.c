@@ -72,6 +72,7 @@ void executor_probe_start(struct executor *x)
         executor_filter_start(x);
         executor_hairpin_reset(x);
         executor_early_start(x);
+        executor_range_reset(x);
         executor_lifetime_pause(x);
         const struct addr *server = executor_filter_server(x);
         const struct addr to = server ? server[0] : x->targets[0].addr;
@@ -169,6 +170,7 @@ void executor_probe_report(struct executor *x, struct outputs *out)
             .seen = t->seen,
         };
     }
+    executor_range_report(x, &m->seen);
     executor_relays_report(x, &m->relays);
     m->hairpin = (uint16_t)x->hairpin.is;
     m->clash = (uint16_t)x->early.clash;
@@ -257,6 +259,7 @@ void executor_probe_tick(struct executor *x, struct outputs *out)
     executor_hairpin_tick(x, out);
     executor_lifetime_tick(x, out);
     executor_early_tick(x, out);
+    executor_range_tick(x, out);
     executor_relays_tick(x, out);
     if (!x->probing)
         return;
@@ -336,7 +339,8 @@ bool executor_probe_datagram(struct executor *x, const struct input *in, struct 
     if (executor_look_datagram(x, in, &m, out) || executor_filter_datagram(x, in, &m, out))
         return true;
     if (executor_lifetime_datagram(x, in, &m, out) || executor_override_datagram(x, in, &m, out) ||
-        executor_hairpin_datagram(x, in, &m, out) || executor_early_datagram(x, in, &m, out))
+        executor_hairpin_datagram(x, in, &m, out) || executor_early_datagram(x, in, &m, out) ||
+        executor_range_datagram(x, in, &m, out))
         return true;
     if (m.type != STUN_BINDING_RESPONSE || m.mapped.len == 0)
         return false;
@@ -367,6 +371,8 @@ int64_t executor_probe_deadline(const struct executor *x)
         next = x->lifetime.next_us;
     if (x->early.next_us < next)
         next = x->early.next_us;
+    if (x->range.next_us < next)
+        next = x->range.next_us;
     if (executor_hairpin_deadline(x) < next)
         next = executor_hairpin_deadline(x);
     if (!x->probing)

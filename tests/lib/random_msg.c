@@ -48,6 +48,9 @@ static void random_profile(msg_profile *p)
     p->hairpin = (uint8_t)COUNT(HAIRPIN_COUNT - 1);
     p->clash = (uint8_t)COUNT(CLASH_COUNT - 1);
     p->pool = (uint8_t)COUNT(POOL_COUNT - 1);
+    random_u16(&p->block_hi);
+    p->block_lo = (uint16_t)COUNT(p->block_hi);
+    random_u8(&p->share);
     p->mapped = maximal || R() % 2;
 }
 

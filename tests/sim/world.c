@@ -283,6 +283,7 @@ static void emit_all(struct world *w, enum role from, size_t peer, const struct 
         case OUT_APP: told(w, peer, o); break;
         case OUT_DATAGRAM:
             if (from == SERVICE_executor) {
+                w->peers[peer].sent++;
                 send_dgram(w, w->peers[peer].host, &w->peers[peer].sockets[o->dgram.sock], o);
             } else if (from == SERVICE_relay) {
                 send_dgram(w, w->suite, &w->relay_conf.public_addr, o);

@@ -87,6 +87,7 @@ struct world_peer {
         outside[2]; /* its own ip, and its line's or NAT's: now, and after a move */
     struct addr sockets[WORLD_SOCKETS]; /* port 0: not open */
     uint64_t received, next_nonce;      /* application datagrams; attempts */
+    uint64_t sent;                      /* UDP datagrams */
     uint64_t echo_left;
 };
 
