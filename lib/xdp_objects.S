@@ -10,5 +10,6 @@
     .section .rodata
 OBJECT(hook, "lib/xdp/hook.bpf.o")
 OBJECT(prober, "services/prober/xdp/stun.bpf.o")
+OBJECT(relay, "services/relay/xdp/forward.bpf.o")
 
     .section .note.GNU-stack, "", %progbits

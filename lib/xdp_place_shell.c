@@ -136,6 +136,9 @@ static bool take_ethernet(const struct ifaddrs *all, struct xdp_where *w)
 /* The addresses to serve: those bound, for a wildcard the one that leads to where we are known. */
 static bool take_addrs(const struct xdp_plan *plan, struct xdp_place *p)
 {
+    int ttl = 0;
+    socklen_t len = sizeof ttl;
+
     for (size_t i = 0; i < plan->n_addrs; i++) {
         uint32_t ip = ip_of(&plan->addrs[i]);
         if (plan->addrs[i].len == sizeof ip && ip == 0)
@@ -143,7 +146,8 @@ static bool take_addrs(const struct xdp_plan *plan, struct xdp_place *p)
         if (ip == 0 || !keep_ip(p, ip) || !keep_port(p, htons(plan->addrs[i].port)))
             return false;
     }
-    p->ttl = plan->ttl;
+    getsockopt(plan->socket, IPPROTO_IP, IP_TTL, &ttl, &len);
+    p->ttl = (uint8_t)ttl;
     return true;
 }
 

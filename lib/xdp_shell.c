@@ -18,11 +18,12 @@
 enum { TRIES = 5 }; /* two processes may come at once */
 
 extern const char xdp_object_hook[], xdp_object_hook_end[], xdp_object_prober[],
-    xdp_object_prober_end[];
+    xdp_object_prober_end[], xdp_object_relay[], xdp_object_relay_end[];
 
 static const struct xdp_object hook_object = {HOOK_NAME, xdp_object_hook, xdp_object_hook_end};
 static const struct xdp_object objects[XDP_SLOTS] = {
     [XDP_PROBER] = {"prober", xdp_object_prober, xdp_object_prober_end},
+    [XDP_RELAY] = {"relay",  xdp_object_relay,  xdp_object_relay_end },
 };
 
 static int quiet(enum libbpf_print_level level, const char *format, va_list ap)

@@ -35,7 +35,7 @@ struct xdp_plan {
         uint32_t entries; /* 0: as many as the program says */
         size_t bytes;     /* to share with the program */
     } maps[XDP_MAPS_MAX];
-    uint8_t ttl; /* of the sockets */
+    int socket; /* one of them: what is sent has its TTL */
 };
 
 struct xdp {

@@ -39,7 +39,7 @@ static bool open_hook(const char *where)
         .n_addrs = svc.n_udp,
         .public_addr = &conf.info.addrs[0],
         .maps = {{.name = "spent", .bytes = sizeof(struct spent)}},
-        .ttl = 64,
+        .socket = svc.udp[0],
     };
 
     return xdp_open(&hook, &plan, fill, NULL);

@@ -180,21 +180,18 @@ static void fill_hook(void *arg, struct xdp *x)
 static void open_hook(struct shell *sh, struct prober_conf *conf, const struct addr *public_addr)
 {
     struct addr bound[PROBER_SOCKETS_MAX];
-    int ttl = 0;
-    socklen_t len = sizeof ttl;
     struct xdp_plan plan = {
         .where = flags.xdp,
         .slot = XDP_PROBER,
         .addrs = bound,
         .n_addrs = sh->svc.n_udp,
         .public_addr = public_addr,
+        .socket = sh->svc.udp[0],
         .maps = {{.name = "spent", .bytes = sizeof(struct spent)}},
     };
 
     for (uint8_t i = 0; i < sh->svc.n_udp; i++)
         bound[i] = service_udp_local(&sh->svc, i);
-    getsockopt(sh->svc.udp[0], IPPROTO_IP, IP_TTL, &ttl, &len);
-    plan.ttl = (uint8_t)ttl;
     xdp_open(&sh->xdp, &plan, fill_hook, conf);
 }
 

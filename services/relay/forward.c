@@ -2,6 +2,7 @@
 #include "services/relay/forward.h"
 
 #include "lib/bytes.h"
+#include "services/relay/fast.h"
 
 #include <string.h>
 
@@ -91,7 +92,11 @@ static enum relay_fate pass(struct relay *r, int64_t now_us, uint32_t end, size_
         r->n.dropped_waiting++;
         return RELAY_DROP;
     }
-    if (!allowed(r, from, now_us, len))
+    unsigned side = !(r->end_of[end] & 1);
+    relay_fast_take_back(r, s, side, now_us);
+    bool may = allowed(r, from, now_us, len);
+    relay_fast_lend(r, s, side, now_us);
+    if (!may)
         return RELAY_DROP;
     s->packets++;
     s->bytes += len;

@@ -4,6 +4,7 @@
 #include "lib/config.h"
 #include "lib/keys.h"
 #include "lib/log.h"
+#include "lib/xdp_shell.h"
 #include "services/relay/workers_shell.h"
 
 #include <errno.h>
@@ -11,15 +12,18 @@
 
 static struct service svc; /* static: too large for the stack, and there is one of each */
 static struct steer steer;
+static struct xdp hook;
 static struct workers workers;
 static struct addr public_addr;
 
 static struct flags {
-    const char *bus, *admin, *public_ip, *key, *cert, *places, *coordinator_key;
+    const char *bus, *admin, *public_ip, *key, *cert, *places, *coordinator_key, *xdp;
     uint32_t port, sessions, workers;
     int64_t ticket_period_us;
-} flags = {
-    .port = 3480, .sessions = RELAY_SESSIONS_DEFAULT, .ticket_period_us = TICKET_PERIOD_MS * 1000};
+} flags = {.port = 3480,
+           .sessions = RELAY_SESSIONS_DEFAULT,
+           .ticket_period_us = TICKET_PERIOD_MS * 1000,
+           .xdp = "off"};
 
 /* clang-format off */
 static const struct param table[] = {
@@ -34,6 +38,7 @@ static const struct param table[] = {
     {"places",          PARAM_TEXT, &flags.places,          "FILE  the authority's word on its address, hex; not needed for the coordinator's own", false},
     {"ticket-period",   PARAM_SECONDS, &flags.ticket_period_us, "S  after which another key opens tickets; that of the period before still does", false},
     {"coordinator-key", PARAM_TEXT, &flags.coordinator_key, "FILE  the coordinator's public key, hex", true},
+    {"xdp",             PARAM_TEXT, &flags.xdp,             "off|auto|INTERFACE  forward sessions in the kernel, there (off); docs/operating.md", false},
 };
 /* clang-format on */
 
@@ -112,6 +117,37 @@ static void open_steer(struct relay_conf *conf, uint8_t sock)
     conf->n_workers = 1;
 }
 
+static void fill_hook(void *arg, struct xdp *x)
+{
+    struct relay_conf *conf = arg;
+    struct express_head *head = x->memory[0];
+
+    head->bits = express_bits(conf->sessions_max);
+    conf->express =
+        (struct express){.sets = x->memory[1], .cells = x->memory[2], .bits = head->bits};
+    xdp_alive(x, service_now_us());
+}
+
+/* Before the core, which keeps its table as well. */
+static void open_hook(struct relay_conf *conf, uint8_t sock)
+{
+    uint32_t sets = 1u << express_bits(conf->sessions_max), cells = sets * EXPRESS_WAYS;
+    struct addr bound = service_udp_local(&svc, sock);
+    const struct xdp_plan plan = {
+        .where = flags.xdp,
+        .slot = XDP_RELAY,
+        .addrs = &bound,
+        .n_addrs = 1,
+        .public_addr = &conf->public_addr,
+        .maps = {{.name = "head", .bytes = sizeof(struct express_head)},
+                 {.name = "sets", .entries = sets, .bytes = sets * sizeof(struct express_set)},
+                 {.name = "cells", .entries = cells, .bytes = cells * sizeof(struct express_cell)}},
+        .socket = svc.udp[sock],
+    };
+
+    xdp_open(&hook, &plan, fill_hook, conf);
+}
+
 static json_t *counters_json(const struct relay_counters *n)
 {
     json_t *j = json_object();
@@ -145,11 +181,12 @@ static json_t *answer(void *arg, const char *verb, const char *argument)
         return NULL;
     struct relay_counters sum = workers_counters_sum(&workers);
     struct service_counters shell = workers_shell_sum(&workers);
-    return json_pack(
-        "{s:s, s:s, s:i, s:i, s:b, s:o, s:o, s:o}", "service", "relay", "addr",
-        addr_format(&public_addr, text, sizeof text), "sessions", (int)workers_sessions(&workers),
-        "sessions_max", (int)workers.load.sessions_max, "own_queue", steer.n_fds > 0, "counters",
-        counters_json(&sum), "shell", admin_counters(&shell), "workers", workers_json());
+    return json_pack("{s:s, s:s, s:i, s:i, s:b, s:s, s:o, s:o, s:o}", "service", "relay", "addr",
+                     addr_format(&public_addr, text, sizeof text), "sessions",
+                     (int)workers_sessions(&workers), "sessions_max",
+                     (int)workers.load.sessions_max, "own_queue", steer.n_fds > 0, "xdp",
+                     hook.name[0] ? hook.mode : "off", "counters", counters_json(&sum), "shell",
+                     admin_counters(&shell), "workers", workers_json());
 }
 
 static void drain(void) { workers_drain(&workers); }
@@ -185,6 +222,7 @@ int main(int argc, char **argv)
     service_open(&svc, SERVICE_relay, flags.bus);
     uint8_t sock = bind_port(&conf);
     open_steer(&conf, sock);
+    open_hook(&conf, sock);
     public_addr = conf.public_addr;
     workers_open(&workers, &svc, sock, &steer, &conf);
     sodium_memzero(&conf, sizeof conf);
@@ -198,6 +236,7 @@ int main(int argc, char **argv)
     service_ready(&svc);
     struct worker *first = workers.v[0];
     while (service_wait(&svc, relay_deadline(&first->core), &in)) {
+        xdp_alive(&hook, in.now_us);
         relay_step(&first->core, &in, &first->out);
         service_emit(&svc, &first->out);
     }
@@ -205,5 +244,6 @@ int main(int argc, char **argv)
     workers_close(&workers);
     service_close(&svc);
     steer_close(&steer);
+    xdp_close(&hook);
     return service_status(&svc);
 }

@@ -15,7 +15,7 @@ static uint64_t bucket_size(const struct quota *q)
 static void fill(struct quota *q, int64_t now_us)
 {
     int64_t passed_us = now_us - q->fill_us;
-    uint64_t size = bucket_size(q);
+    uint64_t size = bucket_size(q) - q->lent * TOKENS_PER_BYTE;
 
     if (passed_us <= 0)
         return;
@@ -48,4 +48,29 @@ enum quota_answer quota_spend(struct quota *q, size_t len, int64_t now_us)
     q->tokens -= len * TOKENS_PER_BYTE;
     q->bytes += len;
     return QUOTA_OK;
+}
+
+uint64_t quota_lend(struct quota *q, int64_t now_us)
+{
+    uint64_t left = q->bytes < q->bytes_max ? q->bytes_max - q->bytes : 0;
+
+    fill(q, now_us);
+    q->lent = (q->tokens < bucket_size(q) / 2 ? q->tokens : bucket_size(q) / 2) / TOKENS_PER_BYTE;
+    if (q->lent > left)
+        q->lent = left;
+    q->tokens -= q->lent * TOKENS_PER_BYTE;
+    q->bytes += q->lent;
+    return q->lent;
+}
+
+void quota_return(struct quota *q, uint64_t left, int64_t now_us)
+{
+    fill(q, now_us);
+    if (left > q->lent)
+        left = q->lent;
+    q->tokens += left * TOKENS_PER_BYTE;
+    q->bytes -= left;
+    q->lent = 0;
+    if (q->tokens > bucket_size(q))
+        q->tokens = bucket_size(q);
 }

@@ -2,6 +2,7 @@
 #include "services/relay/relay.h"
 
 #include "services/relay/cookie.h"
+#include "services/relay/fast.h"
 #include "services/relay/forward.h"
 #include "services/relay/tickets.h"
 
@@ -82,12 +83,13 @@ static void enter(struct relay *r, struct relay_session *s, enum relay_state to,
     emit_note(out, &s->sid, states[s->state].name, states[to].name, why);
     s->state = to;
     switch (to) {
-    case RELAY_STATE_WAITING: break;
+    case RELAY_STATE_WAITING: relay_fast_off(r, s); break;
     case RELAY_STATE_READY:
         tell_side(s, 0, out);
         tell_side(s, 1, out);
         break;
     case RELAY_STATE_FREE:
+        relay_fast_off(r, s);
         report(r, s, true, out);
         relay_source_unset(r, s->end[0]);
         relay_source_unset(r, s->end[1]);
@@ -146,6 +148,7 @@ static struct relay_session *open_session(struct relay *r, const struct sid *sid
         s->end[i] = table_insert(&r->by_path, path[i].b); /* has room for two a session */
         r->end_of[s->end[i]] = slot << 1 | i;
         r->source_of[s->end[i]] = TABLE_NONE;
+        s->fast[i].at = EXPRESS_NONE;
         marks_add(&r->marks, marks_path(path[i].b));
     }
     r->n.sessions_opened++;
@@ -172,6 +175,7 @@ static void bind_side(struct relay *r, struct relay_session *s, const struct tic
 {
     struct relay_side *side = &s->side[t->side];
 
+    relay_fast_off(r, s);
     grant(r, side, t);
     if (!relay_is_bound(side))
         r->n.bound++;
@@ -188,6 +192,8 @@ static void bind_side(struct relay *r, struct relay_session *s, const struct tic
         enter(r, s, RELAY_STATE_READY, "both sides bound", out);
     else
         tell_side(s, t->side, out);
+    if (s->state == RELAY_STATE_READY)
+        relay_fast_on(r, s);
     arm(r, s);
 }
 
@@ -323,6 +329,7 @@ static void on_due(struct relay *r, struct relay_session *s, struct outputs *out
 {
     const char *why = "";
 
+    relay_fast_count(r, s);
     for (unsigned i = 0; i < 2; i++) {
         struct relay_side *side = &s->side[i];
         bool expired = side->expires_us <= r->now_us;

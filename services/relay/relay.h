@@ -30,6 +30,7 @@
 #include "lib/rng.h"
 #include "lib/strategy.h"
 #include "lib/table.h"
+#include "services/relay/express.h"
 #include "services/relay/marks.h"
 #include "services/relay/quota.h"
 
@@ -53,6 +54,7 @@ enum {
 /* clang-format off */
 #define RELAY_COUNTERS(X) \
     X(forwarded_packets) X(forwarded_bytes) \
+    X(by_xdp)            /* of those packets; counted when their session is looked at */ \
     X(dropped_waiting)   /* the other side is not bound */ \
     X(dropped_rate) X(dropped_quota) \
     X(strangers)         /* packets of ours from where no side is bound */ \
@@ -86,6 +88,11 @@ struct relay_session {
     uint32_t end[2]; /* slots in the table of ends, by side */
     struct relay_side side[2];
     uint64_t packets, bytes; /* since the last report */
+    struct relay_fast {      /* by the end that packets go to: what the kernel forwards by itself */
+        uint32_t at;         /* its cell */
+        uint64_t packets;    /* of it, counted so far */
+        uint64_t lent;       /* of the sender's quota, less what is counted so far */
+    } fast[2];
     int64_t report_us;
 };
 
@@ -104,6 +111,7 @@ struct relay_conf {
     uint32_t sessions_max;
     int64_t ticket_period_ms;   /* 0: TICKET_PERIOD_MS */
     struct marks marks;         /* to be kept up to date, all free; without cells there is none */
+    struct express express;     /* the same, of what the kernel shall forward by itself */
     unsigned worker, n_workers; /* this one, and how many there are; n_workers 0 is one */
     struct relay_load *load;    /* of several; sessions_max of the conf is then this one's share */
 };
@@ -136,7 +144,8 @@ struct relay {
     struct relay_session *sessions;
     struct deadlines due; /* by session */
     struct marks marks;   /* path ids of sessions and sources of raw sides, for the kernel */
-    unsigned n_workers;   /* of which this is marks.worker */
+    struct express express;
+    unsigned n_workers; /* of which this is marks.worker */
     struct relay_load own, *load;
     bool draining;
 };

@@ -20,19 +20,19 @@
 #include <unistd.h>
 
 #define WIRE "tester"
-enum { NET = 88, CLIENT = 65, UP_WAIT_MS = 5000 };
+enum { CLIENT = 65, UP_WAIT_MS = 5000 };
 
 static int wire = -1;
 static uint8_t mac_server[6], mac_tester[6];
 
 struct addr xdp_bed_server(unsigned i, uint16_t port)
 {
-    return addr_v4(10, NET, 0, (uint8_t)(1 + i), port);
+    return addr_v4(192, 0, 2, (uint8_t)(1 + i), port);
 }
 
 struct addr xdp_bed_client(unsigned i, uint16_t port)
 {
-    return addr_v4(10, NET, 0, (uint8_t)(CLIENT + i), port);
+    return addr_v4(192, 0, 2, (uint8_t)(CLIENT + i), port);
 }
 
 static void get_mac(const char *name, uint8_t mac[static 6])

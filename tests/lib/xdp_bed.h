@@ -1,8 +1,8 @@
 /*
- * xdp_bed.h - two namespaces and an Ethernet between them: a server's, 10.88.0.1 and 10.88.0.2, where a program is
+ * xdp_bed.h - two namespaces and an Ethernet between them: a server's, 192.0.2.1 and .2, where a program is
  * at the hook, and the tester's, whose end sends and sees whole frames.
  *
- * The tester's kernel has 10.88.0.65 to 10.88.0.68 there, so that the server's finds it.  All runs on one CPU, in order.
+ * The tester's kernel has 192.0.2.65 to .68 there, as relay_bed.h has its peers, so that the server's finds it.  All runs on one CPU, in order.
  */
 #ifndef XDP_BED_H
 #define XDP_BED_H
