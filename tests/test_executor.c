@@ -299,6 +299,27 @@ Test(executor, punches_at_0_20_40_80_160_320_ms_and_every_100_ms_until_the_span_
     cr_assert_str_eq(ATTEMPT.kind, "punch-failed");
 }
 
+/* The way is open then, and only losses keep the pong away. */
+Test(executor, asks_more_often_for_a_while_once_the_peer_is_heard)
+{
+    static const int64_t at_ms[] = {40, 80, 120, 160, 200, 240, 280, 320, 360, 400, 500, 600};
+    const int64_t heard_ms = 600;
+
+    start(1, TECHNIQUE_SYNCHRONOUS, POLICY_DIRECT);
+    executor_bed_run_to(heard_ms);
+    executor_bed_punch(&order, PACKET_PUNCH, 1, 0, 0, packet);
+    executor_bed_datagram(heard_ms, &executor_bed_peer_addr, packet, sizeof packet);
+    for (size_t n = 0; n < sizeof at_ms / sizeof *at_ms;) {
+        int64_t due = executor_deadline(&X);
+        executor_bed_tick();
+        if (executor_bed_count(PACKET_PUNCH, NULL) == 0)
+            continue;
+        cr_assert_eq(due / 1000 - heard_ms, at_ms[n], "punch %zu after %ld ms", n,
+                     (long)(due / 1000 - heard_ms));
+        n++;
+    }
+}
+
 Test(executor, never_sends_more_than_forty_packets_to_an_address_in_one_attempt)
 {
     size_t total = 0;

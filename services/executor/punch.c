@@ -11,7 +11,13 @@
 #include <sodium.h>
 #include <string.h>
 
-enum { HAIRPIN_AFTER = 2, SUSPECT_AFTER = 8 }; /* punches of the schedule: at 40 and 520 ms */
+enum {
+    HAIRPIN_AFTER = 2, /* punches of the schedule: at 40 ms */
+    SUSPECT_AFTER = 8, /* at 520 ms */
+    /* Once the peer is heard the way is open, and only losses can keep its pong away. */
+    HEARD_EVERY_US = 40000,
+    HEARD_LONG_US = 400000,
+};
 
 /*
  * On one network the local address comes first; the way through the router is tried when that is slow, or, where
@@ -57,6 +63,8 @@ static void schedule(struct way_state *w)
 
     if (w->burst + 1 < PUNCH_BURST)
         gap = punch_offset_us[w->burst + 1] - punch_offset_us[w->burst];
+    if (w->heard && w->next_punch_us < w->first_heard_us + HEARD_LONG_US && gap > HEARD_EVERY_US)
+        gap = HEARD_EVERY_US;
     w->next_punch_us += gap;
     if (w->burst < UINT8_MAX)
         w->burst++;
@@ -138,6 +146,8 @@ static void on_first(struct executor *x, struct attempt *a, enum way way, const 
         a->fault.lost = a->fault.guarded = false;
     w->heard = true;
     w->first_heard_us = x->now_us;
+    if (w->next_punch_us != NEVER && w->next_punch_us > x->now_us + HEARD_EVERY_US)
+        w->next_punch_us = x->now_us + HEARD_EVERY_US;
     w->remote = *src;
     struct msg_punch_ack *m = &emit(out, SERVICE_coordinator, MSG_punch_ack)->punch_ack;
     m->session = a->session;
