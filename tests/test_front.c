@@ -205,6 +205,29 @@ Test(front, a_peer_without_a_name_or_an_address_has_null_for_them)
     zsock_destroy(&p.sock);
 }
 
+Test(front, sends_a_chaser_after_what_a_peer_waits_for_and_takes_those_of_peers)
+{
+    struct front_peer alice = front_bed_new_peer();
+    struct msg ask = {
+        .type = MSG_punch_request, .punch_request = {.nonce = 7, .target = "nobody"}
+    };
+    struct msg chaser = {.type = MSG_chase}, leave = {.type = MSG_detach};
+
+    front_bed_enrol(&alice);
+    front_bed_go(&alice, front_bed_port);
+    front_bed_attach(&alice, "alice");
+    front_bed_send_to(&alice, &ask);
+    front_bed_send_to(&alice, &chaser);
+    cr_assert_eq(front_bed_receive(&alice).type, MSG_punch_refused);
+    cr_assert_eq(front_bed_receive(&alice).type, MSG_chase);
+    front_bed_send_to(&alice, &leave);
+    front_bed_send_to(&alice, &leave);
+    cr_assert_eq(front_bed_receive(&alice).type, MSG_detached, "and nothing for the chaser");
+    wait_for_count("front", "malformed", 0);
+    wait_for_count("front", "chasers", 1);
+    zsock_destroy(&alice.sock);
+}
+
 Test(front, releases_a_name_whose_owner_is_gone_and_no_other)
 {
     struct front_peer alice = front_bed_new_peer(), bob = front_bed_new_peer();

@@ -3,6 +3,7 @@
 #include "services/coordinator/check_shell.h"
 #include "services/coordinator/conns_shell.h"
 
+#include "lib/chase_shell.h"
 #include "lib/log.h"
 #include "lib/table.h"
 #include "lib/zap.h"
@@ -33,9 +34,11 @@ struct conn {
     struct peer_id peer;
     uint32_t number, number_slot;
     uint32_t newer, older; /* by use; TABLE_NONE at the ends */
+    int fd;                /* that its last message came from */
 };
 
 static struct {
+    struct service *svc;
     struct front_conf conf;
     zsock_t *zap, *front, *enrol;
     struct table by_key, by_number;
@@ -45,6 +48,7 @@ static struct {
     uint32_t last_number;
     uint16_t ports[2]; /* as bound: front, enrol */
     void *memory[2];
+    struct chaser chaser;
     struct front_counters n;
 } front;
 
@@ -76,7 +80,7 @@ static void forget_conn(uint32_t slot)
 }
 
 /* The number of this connection, a new one when it was not seen before or was forgotten. */
-static uint32_t conn_number(const struct conn_key *key, const struct peer_id *peer)
+static uint32_t conn_number(const struct conn_key *key, const struct peer_id *peer, int fd)
 {
     uint32_t slot = table_find(&front.by_key, key);
 
@@ -87,6 +91,7 @@ static uint32_t conn_number(const struct conn_key *key, const struct peer_id *pe
     if (slot != TABLE_NONE) {
         unlink_conn(slot);
         link_newest(slot);
+        front.conns[slot].fd = fd;
         return front.conns[slot].number;
     }
     if (front.by_key.n == CONNS_MAX) {
@@ -96,6 +101,7 @@ static uint32_t conn_number(const struct conn_key *key, const struct peer_id *pe
     slot = table_insert(&front.by_key, key);
     struct conn *c = &front.conns[slot];
     c->peer = *peer;
+    c->fd = fd;
     do /* 0 is no connection; after 2^32 of them an old one may still be there */
         c->number = ++front.last_number;
     while (c->number == 0 || table_find(&front.by_number, &c->number) != TABLE_NONE);
@@ -175,7 +181,7 @@ static bool take(struct service *s, zmq_msg_t frame[3], bool enrolling, struct i
     in->from = (struct sender){
         .service = SERVICE_executor,
         .peer = peer,
-        .conn = conn_number(&key, &peer),
+        .conn = conn_number(&key, &peer, zmq_msg_get(&frame[2], ZMQ_SRCFD)),
         .enrolling = enrolling,
         .source = source_of(&frame[2]),
     };
@@ -195,7 +201,7 @@ static bool receive_peer(struct service *s, void *arg, struct input *in)
     front.n.malformed += !ok && n != 0;
     for (int i = 0; i < 3; i++)
         zmq_msg_close(&frame[i]);
-    return ok;
+    return ok && s->msg.type != MSG_chase; /* that one has done its work by coming */
 }
 
 static void send_peer(struct service *s, const struct output *o)
@@ -217,6 +223,7 @@ static void send_peer(struct service *s, const struct output *o)
         zmq_send(sock, type, strlen(type), ZMQ_DONTWAIT | ZMQ_SNDMORE) >= 0 &&
         zmq_send(sock, body, len, ZMQ_DONTWAIT) >= 0) {
         s->n.messages_out++;
+        chaser_sent(&front.chaser, o, front.conns[slot].fd);
     } else if (errno == EHOSTUNREACH) {
         front.n.vanished++;
         forget_conn(slot);
@@ -298,6 +305,7 @@ static void try_door(struct service *svc)
 void front_open(struct service *svc, const struct front_conf *conf)
 {
     front.conf = *conf;
+    front.svc = svc;
     make_tables();
     /* The handler stands before any door opens. */
     front.zap = zap_open();
@@ -307,6 +315,7 @@ void front_open(struct service *svc, const struct front_conf *conf)
     service_watch_zmq(svc, front.front, receive_peer, front.front);
     service_watch_zmq(svc, front.enrol, receive_peer, front.enrol);
     svc->send_peer = send_peer;
+    chaser_open(svc, &front.chaser, send_peer);
     front.ports[0] = port_of(front.front), front.ports[1] = port_of(front.enrol);
     try_door(svc);
     sodium_memzero(front.conf.secret, sizeof front.conf.secret);
@@ -315,6 +324,7 @@ void front_open(struct service *svc, const struct front_conf *conf)
 void front_close(void)
 {
     check_close();
+    chaser_close(front.svc, &front.chaser);
     zsock_destroy(&front.front);
     zsock_destroy(&front.enrol);
     zsock_destroy(&front.zap);
@@ -325,7 +335,11 @@ void front_close(void)
     sodium_memzero(&front, sizeof front);
 }
 
-const struct front_counters *front_counters(void) { return &front.n; }
+const struct front_counters *front_counters(void)
+{
+    front.n.chasers = front.chaser.sent;
+    return &front.n;
+}
 
 void front_ports(uint16_t *front_port, uint16_t *enrol_port)
 {

@@ -24,6 +24,7 @@ struct front_conf {
 struct front_counters {
     uint64_t taken, malformed; /* messages: what came in is one or the other */
     uint64_t connections, evicted, refused_keys, vanished, full;
+    uint64_t chasers; /* sent, see lib/chase.h */
 };
 
 /* Bind, and hook into the service.  Dies with a line on failure; to be called at start-up. */

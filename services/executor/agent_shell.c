@@ -32,21 +32,23 @@ static bool receive_coordinator(struct service *s, void *arg, struct input *in)
 {
     zsock_t *sock = arg;
     struct agent *g = s->arg;
-    zmsg_t *raw = zmsg_recv_nowait(sock);
-    bool ok = false;
+    zmq_msg_t frame[3];
 
-    if (raw && zmsg_size(raw) == 2) {
-        zframe_t *type = zmsg_first(raw), *body = zmsg_next(raw);
-        ok = service_decode(s, SERVICE_coordinator, (const char *)zframe_data(type),
-                            zframe_size(type), zframe_data(body), zframe_size(body), &s->msg);
-        in->kind = IN_MSG;
-        in->msg = &s->msg;
-        in->from = (struct sender){.service = SERVICE_coordinator, .enrolling = sock == g->enrol};
-    } else if (raw) {
-        s->n.messages_refused++;
-    }
-    zmsg_destroy(&raw);
-    return ok;
+    for (int i = 0; i < 3; i++)
+        zmq_msg_init(&frame[i]);
+    size_t n = service_frames(zsock_resolve(sock), frame);
+    bool ok = n == 2 && service_decode(s, SERVICE_coordinator, zmq_msg_data(&frame[0]),
+                                       zmq_msg_size(&frame[0]), zmq_msg_data(&frame[1]),
+                                       zmq_msg_size(&frame[1]), &s->msg);
+    if (ok && sock == g->front)
+        g->front_fd = zmq_msg_get(&frame[1], ZMQ_SRCFD);
+    for (int i = 0; i < 3; i++)
+        zmq_msg_close(&frame[i]);
+    s->n.messages_refused += n != 0 && n != 2;
+    in->kind = IN_MSG;
+    in->msg = &s->msg;
+    in->from = (struct sender){.service = SERVICE_coordinator, .enrolling = sock == g->enrol};
+    return ok && s->msg.type != MSG_chase; /* that one has done its work by coming */
 }
 
 static zsock_t *open_link(struct agent *g, const struct addr *to, bool enrolling);
@@ -127,6 +129,8 @@ static void close_link(struct agent *g, zsock_t **sock, bool enrolling)
     zmq_socket_monitor(zsock_resolve(*sock), NULL, 0);
     zmq_close(g->monitor[enrolling]);
     g->monitor[enrolling] = NULL;
+    if (!enrolling)
+        g->front_fd = -1;
     zsock_destroy(sock);
 }
 
@@ -146,6 +150,7 @@ static void send_peer(struct service *s, const struct output *o)
         s->n.messages_out++;
     else
         s->n.messages_dropped++; /* the core asks again by deadline, or when the link is up */
+    chaser_sent(&g->chaser, o, g->front_fd);
 }
 
 /* ---- the application ------------------------------------------------------------------------------------- */
@@ -386,6 +391,8 @@ void agent_open(struct agent *g, const struct agent_conf *conf)
     g->svc.arg = g;
     g->svc.send_peer = send_peer;
     g->svc.app = on_app;
+    g->front_fd = -1;
+    chaser_open(&g->svc, &g->chaser, send_peer);
 
     /* The address that packets to the coordinator leave by is the one to probe and punch from. */
     struct addr local;
@@ -441,6 +448,7 @@ void agent_close(struct agent *g)
         close_pair(g, i);
     close_link(g, &g->enrol, true);
     close_link(g, &g->front, false);
+    chaser_close(&g->svc, &g->chaser);
     if (g->network >= 0)
         service_unwatch_fd(&g->svc, g->network);
     close_fd(&g->network);

@@ -11,6 +11,7 @@
 #ifndef AGENT_SHELL_H
 #define AGENT_SHELL_H
 
+#include "lib/chase_shell.h"
 #include "lib/join.h"
 #include "lib/service.h"
 #include "services/executor/executor.h"
@@ -42,6 +43,8 @@ struct agent {
     struct outputs out;
     zsock_t *enrol, *front;
     unsigned n_links; /* opened so far */
+    int front_fd;     /* of the connection to the front, once it said something; -1 */
+    struct chaser chaser;
     void *monitor[2]; /* of front and enrol: PAIRs that tell of handshakes */
     int network;      /* tells of changes of addresses and routes; -1 when it can't */
     struct executor_sockets sockets;

@@ -1,0 +1,46 @@
+/*
+ * chase.h - what is sent after a message on a TCP connection, so that its loss is found early.  Pure.
+ *
+ * A lone segment that is lost comes again after the retransmission timeout, in Linux 200 ms and a round trip
+ * (RFC 6298 has a second), and the tail loss probe of RFC 8985 section 7.2 waits as long for it.  When a later segment
+ * is acknowledged the loss is found a round trip after it, and a quarter (RFC 8985 section 6.2).  So a chaser,
+ * a message that says nothing, goes a quarter of a round trip after each message that a session waits for, and
+ * more of them while something has not been acknowledged when it should be.
+ */
+#ifndef CHASE_H
+#define CHASE_H
+
+#include "lib/core.h"
+
+enum { CHASED_MAX = 256, CHASERS_MAX = 16 };
+
+struct chase {
+    uint32_t n;
+    struct chased {
+        uint32_t conn;
+        int fd;
+        uint32_t rtt_us;
+        uint8_t sent; /* chasers */
+        int64_t next_us;
+    } v[CHASED_MAX];
+};
+
+/* Does a session stand still until this one is there? */
+bool chase_worth(enum msg_type type);
+
+/* Such a message went to conn, whose descriptor is fd, and whose round trip takes rtt_us.  When CHASED_MAX others are
+ * chased it is not. */
+void chase_begin(struct chase *c, uint32_t conn, int fd, uint32_t rtt_us, int64_t now_us);
+
+int64_t chase_next_us(const struct chase *c); /* NEVER when there is nothing to do */
+
+/* One whose time has come, or NULL.  Borrowed until the next call. */
+struct chased *chase_due(struct chase *c, int64_t now_us);
+
+/*
+ * Shall a chaser be sent to the one that is due, on whose connection something has not been acknowledged yet, or
+ * nothing?  It is forgotten when not, or after CHASERS_MAX.
+ */
+bool chase_again(struct chase *c, struct chased *due, bool unacknowledged, int64_t now_us);
+
+#endif
