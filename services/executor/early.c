@@ -44,6 +44,7 @@ void executor_early_start(struct executor *x)
         return;
     memcpy(x->early.server, server, sizeof x->early.server);
     x->early.state = EARLY_DUE;
+    x->early.tried = 1; /* which ends in the first NAT: another one always opens as much */
     x->early.next_us = x->now_us;
 }
 
@@ -363,6 +364,12 @@ uint8_t executor_early_ttl(const struct executor *x, const struct attempt *a)
 {
     return a->their_profile.clash == CLASH_CLAIMS && !lets_all_in(&a->own_profile) ? x->early.ttl
                                                                                    : 0;
+}
+
+/* Errors end mappings here, and there they may be sent. */
+bool executor_early_waits(const struct executor *x, const struct attempt *a)
+{
+    return x->early.kills && !lets_all_in(&a->their_profile);
 }
 
 /*

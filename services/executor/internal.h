@@ -136,6 +136,7 @@ bool executor_early_datagram(struct executor *x, const struct input *in, const s
 bool executor_early_heard(const struct executor *x, enum filter_ask ask);
 /* With how many hops is the own NAT to be opened for this peer?  0: as all else is sent.  And by the next punch? */
 uint8_t executor_early_ttl(const struct executor *x, const struct attempt *a);
+bool executor_early_waits(const struct executor *x, const struct attempt *a); /* for the peer */
 uint8_t executor_early_punch_ttl(const struct executor *x, const struct attempt *a);
 
 /* override.c: an operator's port mapping. */
