@@ -5,8 +5,8 @@
 #include "lib/keys.h"
 #include "lib/log.h"
 #include "lib/xdp_shell.h"
-#include "services/prober/answers_shell.h"
 #include "services/prober/partners_shell.h"
+#include "services/prober/workers_shell.h"
 
 #include <errno.h>
 #include <sodium.h>
@@ -16,15 +16,15 @@ enum { PUBLIC_IP_TEXT_MAX = 2 * ADDR_TEXT_MAX };
 
 struct shell {
     struct service svc;
-    struct prober core;
-    struct answers answers;
+    struct prober_workers workers;
+    struct prober *core; /* of the first worker */
     struct xdp xdp;
 };
 
 static struct {
     const char *bus, *admin, *public_ip, *key, *cert, *places, *link, *partners, *refused_ports,
         *xdp;
-    uint32_t port, alt_port;
+    uint32_t port, alt_port, workers;
 } flags = {.port = 3478, .alt_port = 3479, .refused_ports = PORTS_REFUSED, .xdp = "off"};
 
 static const struct param params[] = {
@@ -48,6 +48,8 @@ static const struct param params[] = {
      "key and --link of each",                                                                                      false},
     {"refused-ports", PARAM_TEXT, &flags.refused_ports,
      "PORT[,...]  source ports that get no answer, since servers listen there that would answer",                   false},
+    {"workers",       PARAM_U32,  &flags.workers,
+     "N  threads, of a core each; 0 is one for each core, and with partners there is one",                          false},
     {"xdp",           PARAM_TEXT, &flags.xdp,
      "off|auto|INTERFACE  answer floods of bare requests in the kernel, there (off); "
      "docs/operating.md",                                                                                           false},
@@ -211,7 +213,7 @@ static void warn_of_gateway(const struct gateway *g)
     static bool told;
     char text[ADDR_TEXT_MAX];
 
-    if (told || !gateway_suspected(g))
+    if (told || !g)
         return;
     told = true;
     log_warn(
@@ -224,7 +226,7 @@ static void warn_of_gateway(const struct gateway *g)
 static json_t *on_verb(void *arg, const char *verb, const char *argument)
 {
     const struct shell *sh = arg;
-    const struct prober_info *info = &sh->core.info;
+    const struct prober_info *info = &sh->core->info;
     char text[ADDR_TEXT_MAX];
 
     (void)argument;
@@ -233,13 +235,16 @@ static json_t *on_verb(void *arg, const char *verb, const char *argument)
     json_t *addrs = json_array();
     for (size_t i = 0; i < info->n_addrs; i++)
         json_array_append_new(addrs, json_string(addr_format(&info->addrs[i], text, sizeof text)));
-    const struct gateway *g = &sh->core.gateway;
-    return json_pack("{s:s, s:o, s:o, s:s?, s:s, s:I, s:o, s:o}", "service", "prober", "addresses",
-                     addrs, "partners", partners_state(&sh->core), "behind_gateway",
-                     gateway_suspected(g) ? addr_format(&g->ip, text, sizeof text) : NULL, "xdp",
+    const struct gateway *g = prober_workers_gateway(&sh->workers);
+    struct prober_counters sum = prober_workers_sum(&sh->workers);
+    struct service_counters shell = crew_counters(&sh->workers.crew);
+    return json_pack("{s:s, s:o, s:o, s:s?, s:s, s:I, s:i, s:o, s:o}", "service", "prober",
+                     "addresses", addrs, "partners", partners_state(sh->core), "behind_gateway",
+                     g ? addr_format(&g->ip, text, sizeof text) : NULL, "xdp",
                      sh->xdp.name[0] ? sh->xdp.mode : "off", "answered_by_xdp",
-                     (json_int_t)spent_answered(sh->core.conf.spent), "counters",
-                     counters(&sh->core.n), "shell", admin_counters(&sh->svc.n));
+                     (json_int_t)spent_answered(sh->core->conf.spent), "workers",
+                     (int)sh->workers.n, "counters", counters(&sum), "shell",
+                     admin_counters(&shell));
 }
 
 /* Datagrams, links and the bus need no file, and keys are in memory. */
@@ -264,14 +269,19 @@ static void close_cage(const struct service_link_conf *links)
     cage_files(&plan);
 }
 
+static unsigned n_workers(const struct prober_conf *conf)
+{
+    if (conf->n_partners > 0)
+        return 1;
+    return flags.workers > 0 ? flags.workers : service_cores(CREW_MAX);
+}
+
 int main(int argc, char **argv)
 {
     static struct shell sh; /* static: too large for the stack, and there is one */
-    static struct outputs out;
     struct prober_conf conf = {0};
     struct service_link_conf links = {0};
     struct addr ips[2];
-    uint8_t rng_key[32];
     struct input in;
 
     log_init(service_name[SERVICE_prober]);
@@ -288,6 +298,8 @@ int main(int argc, char **argv)
     if (!ports_parse(flags.refused_ports, &conf.refused))
         die("event=bad_flag flag=refused-ports why=\"not a list of ports\" text=%s",
             flags.refused_ports);
+    if (flags.workers > CREW_MAX)
+        die("event=bad_flag flag=workers why=\"at most %d\"", CREW_MAX);
     conf.no_bus = !flags.bus;
     if (conf.no_bus && conf.n_partners == 0)
         die("event=bad_flag flag=bus why=\"without it and without partners nobody would know of "
@@ -303,27 +315,27 @@ int main(int argc, char **argv)
     open_sockets(&sh.svc, ips, n_ips, &conf.info);
     partners_open(&sh.svc, &links, &conf);
     open_hook(&sh, &conf, &ips[0]);
-    service_random_key(rng_key);
-    prober_init(&sh.core, &conf, rng_key);
-    sodium_memzero(rng_key, sizeof rng_key);
+    prober_workers_open(&sh.workers, &sh.svc, n_workers(&conf), &conf);
+    sh.core = &sh.workers.v[0]->core;
     sodium_memzero(conf.secret, sizeof conf.secret);
     if (flags.admin)
         admin_open(&sh.svc, flags.admin, on_verb, &sh);
-    answers_open(&sh.answers, &sh.svc, &sh.core);
+    prober_workers_start(&sh.workers);
     cage_calls(service_name[SERVICE_prober], CAGE_BATCHES | (links.n > 0 ? CAGE_LINKS : 0U));
     service_ready(&sh.svc);
-    while (service_wait(&sh.svc, prober_deadline(&sh.core), &in)) {
+    struct outputs *out = &sh.workers.v[0]->out;
+    while (service_wait(&sh.svc, prober_deadline(sh.core), &in)) {
         xdp_alive(&sh.xdp, in.now_us);
-        prober_step(&sh.core, &in, &out);
-        warn_of_gateway(&sh.core.gateway);
-        partners_log(&sh.core);
-        service_emit(&sh.svc, &out);
+        prober_step(sh.core, &in, out);
+        warn_of_gateway(prober_workers_gateway(&sh.workers));
+        partners_log(sh.core);
+        service_emit(&sh.svc, out);
     }
     if (flags.admin)
         admin_close();
     partners_close(&conf);
     xdp_close(&sh.xdp);
+    prober_workers_close(&sh.workers);
     service_close(&sh.svc);
-    sodium_memzero(&sh.core, sizeof sh.core);
     return service_status(&sh.svc);
 }

@@ -13,7 +13,7 @@
 static struct service svc; /* static: too large for the stack, and there is one of each */
 static struct steer steer;
 static struct xdp hook;
-static struct workers workers;
+static struct relay_workers workers;
 static struct addr public_addr;
 
 static struct flags {
@@ -164,7 +164,7 @@ static json_t *workers_json(void)
 
     for (unsigned i = 0; i < workers.n; i++) {
         const struct plane *p = &workers.v[i]->plane;
-        struct relay_counters n = workers_counters(&workers, i);
+        struct relay_counters n = relay_workers_counters(&workers, i);
         json_array_append_new(list, json_pack("{s:I, s:I, s:o}", "handed_over",
                                               (json_int_t)p->handed_over, "lost",
                                               (json_int_t)p->lost, "counters", counters_json(&n)));
@@ -179,18 +179,18 @@ static json_t *answer(void *arg, const char *verb, const char *argument)
     (void)arg, (void)argument;
     if (strcmp(verb, "state") != 0)
         return NULL;
-    struct relay_counters sum = workers_counters_sum(&workers);
-    struct service_counters shell = workers_shell_sum(&workers);
+    struct relay_counters sum = relay_workers_sum(&workers);
+    struct service_counters shell = crew_counters(&workers.crew);
     return json_pack("{s:s, s:s, s:i, s:i, s:b, s:s, s:o, s:o, s:o}", "service", "relay", "addr",
                      addr_format(&public_addr, text, sizeof text), "sessions",
-                     (int)workers_sessions(&workers), "sessions_max",
+                     (int)relay_workers_sessions(&workers), "sessions_max",
                      (int)workers.load.sessions_max, "own_queue", steer.n_fds > 0, "xdp",
                      hook.name[0] ? hook.mode : "off", "counters", counters_json(&sum), "shell",
                      admin_counters(&shell), "workers", workers_json());
 }
 
-static void drain(void) { workers_drain(&workers); }
-static bool is_drained(void) { return workers_sessions(&workers) == 0; }
+static void drain(void) { relay_workers_drain(&workers); }
+static bool is_drained(void) { return relay_workers_sessions(&workers) == 0; }
 
 /* Datagrams and the bus need no file, and keys are in memory. */
 static void close_cage(void)
@@ -224,24 +224,23 @@ int main(int argc, char **argv)
     open_steer(&conf, sock);
     open_hook(&conf, sock);
     public_addr = conf.public_addr;
-    workers_open(&workers, &svc, sock, &steer, &conf);
+    relay_workers_open(&workers, &svc, sock, &steer, &conf);
     sodium_memzero(&conf, sizeof conf);
     if (flags.admin)
         admin_open(&svc, flags.admin, answer, NULL);
     svc.drain = drain;
     svc.is_drained = is_drained;
-    workers_start(&workers);
+    relay_workers_start(&workers);
     cage_calls(service_name[SERVICE_relay], CAGE_BATCHES);
-    log_info("event=workers n=%u", workers.n);
     service_ready(&svc);
-    struct worker *first = workers.v[0];
+    struct relay_worker *first = workers.v[0];
     while (service_wait(&svc, relay_deadline(&first->core), &in)) {
         xdp_alive(&hook, in.now_us);
         relay_step(&first->core, &in, &first->out);
         service_emit(&svc, &first->out);
     }
     admin_close();
-    workers_close(&workers);
+    relay_workers_close(&workers);
     service_close(&svc);
     steer_close(&steer);
     xdp_close(&hook);
