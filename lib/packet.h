@@ -61,6 +61,7 @@ bool packet_head(const uint8_t *data, size_t len, struct packet_head *out);
 enum {
     PUNCH_HAS_NOISE = 1,
     PUNCH_CONFIRMED = 2, /* I have had a pong from you here */
+    PUNCH_MET = 8,       /* what you sent to this very port gets in, and the answer got back */
     PUNCH_ASIDE = 4      /* another session of mine has the sockets that this one needs */
 };
 

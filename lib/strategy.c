@@ -56,6 +56,7 @@ static const uint8_t outcome[PORT_COUNT][PORT_COUNT] = {
 /* clang-format on */
 
 /* What a look adds until the ports can be tried: it takes a round trip, telling of it another, and either twice. */
+enum { SCAN_EVERY_US = 2250 };
 enum { LOOK_ROUND_TRIPS = 4, LOOK_SPAN_MAX_US = 4 * 1000000 };
 
 static enum port port_of(const struct profile *p)
@@ -146,6 +147,23 @@ static enum technique guess_random(const struct profile *steps, const struct pro
                                                                    : TECHNIQUE_NONE;
 }
 
+/*
+ * Two random sides, either of which is to be met by one port only: each tries the other one's whole block, so both
+ * blocks must be known, and both sides have agreed to it.
+ */
+static enum verdict try_blocks(const struct profile *const side[2], struct step *s)
+{
+    bool known = side[0]->block_hi != 0 && side[1]->block_hi != 0;
+    bool agreed = side[0]->share > 0 && side[1]->share > 0;
+
+    if (!known)
+        return agreed ? VERDICT_range_wide : VERDICT_both_random;
+    if (!agreed)
+        return VERDICT_blocks_closed;
+    *s = (struct step){.technique = TECHNIQUE_BLOCK_BIRTHDAY, .role = 2};
+    return VERDICT_direct_block_birthday;
+}
+
 /* A technique for a port that is not known: which is found out, or guessed. */
 static void guess(const struct profile *const side[2], struct step *s, enum verdict *reason)
 {
@@ -163,6 +181,8 @@ static void guess(const struct profile *const side[2], struct step *s, enum verd
             *reason = VERDICT_direct_birthday;
             return;
         }
+    if (*reason == VERDICT_both_random)
+        *reason = try_blocks(side, s);
     if (*reason != VERDICT_one_random)
         return;
     /* The random side opens many ports; the other one's must be known, and proven, to be opened for. */
@@ -224,6 +244,22 @@ static uint32_t look_span(uint32_t rtt_us)
                                                         : LOOK_SPAN_MAX_US;
 }
 
+uint32_t strategy_scans(const struct profile *own)
+{
+    uint32_t ports = own->block_hi == 0 ? 0 : (uint32_t)own->block_hi - own->block_lo + 1;
+    uint32_t most = ports * own->share / 100;
+
+    return most < EFFORT_PORTS_block_birthday ? most : EFFORT_PORTS_block_birthday;
+}
+
+/* What both need at 500 a second. */
+static uint32_t scan_span(const struct profile *a, const struct profile *b)
+{
+    uint32_t n = strategy_scans(a) > strategy_scans(b) ? strategy_scans(a) : strategy_scans(b);
+
+    return n * SCAN_EVERY_US;
+}
+
 unsigned strategy_looks(const struct step *s, const struct profile *a, const struct profile *b)
 {
     const struct profile *const side[2] = {a, b};
@@ -265,6 +301,8 @@ struct plan strategy_plan(const struct profile *a, const struct profile *b, cons
         s.span_us = effort_span_us((enum technique)s.technique, rtt_us);
         if (s.technique == TECHNIQUE_BIRTHDAY && strategy_looks(&s, a, b) != 0)
             s.span_us += look_span(rtt_us);
+        if (s.technique == TECHNIQUE_BLOCK_BIRTHDAY)
+            s.span_us += scan_span(a, b);
         if (s.technique != TECHNIQUE_NONE)
             plan.v[plan.n++] = s;
     }

@@ -46,6 +46,9 @@ extern const uint32_t punch_offset_us[PUNCH_BURST];
 struct plan strategy_plan(const struct profile *a, const struct profile *b, const bool has_token[2],
                           enum policy policy, uint32_t rtt_us, enum verdict *reason);
 
+/* How many ports a side tries at most in a block-birthday attempt: its share of its own block. */
+uint32_t strategy_scans(const struct profile *own);
+
 /* Which sides must look where their NAT stands before the step can begin: bit i for side i. */
 unsigned strategy_looks(const struct step *s, const struct profile *a, const struct profile *b);
 

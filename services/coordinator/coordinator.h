@@ -136,6 +136,7 @@ struct coordinator_peer {
     uint64_t seq;      /* the executor's: another one means other sockets */
     uint64_t fence; /* ours, of the store's row: peers are not trusted to order their attachments */
     uint16_t accept, modes;
+    uint8_t blocks;     /* percent; see struct profile's share */
     int64_t expires_us; /* of the attachment */
     int64_t row_us;     /* when the store's row was last written */
     bool has_profile;

@@ -111,8 +111,8 @@ void coordinator_on_recalled(struct coordinator *c, const struct input *in, stru
 static bool missed(enum verdict v)
 {
     return v == VERDICT_punch_unanswered || v == VERDICT_birthday_missed ||
-           v == VERDICT_prediction_missed || v == VERDICT_no_hairpin || v == VERDICT_one_way ||
-           v == VERDICT_direct_only || v == VERDICT_pool_missed;
+           v == VERDICT_prediction_missed || v == VERDICT_block_missed || v == VERDICT_no_hairpin ||
+           v == VERDICT_one_way || v == VERDICT_direct_only || v == VERDICT_pool_missed;
 }
 
 /* Guessing takes many sockets, which a peer has for one session at a time: then this is none of the pair's. */

@@ -10,6 +10,7 @@ static struct profile profile_of(const struct coordinator *c, const struct coord
         profile.age_s = (uint32_t)((c->now_us - p->profile_us) / 1000000);
     }
     profile.mapped = coordinator_is_mapped(c, p);
+    profile.share = p->blocks;
     return profile;
 }
 

@@ -208,6 +208,7 @@ static void refresh(struct coordinator *c, struct coordinator_peer *p, const str
 {
     p->accept = m->accept;
     p->modes = m->modes;
+    p->blocks = (uint8_t)(m->blocks < UINT8_MAX ? m->blocks : UINT8_MAX);
     p->expires_us = c->now_us + COORD_ATTACH_TTL_MS * 1000LL;
     set_deadline(c, p, p->expires_us);
     if (c->now_us - p->row_us >= COORD_ROW_TTL_MS * 1000LL / 2) {
@@ -260,6 +261,7 @@ static void join(struct coordinator *c, struct coordinator_peer *p, const struct
     p->fence = ++c->attachments;
     p->accept = m->accept;
     p->modes = m->modes;
+    p->blocks = (uint8_t)(m->blocks < UINT8_MAX ? m->blocks : UINT8_MAX);
     p->expires_us = c->now_us + COORD_ATTACH_TTL_MS * 1000LL;
     set_deadline(c, p, p->expires_us);
     put_row(c, p, p->join_tag, out);

@@ -55,7 +55,8 @@ static bool knows_more(enum verdict a, enum verdict b)
 {
     return (a == VERDICT_one_way && b == VERDICT_punch_unanswered) ||
            (a == VERDICT_sockets_busy &&
-            (b == VERDICT_birthday_missed || b == VERDICT_prediction_missed));
+            (b == VERDICT_birthday_missed || b == VERDICT_prediction_missed ||
+             b == VERDICT_block_missed));
 }
 
 /* The side whose word is the session's: the worse of the two paths. */

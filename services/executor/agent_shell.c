@@ -374,8 +374,11 @@ static bool receive_network(struct service *s, void *arg, struct input *in)
 void agent_open(struct agent *g, const struct agent_conf *conf)
 {
     uint8_t key[32];
-    struct executor_conf core = {
-        .id = conf->id, .accept = conf->accept, .modes = conf->modes, .override = conf->override};
+    struct executor_conf core = {.id = conf->id,
+                                 .accept = conf->accept,
+                                 .modes = conf->modes,
+                                 .override = conf->override,
+                                 .blocks = conf->blocks};
 
     memset(g, 0, offsetof(struct agent, svc));
     g->conf = *conf;

@@ -27,6 +27,7 @@ struct agent_conf {
     uint16_t port;    /* local, of the socket that carries the sessions; 0: the system's choice */
     struct addr override; /* an operator's port mapping that leads there; len 0: none */
     uint16_t modes;       /* a bit for each enum mode that sessions may have */
+    uint8_t blocks;       /* percent of the own NAT's block that a session may open; 0: none */
     /* An event of the core; attempt is NULL for those about the peer itself.  Not for APP_DATA. */
     void (*on_event)(struct agent *g, enum app_event event, const struct attempt *attempt);
     /* With ACCEPT_ASK: run what decides; its answer is an input APP_ANSWER.  Must not step the agent. */

@@ -231,6 +231,20 @@ enum may executor_may_guess(struct executor *x, const struct addr *ip, int64_t *
     return MAY_NOW;
 }
 
+bool executor_may_guess_back(struct executor *x, const struct addr *ip)
+{
+    struct guesses *g = guesses_at(x, ip);
+
+    if (!g || g->n >= GUESSES_MAX ||
+        g->next_us > x->now_us + (int64_t)GUESS_AT_ONCE * GUESS_EVERY_US)
+        return false;
+    if (g->next_us < x->now_us)
+        g->next_us = x->now_us;
+    g->next_us += GUESS_EVERY_US;
+    g->n++;
+    return true;
+}
+
 bool executor_may_guess_at_once(struct executor *x, const struct addr *ip, uint32_t n)
 {
     struct guesses *g = guesses_at(x, ip);

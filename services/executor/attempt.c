@@ -191,6 +191,7 @@ enum verdict executor_direct_verdict(const struct attempt *a)
         [TECHNIQUE_SEND_FIRST] = VERDICT_direct_send_first,
         [TECHNIQUE_BIRTHDAY] = VERDICT_direct_birthday,
         [TECHNIQUE_PREDICTION] = VERDICT_direct_prediction,
+        [TECHNIQUE_BLOCK_BIRTHDAY] = VERDICT_direct_block_birthday,
     };
 
     return by_technique[a->technique];
@@ -204,11 +205,14 @@ static bool planned_direct(const struct attempt *a)
 /* Why guessing came to nothing; unknown: the technique has none. */
 static enum verdict guessed(const struct attempt *a)
 {
-    if (a->technique != TECHNIQUE_BIRTHDAY && a->technique != TECHNIQUE_PREDICTION)
-        return VERDICT_unknown;
-    if (a->aside || a->peer_aside)
-        return VERDICT_sockets_busy;
-    return a->technique == TECHNIQUE_BIRTHDAY ? VERDICT_birthday_missed : VERDICT_prediction_missed;
+    static const enum verdict missed[TECHNIQUE_COUNT] = {
+        [TECHNIQUE_BIRTHDAY] = VERDICT_birthday_missed,
+        [TECHNIQUE_PREDICTION] = VERDICT_prediction_missed,
+        [TECHNIQUE_BLOCK_BIRTHDAY] = VERDICT_block_missed,
+    };
+    bool busy = missed[a->technique] != VERDICT_unknown && (a->aside || a->peer_aside);
+
+    return busy ? VERDICT_sockets_busy : missed[a->technique];
 }
 
 /* Of a pool, and not seen to keep one mapping for all: kept ports look as if it were the one. */

@@ -34,7 +34,7 @@ static uint32_t gcd(uint32_t a, uint32_t b)
 }
 
 /* A walk over all ports of the range that visits each once: its NAT drew them at random, we need not. */
-static void start_walk(struct executor *x, struct attempt *a, uint16_t lo, uint16_t hi)
+void executor_walk_start(struct executor *x, struct attempt *a, uint16_t lo, uint16_t hi)
 {
     a->birthday.lo = lo;
     a->birthday.hi = hi;
@@ -43,6 +43,17 @@ static void start_walk(struct executor *x, struct attempt *a, uint16_t lo, uint1
         a->birthday.stride = 1 + (uint32_t)rng_below(&x->rng, ports(a) - 1);
     while (gcd(a->birthday.stride, ports(a)) != 1);
     a->birthday.tried = 0;
+}
+
+bool executor_walk_over(const struct attempt *a) { return a->birthday.tried >= ports(a); }
+
+uint16_t executor_walk_next(struct attempt *a)
+{
+    uint16_t port = (uint16_t)(a->birthday.lo + a->birthday.at);
+
+    a->birthday.at = (a->birthday.at + a->birthday.stride) % ports(a);
+    a->birthday.tried++;
+    return port;
 }
 
 /* The i-th range to try ports of, the likeliest first: where some were seen, then wider.  False: not here. */
@@ -79,7 +90,7 @@ static bool next_range(struct executor *x, struct attempt *a)
 
     while (a->birthday.range < RANGES)
         if (range_of(&a->their_profile, a->birthday.range++, &lo, &hi)) {
-            start_walk(x, a, lo, hi);
+            executor_walk_start(x, a, lo, hi);
             return true;
         }
     return false;
@@ -143,9 +154,7 @@ static void try_some(struct executor *x, struct attempt *a, struct outputs *out)
             a->birthday.next_us = NEVER;
             return;
         }
-        a->birthday.ip.port = (uint16_t)(a->birthday.lo + a->birthday.at);
-        a->birthday.at = (a->birthday.at + a->birthday.stride) % ports(a);
-        a->birthday.tried++;
+        a->birthday.ip.port = executor_walk_next(a);
         if (a->birthday.at_once > 0)
             a->birthday.at_once--;
         else
@@ -164,6 +173,8 @@ void executor_birthday_tick(struct executor *x, struct attempt *a, struct output
 {
     if (a->direct_over)
         a->birthday.next_us = NEVER;
+    else if (a->birthday.part == BIRTHDAY_SCANS)
+        executor_scan_tick(x, a, out);
     else if (a->birthday.part == BIRTHDAY_OPENS)
         open_some(x, a, out);
     else

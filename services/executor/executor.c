@@ -52,6 +52,7 @@ static void send_attach(struct executor *x, struct outputs *out)
     m->modes = x->conf.modes;
     m->seq = x->attach_seq;
     m->instance = x->instance;
+    m->blocks = x->conf.blocks;
     x->next_attach_us = x->now_us + (x->attached ? x->attach_every_us : ATTACH_RETRY_US);
 }
 
@@ -223,6 +224,7 @@ static void on_profile(struct executor *x, const struct msg_nat_profile *m, stru
         x->filter.word_by_us = NEVER;
     if (m->profile.hairpin != HAIRPIN_UNKNOWN)
         x->hairpin.word_by_us = NEVER;
+    executor_range_word(x);
     executor_range_want(x, out);
     if (!x->profile_known) {
         x->profile_known = true;

@@ -157,6 +157,7 @@ struct executor_conf {
     char name[NAME_MAX_BYTES + 1];
     uint16_t accept;      /* enum accept */
     uint16_t modes;       /* a bit for each enum mode that calls may have */
+    uint8_t blocks;       /* percent of the own NAT's block that a session may open; 0: none */
     struct addr local;    /* of socket 0; a concrete address */
     struct addr override; /* an operator's port mapping to it; len 0: none */
     struct fence fence;   /* around the suite, whose addresses the join string tells */
@@ -222,7 +223,12 @@ struct way_state {
 };
 
 /* A side of a birthday attempt: the one whose ports are random opens many, the other one tries many. */
-enum birthday_part { BIRTHDAY_NONE, BIRTHDAY_OPENS, BIRTHDAY_TRIES };
+enum birthday_part {
+    BIRTHDAY_NONE,
+    BIRTHDAY_OPENS,
+    BIRTHDAY_TRIES,
+    BIRTHDAY_SCANS /* both random: see scan.c */
+};
 
 /*
  * Where the own NAT stands, if it gives out ports one after the other.  Some sockets of the pool ask a prober at
@@ -363,6 +369,8 @@ struct attempt {
         uint16_t from;   /* the socket that tries */
         uint8_t range;   /* the next one */
         uint8_t at_once; /* that may still be tried without a pause */
+        uint32_t left;   /* scans: mappings that may still be made */
+        bool met;        /* scans: the peer's packets get in here, and ours there */
         int64_t next_us;
     } birthday;
     struct { /* raw: see hand.c */
@@ -497,6 +505,7 @@ struct lifetime_test {
 struct range_test {
     enum { RANGE_OFF, RANGE_ASKING, RANGE_KNOWN } state;
     uint8_t n, tries;
+    bool word_due; /* the classifier's, after the report */
     struct addr server;
     int64_t next_us;
     struct {

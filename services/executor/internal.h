@@ -46,6 +46,8 @@ void executor_aim_proven(struct attempt *a, const struct addr *proven);
 /* Send there and to no other, on an ip that is vouched for. */
 void executor_aim_foreseen(struct attempt *a, const struct addr *at);
 enum may executor_may_guess(struct executor *x, const struct addr *ip, int64_t *again_us);
+/* What came from there may be answered there, at the cost of the next guesses. */
+bool executor_may_guess_back(struct executor *x, const struct addr *ip);
 /* May a request be sent to what the coordinator calls a prober or a relay?  Counted when it may. */
 bool executor_may_knock(struct executor *x, const struct addr *at);
 /* Does the suite live at that ip, by the join string or the authority's signature? */
@@ -113,6 +115,8 @@ int64_t executor_hairpin_deadline(const struct executor *x);
 /* range.c: from how many ports the NAT draws. */
 void executor_range_reset(struct executor *x);
 void executor_range_want(struct executor *x, struct outputs *out); /* the profile is new */
+void executor_range_word(struct executor *x);                      /* it has come */
+bool executor_range_pending(const struct executor *x);             /* and calls are to wait */
 void executor_range_tick(struct executor *x, struct outputs *out);
 bool executor_range_datagram(struct executor *x, const struct input *in, const struct stun *m,
                              struct outputs *out);
@@ -178,6 +182,18 @@ enum { GUESS_BATCH = 8 };
 void executor_birthday_arm(struct executor *x, struct attempt *a, const struct addr *foreseen,
                            uint16_t from, int64_t start_us);
 void executor_birthday_tick(struct executor *x, struct attempt *a, struct outputs *out);
+
+/* scan.c: both sides try the other one's block. */
+void executor_scan_arm(struct executor *x, struct attempt *a, int64_t start_us);
+void executor_scan_tick(struct executor *x, struct attempt *a, struct outputs *out);
+/* Is what came in by this socket no more than one direction?  Then it is answered there, and that is all. */
+bool executor_scan_one_way(struct executor *x, struct attempt *a, const struct input *in,
+                           const struct punch *p, struct outputs *out);
+
+/* birthday.c, for both: a walk over the ports of a range that visits each once. */
+void executor_walk_start(struct executor *x, struct attempt *a, uint16_t lo, uint16_t hi);
+bool executor_walk_over(const struct attempt *a);
+uint16_t executor_walk_next(struct attempt *a);
 
 /* look.c: where the own NAT stands. */
 void executor_sight(struct executor *x);

@@ -148,9 +148,10 @@ static bool punches(uint8_t technique)
            technique == TECHNIQUE_HOST;
 }
 
-static bool guesses(uint8_t technique)
+static bool guesses(const struct executor *x, uint8_t technique)
 {
-    return technique == TECHNIQUE_BIRTHDAY || technique == TECHNIQUE_PREDICTION;
+    return technique == TECHNIQUE_BIRTHDAY || technique == TECHNIQUE_PREDICTION ||
+           (technique == TECHNIQUE_BLOCK_BIRTHDAY && x->conf.blocks > 0);
 }
 
 static void arm_guess(struct executor *x, struct attempt *a, const struct step *s, int64_t start_us)
@@ -159,6 +160,10 @@ static void arm_guess(struct executor *x, struct attempt *a, const struct step *
     bool birthday = s->technique == TECHNIQUE_BIRTHDAY;
     unsigned looks = a->side == 0 ? strategy_looks(s, own, theirs) : strategy_looks(s, theirs, own);
 
+    if (s->technique == TECHNIQUE_BLOCK_BIRTHDAY) {
+        executor_scan_arm(x, a, start_us);
+        return;
+    }
     if (birthday)
         a->birthday.part = s->role == a->side ? BIRTHDAY_OPENS : BIRTHDAY_TRIES;
     if (looks != 0)
@@ -175,7 +180,7 @@ static void arm_direct(struct executor *x, struct attempt *a, const struct msg_p
     executor_aim(x, a, &m->theirs);
     for (size_t i = 0; i < m->plan.n; i++) {
         const struct step *s = &m->plan.v[i];
-        if (!punches(s->technique) && !guesses(s->technique))
+        if (!punches(s->technique) && !guesses(x, s->technique))
             continue;
         int64_t start = x->now_us + m->fire_in_us + s->start_us;
         if (executor_early_waits(x, a)) /* what the far NAT refuses would cost the own mapping */
@@ -184,7 +189,7 @@ static void arm_direct(struct executor *x, struct attempt *a, const struct msg_p
         if (s->technique == TECHNIQUE_HOST)
             executor_aim_local(x, a, &m->their_local);
         a->direct_over = false;
-        if (guesses(s->technique))
+        if (guesses(x, s->technique))
             arm_guess(x, a, s, start);
         else
             a->way[WAY_DIRECT].next_punch_us = start;

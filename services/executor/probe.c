@@ -387,6 +387,6 @@ int64_t executor_probe_deadline(const struct executor *x)
 
 bool executor_ready(const struct executor *x)
 {
-    return x->attached && !executor_override_pending(x) &&
+    return x->attached && !executor_override_pending(x) && !executor_range_pending(x) &&
            (x->profile_known || (x->probed_once && x->profile_by_us == NEVER));
 }

@@ -42,7 +42,8 @@ struct output *executor_send_punch(struct executor *x, struct attempt *a, enum w
         .echo = type == PACKET_PONG ? echo : executor_challenge(a, to),
         .technique = way == WAY_RELAY ? TECHNIQUE_RELAYED : a->technique,
         .flags = (uint8_t)((a->has_noise_out ? PUNCH_HAS_NOISE : 0) |
-                           (w->confirmed ? PUNCH_CONFIRMED : 0) | (a->aside ? PUNCH_ASIDE : 0)),
+                           (w->confirmed ? PUNCH_CONFIRMED : 0) | (a->aside ? PUNCH_ASIDE : 0) |
+                           (a->birthday.met ? PUNCH_MET : 0)),
     };
     struct output *o = executor_datagram(out, sock, to);
 
@@ -229,7 +230,8 @@ void executor_on_punch(struct executor *x, const struct input *in, struct output
         return;
     }
     x->udp_silent = false;
-    if (way == WAY_DIRECT && executor_foresee_stray(x, a, in))
+    if (way == WAY_DIRECT &&
+        (executor_foresee_stray(x, a, in) || executor_scan_one_way(x, a, in, &p, out)))
         return;
     w->punches_received++;
     w->last_heard_us = x->now_us;

@@ -12,6 +12,7 @@
 void executor_range_reset(struct executor *x)
 {
     x->range.state = RANGE_OFF;
+    x->range.word_due = false;
     x->range.n = 0;
     x->range.next_us = NEVER;
 }
@@ -73,10 +74,25 @@ void executor_range_want(struct executor *x, struct outputs *out)
     ask(x, out);
 }
 
+/* It has come, or won't. */
+void executor_range_word(struct executor *x)
+{
+    if (x->range.state == RANGE_KNOWN) {
+        x->range.next_us = NEVER;
+        x->range.word_due = false;
+    }
+}
+
+bool executor_range_pending(const struct executor *x)
+{
+    return x->conf.blocks > 0 && (x->range.state == RANGE_ASKING || x->range.word_due);
+}
+
 static void finish(struct executor *x, struct outputs *out)
 {
     x->range.state = RANGE_KNOWN;
-    x->range.next_us = NEVER;
+    x->range.next_us = x->now_us + PROFILE_WAIT_US; /* for the classifier's word */
+    x->range.word_due = true;
     executor_socket(SOCKET_CLOSE, sock_of(0), sock_of(RANGE_SOCKETS - 1), out);
     if (x->told)
         executor_probe_report(x, out);
@@ -86,6 +102,11 @@ void executor_range_tick(struct executor *x, struct outputs *out)
 {
     if (x->range.next_us > x->now_us)
         return;
+    if (x->range.state == RANGE_KNOWN) {
+        executor_range_word(x);
+        executor_ask_all(x, out);
+        return;
+    }
     if (x->range.tries == PROBE_TRIES)
         finish(x, out);
     else

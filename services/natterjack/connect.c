@@ -397,6 +397,7 @@ int cmd_connect(int argc, char **argv)
     static struct agent agent;
     struct peer_flags f = {.o = "text"};
     struct reflex_flags reflex = {0};
+    struct blocks_flags blocks = {0};
     struct agent_conf conf = {.on_event = on_event, .accept = ACCEPT_NOBODY};
     struct connect_args args = {.mode = MODE_MANAGED};
     const char *policy = "auto", *mode = "managed";
@@ -404,6 +405,7 @@ int cmd_connect(int argc, char **argv)
     const struct param params[] = {
         PEER_PARAMS(f),
         REFLEX_PARAMS(reflex),
+        BLOCKS_PARAMS(blocks),
         {"name",     PARAM_TEXT,    &f.name,     "N  the own name, claimed by this key",                  false},
         {"key",      PARAM_TEXT,    &f.key,      "FILE  this peer's key, made if absent",                 false},
         {"ping",     PARAM_U32,     &self.pings, "N  exchange N pings over the path",                     false},
@@ -439,6 +441,8 @@ int cmd_connect(int argc, char **argv)
         status = open_near_end(&agent);
     if (status == EXIT_OK)
         status = reflex_conf(&reflex, &conf);
+    if (status == EXIT_OK)
+        status = blocks_conf(&blocks, &conf);
     if (status == EXIT_OK)
         status = peer_conf(&f, &conf);
     self.key = f.key;

@@ -243,11 +243,13 @@ int cmd_listen(int argc, char **argv)
     static struct agent agent;
     struct peer_flags f = {.o = "text"};
     struct reflex_flags reflex = {0};
+    struct blocks_flags blocks = {0};
     struct agent_conf conf = {.on_event = on_event, .on_invite = ask_hook_run};
     const char *accept = "anyone", *hook = NULL, *mode = "managed";
     const struct param params[] = {
         PEER_PARAMS(f),
         REFLEX_PARAMS(reflex),
+        BLOCKS_PARAMS(blocks),
         {"name",     PARAM_TEXT, &f.name,     "N  be called N; the first key to claim it keeps it",    false},
         {"key",      PARAM_TEXT, &f.key,      "FILE  this peer's key, made if absent",                 false},
         {"echo",     PARAM_FLAG, &self.echo,  "   send every datagram back",                           false},
@@ -286,6 +288,8 @@ int cmd_listen(int argc, char **argv)
     if (self.udp && (!bridge_address(self.udp, &self.udp_at) || self.udp_at.port == 0))
         return usage_error("--udp takes HOST:PORT, not \"%s\"", self.udp);
     status = reflex_conf(&reflex, &conf);
+    if (status == EXIT_OK)
+        status = blocks_conf(&blocks, &conf);
     if (status == EXIT_OK)
         status = peer_conf(&f, &conf);
     if (status != EXIT_OK)

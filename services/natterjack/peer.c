@@ -65,6 +65,16 @@ int peer_conf(const struct peer_flags *f, struct agent_conf *conf)
     return EXIT_OK;
 }
 
+int blocks_conf(const struct blocks_flags *f, struct agent_conf *conf)
+{
+    uint32_t most = f->lifted ? BLOCKS_LIFTED_MAX : BLOCKS_MAX;
+
+    if (f->percent > most)
+        return usage_error("--blocks takes up to %u percent, not %u", most, f->percent);
+    conf->blocks = (uint8_t)f->percent;
+    return EXIT_OK;
+}
+
 int reflex_conf(const struct reflex_flags *f, struct agent_conf *conf)
 {
     if (f->port > UINT16_MAX)
@@ -116,9 +126,10 @@ json_t *json_addr(const struct addr *a)
 
 json_t *json_profile(const struct profile *p)
 {
-    return json_pack("{s:s, s:s, s:i, s:i, s:i, s:s, s:i, s:s, s:s, s:s, s:s}", "mapping",
+    return json_pack("{s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:s, s:i, s:s, s:s, s:s, s:s}", "mapping",
                      behaviour_name[p->mapping], "allocation", allocation_name[p->allocation],
-                     "delta", p->delta, "port_lo", p->port_lo, "port_hi", p->port_hi, "filtering",
+                     "delta", p->delta, "port_lo", p->port_lo, "port_hi", p->port_hi, "block_lo",
+                     p->block_lo, "block_hi", p->block_hi, "filtering",
                      behaviour_name[p->filtering], "confidence", p->confidence, "display",
                      profile_display(p), "hairpin", hairpin_name[p->hairpin], "clash",
                      clash_name[p->clash], "pool", pool_name[p->pool]);

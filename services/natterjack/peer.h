@@ -35,6 +35,26 @@ struct reflex_flags {
         "port", PARAM_U32, &(f).port, "N  the local UDP port (default: any)", false          \
     }
 
+/* The flags of block-birthday, of listen and connect. */
+enum { BLOCKS_MAX = 50, BLOCKS_LIFTED_MAX = 255 }; /* percent of the own NAT's block */
+struct blocks_flags {
+    uint32_t percent;
+    bool lifted;
+};
+
+#define BLOCKS_PARAMS(f)                                                                         \
+    {"blocks", PARAM_U32, &(f).percent,                                                          \
+     "N  where both NATs draw random ports from small blocks, try them with N percent of the "   \
+     "own one, at most 50 (default 0: not)",                                                     \
+     false},                                                                                     \
+    {                                                                                            \
+        "blocks-lifted", PARAM_FLAG, &(f).lifted,                                                \
+            "   let --blocks be up to 255: for laboratories, since it leaves no port to others", \
+            false                                                                                \
+    }
+
+int blocks_conf(const struct blocks_flags *f, struct agent_conf *conf);
+
 /* Fill in conf's port and override.  Returns as peer_conf does. */
 int reflex_conf(const struct reflex_flags *f, struct agent_conf *conf);
 

@@ -143,11 +143,13 @@ pid_t ground_program(const struct ground_run *r)
     return pid;
 }
 
-struct ground_run ground_listen(struct ground *g, const char *host)
+struct ground_run ground_listen_with(struct ground *g, const char *host, const char *const *more)
 {
+    const char *argv[ARGS_MAX];
+
+    append(argv, append(argv, 0, (const char *const[]){"--name", host, "--echo", NULL}), more);
     /* Nobody reads its events while connects go on: a full pipe would stop it in the middle. */
-    struct ground_run r =
-        ground_start(g, host, "listen", (const char *const[]){"--name", host, "--echo", NULL});
+    struct ground_run r = ground_start(g, host, "listen", argv);
     json_t *line = ground_line(&r, GROUND_WAIT_MS);
 
     cr_assert_geq(fcntl(r.out, F_SETPIPE_SZ, LISTEN_PIPE), LISTEN_PIPE);
@@ -155,6 +157,11 @@ struct ground_run ground_listen(struct ground *g, const char *host)
               host);
     json_decref(line);
     return r;
+}
+
+struct ground_run ground_listen(struct ground *g, const char *host)
+{
+    return ground_listen_with(g, host, (const char *const[]){NULL});
 }
 
 json_t *ground_connect(struct ground *g, const char *host, const char *to, const char *const *more,

@@ -42,6 +42,7 @@ const char *ground_output(struct ground *g, const char *host, const char *const 
 
 /* `natterjack listen --name host --echo` on a host; returns when it is listening. */
 struct ground_run ground_listen(struct ground *g, const char *host);
+struct ground_run ground_listen_with(struct ground *g, const char *host, const char *const *more);
 
 /* `natterjack VERB -o json --join J --key FILE` on a host with more arguments, up to a NULL. */
 struct ground_run ground_start(struct ground *g, const char *host, const char *verb,

@@ -34,7 +34,9 @@ static const char usage[] =
     "way\n"
     "  --background N    ports a second that others take of a contiguous NAT (default 20)\n"
     "  --block N         ports of a random NAT's own block (default: the whole range)\n"
-    "  --no-overload     a preserving NAT has one mapping a port\n"
+    "  --share PERCENT   of its block that either side opens at most (default 0: none)\n"
+    "  --no-overload     a preserving NAT has one mapping a port; --reuse: a random one has "
+    "several\n"
     "  --jobs N          processes (default: one for each processor)\n"
     "  --out DIR         write NAME.json, .svg and .png there; --name NAME (default matrix-sim)\n"
     "  --pairs FILE      what theory says (default tests/matrix/class_pairs.csv)\n";
@@ -50,7 +52,8 @@ static bool number(const char *text, unsigned long most, unsigned long *out)
 
 enum {
     OPT_TEXT = 256, /* from here on: an index into texts */
-    OPT_NO_OVERLOAD = 512
+    OPT_NO_OVERLOAD = 512,
+    OPT_REUSE = 513
 };
 
 static bool parse(struct args *a, int argc, char **argv)
@@ -69,6 +72,8 @@ static bool parse(struct args *a, int argc, char **argv)
         {"out",         1, NULL, OPT_TEXT + 3   },
         {"name",        1, NULL, OPT_TEXT + 4   },
         {"pairs",       1, NULL, OPT_TEXT + 5   },
+        {"share",       1, NULL, 'S'            },
+        {"reuse",       0, NULL, OPT_REUSE      },
         {"no-overload", 0, NULL, OPT_NO_OVERLOAD},
         {NULL,          0, NULL, 0              }
     };
@@ -87,7 +92,9 @@ static bool parse(struct args *a, int argc, char **argv)
         case 'b': a->play.background_per_s = (uint32_t)n; break;
         case 'B': a->play.block = (uint16_t)n; break;
         case 'j': a->jobs = (unsigned)n; break;
+        case 'S': a->play.share = (uint8_t)(n < UINT8_MAX ? n : UINT8_MAX); break;
         case OPT_NO_OVERLOAD: a->play.no_overload = true; break;
+        case OPT_REUSE: a->play.reuse = true; break;
         default: *texts[o - OPT_TEXT] = optarg;
         }
     }

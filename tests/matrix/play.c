@@ -16,6 +16,8 @@ static struct world_peer_conf peer_of(const struct play_conf *conf, const struct
         p.nat.background_per_s = conf->background_per_s;
     if (c->allocation == ALLOC_RANDOM)
         p.nat.block = conf->block;
+    p.nat.overload = p.nat.overload || (c->allocation == ALLOC_RANDOM && conf->reuse);
+    p.blocks = conf->share;
     return p;
 }
 

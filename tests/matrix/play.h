@@ -12,6 +12,8 @@ struct play_conf {
     uint32_t background_per_s; /* ports that others take of a contiguous NAT */
     uint16_t block;            /* ports of a random NAT's subscriber; 0: all */
     bool no_overload;          /* a kept port serves one mapping only */
+    bool reuse;                /* a random one serves several */
+    uint8_t share;             /* percent of its block that either side opens at most; 0: none */
 };
 
 struct matrix_run play(struct world *w, const struct play_conf *conf, const struct matrix_class *a,

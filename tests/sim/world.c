@@ -794,6 +794,7 @@ static void open_peer(struct world *w, size_t i, const uint8_t authority[static 
     p->conf.fence = fence_of(&public_ip, 1); /* all are of one kind here */
     p->conf.modes = 1u << (w->conf.raw ? MODE_RAW : MODE_MANAGED);
     p->conf.n_samples = SAMPLES_MAX;
+    p->conf.blocks = w->conf.peers[i].blocks;
     start_peer(w, i);
 }
 

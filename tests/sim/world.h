@@ -32,6 +32,7 @@ struct world_peer_conf {
     struct nat_conf
         carrier; /* around it, with n_external addresses that are chosen here, as nat's are */
     bool has_carrier;
+    uint8_t blocks; /* percent of its NAT's block that it opens for a session */
 };
 
 struct world_conf {
