@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { RUNS_MAX = 100, PAIRS_MAX = 100, AT_ONCE = 4, HOSTS_MAX = 32, SPEC_MAX = 64 };
+enum { RUNS_MAX = 100, PAIRS_MAX = 100, AT_ONCE = 4, HOSTS_MAX = 32, SPEC_MAX = 80 };
 
 static struct ground ground;
 
@@ -52,14 +52,14 @@ enum { KINDS = sizeof kinds / sizeof *kinds };
  * where a socket is closed that it has talked to, the error that comes of that gives its own another port.
  */
 static const struct kind odd_kinds[] = {
-    {"linux-open",  "linux-open",                                NULL,         BY_PORT  },
-    {"open-isp",    "linux",                                     "linux-open", BY_PORT  },
-    {"linux-isp",   "linux-open",                                "linux",      BY_PORT  },
-    {"linux-twice", "linux",                                     "linux",      BY_PORT  },
-    {"clashes",     "apd/preserve/apd,overload=on,early=claims", NULL,         BY_PORT  },
-    {"rejects",     "ei/preserve/apd,unasked=reject",            NULL,         BY_PORT  },
-    {"random",      "apd/random/apd,lifetime=30s",               NULL,         BY_CHANCE},
-    {"kills",       "ei/random/apd,errors=kill",                 NULL,         BY_PORT  },
+    {"linux-open",  "linux-open",                                           NULL,         BY_PORT  },
+    {"open-isp",    "linux",                                                "linux-open", BY_PORT  },
+    {"linux-isp",   "linux-open",                                           "linux",      BY_PORT  },
+    {"linux-twice", "linux",                                                "linux",      BY_PORT  },
+    {"clashes",     "apd/preserve/apd,overload=on,early=claims,full=evict", NULL,         BY_PORT  },
+    {"rejects",     "ei/preserve/apd,unasked=reject",                       NULL,         BY_PORT  },
+    {"random",      "apd/random/apd,lifetime=30s",                          NULL,         BY_CHANCE},
+    {"kills",       "ei/random/apd,errors=kill",                            NULL,         BY_PORT  },
 };
 enum { ODD_KINDS = sizeof odd_kinds / sizeof *odd_kinds };
 
@@ -88,7 +88,7 @@ static void spec(const char *name, const char *more, const char *is)
 
 static void add_host(const struct kind *k, const char *prefix)
 {
-    char name[32], is[48];
+    char name[32], is[64];
 
     snprintf(name, sizeof name, "%s%s", prefix, k->name);
     snprintf(is, sizeof is, "%s", k->spec);
