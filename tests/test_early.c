@@ -52,6 +52,7 @@ static const struct kind {
     {"apd/random/apd",    PLAIN,        CLASH_UNKNOWN, 2, false}, /* no port is the one that was told */
     {"apd/contiguous/ad", PLAIN,        CLASH_UNKNOWN, 2, false},
     {"ei/random/apd",     KILLS,        CLASH_NONE,    0, true },
+    {"apd/random/apd",    KILLS,        CLASH_UNKNOWN, 0, true },
     {"ei/preserve/apd",   EXPIRED_MAPS, CLASH_NONE,    2, false},
     {"none/preserve/apd", PLAIN,        CLASH_NONE,    2, false},
     {"open",              PLAIN,        CLASH_UNKNOWN, 0, false},

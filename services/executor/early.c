@@ -22,8 +22,7 @@
 enum { CONTROL, PER_TURN = EARLY_SOCKETS - 1 }; /* the first socket; the others try a TTL each */
 enum { FAR = 3 };                               /* of the prober's addresses: another ip and port */
 enum { SILENCE_US = 300 * 1000 };               /* or two round trips, after the last try */
-enum { LOW_AGAIN = 2 };                     /* an error may get lost, and a mapping outlive that */
-enum { PRIMED_MAX = 11, PRIMED_FIRST = 5 }; /* punches: until 820 ms, and until 160 ms */
+enum { LOW_AGAIN = 2 }; /* an error may get lost, and a mapping outlive that */
 
 /* What a socket asks, and by the number that makes its transaction ids differ. */
 enum ask { ASK_HERE, ASK_LOW, ASK_IN, ASK_IN_PORT, ASK_OUT };
@@ -202,6 +201,27 @@ static bool search_way(struct executor *x, struct outputs *out)
     return false;
 }
 
+/* Does the mapping that the control has towards the prober outlive the error?  False: that is known. */
+static bool check_way(struct executor *x, struct outputs *out)
+{
+    struct early_test *e = &x->early;
+    struct early_socket *s = &e->from[CONTROL];
+
+    if (e->ttl == 0)
+        return false;
+    if (e->before.len == 0) {
+        e->before = s->out[FAR];
+        s->ttl = e->ttl;
+        s->out[FAR] = (struct addr){0};
+        enter(x, s, EARLY_OUT, out);
+        return e->before.len != 0;
+    }
+    e->kills = s->out[FAR].len != 0 && !addr_eq(&s->out[FAR], &e->before);
+    if (!addr_eq(&s->out[FAR], &e->before))
+        e->ttl = 0;
+    return false;
+}
+
 static void conclude(struct executor *x, struct outputs *out)
 {
     struct early_test *e = &x->early;
@@ -217,7 +237,7 @@ static void conclude(struct executor *x, struct outputs *out)
     if (!restricts || e->kills)
         e->ttl = 0;
     bool moves = control->out[2].len != 0 && !keeps;
-    if (restricts && moves && search_way(x, out))
+    if (restricts && moves && ((e->before.len == 0 && search_way(x, out)) || check_way(x, out)))
         return;
     if (restricts && keeps && !far && e->ttl == 0 && !e->kills &&
         e->tried + PER_TURN <= EARLY_TTL_MAX) {
@@ -351,37 +371,4 @@ bool executor_early_pending(const struct executor *x)
 {
     return x->early.state == EARLY_DUE ||
            (x->early.state == EARLY_ASKING && x->early.from[CONTROL].phase != EARLY_DONE);
-}
-
-/* ---- what it is for ------------------------------------------------------------------------------------- */
-
-static bool lets_all_in(const struct profile *p)
-{
-    return p->filtering == NAT_EI || p->filtering == NAT_NONE;
-}
-
-uint8_t executor_early_ttl(const struct executor *x, const struct attempt *a)
-{
-    return a->their_profile.clash == CLASH_CLAIMS && !lets_all_in(&a->own_profile) ? x->early.ttl
-                                                                                   : 0;
-}
-
-/* Errors end mappings here, and there they may be sent. */
-bool executor_early_waits(const struct executor *x, const struct attempt *a)
-{
-    return x->early.kills && !lets_all_in(&a->their_profile);
-}
-
-/*
- * Until the peer is heard: it sends as soon as it may.  Where both NATs are so one side must be the first to send
- * what arrives, after the other one has opened; a later try has them change places.
- */
-uint8_t executor_early_punch_ttl(const struct executor *x, const struct attempt *a)
-{
-    const struct way_state *w = &a->way[WAY_DIRECT];
-    bool first = a->own_profile.clash == CLASH_CLAIMS && (a->side + a->renewals) % 2 == 1;
-
-    if (w->heard || w->burst > (first ? PRIMED_FIRST : PRIMED_MAX))
-        return 0;
-    return executor_early_ttl(x, a);
 }

@@ -466,6 +466,7 @@ struct early_test {
     enum clash clash;
     bool kills; /* the own NAT gives up a mapping when it is told of a TTL that ran out */
     uint8_t falls_short, reaches; /* TTLs: on the way to the prober */
+    struct addr before; /* the control's, there, when packets that fall short are sent after it */
     uint8_t ttl, tried; /* that opens the own NATs and gets no farther than needed, 0: none known */
     int64_t next_us;
     struct addr server[4];

@@ -130,7 +130,7 @@ void executor_lifetime_tick(struct executor *x, struct outputs *out);
 bool executor_lifetime_datagram(struct executor *x, const struct input *in, const struct stun *m,
                                 struct outputs *out);
 
-/* early.c: packets that come too early, and those that only open the own NAT. */
+/* early.c: packets that come too early, and which TTL passes the own NATs. */
 void executor_early_reset(struct executor *x);
 void executor_early_start(struct executor *x);
 void executor_early_tick(struct executor *x, struct outputs *out);
@@ -138,10 +138,11 @@ bool executor_early_datagram(struct executor *x, const struct input *in, const s
                              struct outputs *out);
 /* Has its first socket heard from an address that it had not sent to? */
 bool executor_early_heard(const struct executor *x, enum filter_ask ask);
-/* With how many hops is the own NAT to be opened for this peer?  0: as all else is sent.  And by the next punch? */
-uint8_t executor_early_ttl(const struct executor *x, const struct attempt *a);
-bool executor_early_waits(const struct executor *x, const struct attempt *a); /* for the peer */
-uint8_t executor_early_punch_ttl(const struct executor *x, const struct attempt *a);
+
+/* prime.c: with how many hops is the own NAT to be opened by a socket of the pool, and by the next punch?  0: as all else is sent. */
+uint8_t executor_prime_open_ttl(const struct executor *x, const struct attempt *a);
+bool executor_prime_waits(const struct executor *x, const struct attempt *a); /* for the peer */
+uint8_t executor_prime_punch_ttl(const struct executor *x, const struct attempt *a);
 
 /* override.c: an operator's port mapping. */
 void executor_override_set(struct executor *x, const struct addr *claimed, struct outputs *out);

@@ -183,7 +183,7 @@ static void arm_direct(struct executor *x, struct attempt *a, const struct msg_p
         if (!punches(s->technique) && !guesses(x, s->technique))
             continue;
         int64_t start = x->now_us + m->fire_in_us + s->start_us;
-        if (executor_early_waits(x, a)) /* what the far NAT refuses would cost the own mapping */
+        if (executor_prime_waits(x, a)) /* what the far NAT refuses would cost the own mapping */
             start += EARLY_KILLS_WAIT_US;
         a->technique = s->technique;
         if (s->technique == TECHNIQUE_HOST)

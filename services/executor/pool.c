@@ -28,7 +28,7 @@ void executor_pool_punch(struct executor *x, struct attempt *a, const struct add
 
     if (sock != 0)
         executor_send_punch(x, a, WAY_DIRECT, PACKET_PUNCH, 0, sock, to, out)->dgram.ttl =
-            executor_early_ttl(x, a);
+            executor_prime_open_ttl(x, a);
 }
 
 void executor_pool_renew(struct executor *x, struct outputs *out)

@@ -87,7 +87,7 @@ void executor_punch(struct executor *x, struct attempt *a, enum way way, struct 
         executor_send_punch(x, a, way, PACKET_PUNCH, 0, w->sock, &a->relay.addr, out);
         return;
     }
-    uint8_t ttl = executor_early_punch_ttl(x, a);
+    uint8_t ttl = executor_prime_punch_ttl(x, a);
     if (w->burst == SUSPECT_AFTER)
         executor_moved_suspect(x, a);
     if (a->fault.moves > 0 && !a->fault.lost)
