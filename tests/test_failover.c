@@ -188,7 +188,7 @@ enum { SLEEPERS = 10 };
 /* One datagram, a rest in which nothing but keepalives is sent and the NAT forgets, and data again. */
 static struct ground_run rest_on(const char *host)
 {
-    char command[256];
+    char command[512];
 
     snprintf(command, sizeof command,
              "printf x; sleep 20; date +%%s%%N > %s/%s; for i in $(seq 150); do printf x; sleep "
@@ -223,7 +223,7 @@ static void rest_of_all(double back_ms[SLEEPERS])
 
     for (size_t i = 0; i < SLEEPERS; i++) {
         snprintf(host[i], sizeof host[i], "h%zu", i);
-        snprintf(spec[i], sizeof spec[i], "%s=ei/random/apd,lifetime=2s", host[i]);
+        snprintf(spec[i], sizeof spec[i], "%.16s=ei/random/apd,lifetime=2s", host[i]);
         args[3 + i] = spec[i];
     }
     ground_open(&ground, args);
