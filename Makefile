@@ -14,6 +14,7 @@
 #   make soak-raw        a program's flow over a punched socket, MINUTES=10, NATs that forget in 30 s (root)
 #   make test-compose    docker-compose.yml with a Docker engine of its own (root; minutes)
 #   make bench           prober and relay against coturn, into docs/bench (root; 10 minutes); bench-quick: two
+#   make bench-xdp       the same of what they do at the hook, into docs/bench/xdp.md (root; two minutes)
 #   make fresh           ./run demo and ./run test in a clean minimal root file system (root; long)
 #   make clean
 #
@@ -55,6 +56,7 @@ $(info no clang or no libbpf: --xdp will be without effect)
 XDP_NOT  := lib/xdp_shell.c lib/xdp_place_shell.c
 endif
 XDP_SRC  := $(wildcard lib/xdp/*.bpf.c services/*/xdp/*.bpf.c)
+XDP_BENCH := $(wildcard tests/bench/xdp/*.bpf.c)
 
 SERVICES := $(notdir $(patsubst %/main.c,%,$(wildcard services/*/main.c)))
 BINS     := $(patsubst natterjack-natterjack,natterjack,$(SERVICES:%=natterjack-%))
@@ -106,6 +108,7 @@ $(B)/bin/natlab: $(B)/tests/natlab/main.o $(B)/lab.a $(B)/lib.a
 
 BENCH_SRC := $(wildcard tests/bench/*.c)
 $(B)/bin/bench: LDLIBS += -lpng
+$(B)/bin/bench: | $(XDP_BENCH:%.c=$(B)/%.o)
 $(B)/bin/bench: $(BENCH_SRC:%.c=$(B)/%.o) $(B)/tests/matrix/canvas.o $(B)/lab.a $(B)/lib.a
 	@echo "  LD  $@"
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
@@ -152,9 +155,9 @@ docs-check: $(B)/schemadoc all
 	$(Q)$(B)/schemadoc techniques | diff - docs/techniques.md
 
 format:
-	clang-format -i $(SOURCES) $(XDP_SRC) $(HEADERS)
+	clang-format -i $(SOURCES) $(XDP_SRC) $(XDP_BENCH) $(HEADERS)
 format-check:
-	$(Q)clang-format --dry-run -Werror $(SOURCES) $(XDP_SRC) $(HEADERS)
+	$(Q)clang-format --dry-run -Werror $(SOURCES) $(XDP_SRC) $(XDP_BENCH) $(HEADERS)
 lint:
 	$(Q)cppcheck --quiet --error-exitcode=1 --std=c11 -I. --enable=warning,portability \
 	    --inline-suppr --suppress=missingIncludeSystem --suppress='unknownMacro:*.bpf.c' lib services tests/natlab tests/bench tools
@@ -216,6 +219,10 @@ check:
 	$(MAKE) -j$(shell nproc) --no-print-directory MODE=asan test
 
 # Prober and relay against coturn and bare loops, on two cores that should have nothing else to do (root).
+bench-xdp:
+	@$(MAKE) --no-print-directory MODE=release all $(BUILD)/release/bin/bench
+	$(BUILD)/release/bin/bench $(BUILD)/release/bin docs/bench xdp
+	@cat docs/bench/xdp.md
 bench bench-quick:
 	@$(MAKE) --no-print-directory MODE=release all $(BUILD)/release/bin/bench
 	@mkdir -p $(if $(filter bench,$@),docs/bench,$(BUILD)/bench)
@@ -245,5 +252,5 @@ clean:
 	rm -rf $(BUILD)
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
-.PHONY: all test natlab-check soak-raw pairs compare attack flood garbage bench bench-quick docs docs-check format format-check lint purity check fresh matrix matrix-sim test-compose clean
+.PHONY: all test natlab-check soak-raw pairs compare attack flood garbage bench bench-quick bench-xdp docs docs-check format format-check lint purity check fresh matrix matrix-sim test-compose clean
 .SECONDARY:

@@ -2,10 +2,11 @@
  * main.c - the benchmark: our prober and relay, coturn, and bare loops, in turns on one core, under a load
  * from the other; `make bench`.
  *
- *   bench BIN_DIR OUT_DIR [quick]
+ *   bench BIN_DIR OUT_DIR [quick|xdp]
  */
 #include "lib/log.h"
 #include "lib/ticket.h"
+#include "tests/bench/hook.h"
 #include "tests/bench/report.h"
 
 #include <errno.h>
@@ -61,7 +62,7 @@ static struct target *const stuns[] = {&prober, &stun_coturn, &stun_bare};
 
 static void open_targets(unsigned sessions)
 {
-    ours.pid = server_relay(sessions);
+    ours.pid = server_relay(sessions, "off");
     flows_relay(&ours, &keys, sessions);
     coturn.pid = stun_coturn.pid = server_coturn();
     flows_coturn(&coturn, sessions);
@@ -71,7 +72,7 @@ static void open_targets(unsigned sessions)
     }
     flows_forwarded(&kernel, sessions);
     kernel.pid = bare[BARE_SINGLE].pid; /* nobody's: its CPU time is not looked at */
-    prober.pid = server_prober();
+    prober.pid = server_prober("off");
     stun_bare.pid = server_bare(BARE_STUN);
     flows_stun(&prober, PORT_PROBER, STUN_FLOWS);
     flows_stun(&stun_coturn, PORT_COTURN, STUN_FLOWS);
@@ -206,13 +207,18 @@ int main(int argc, char **argv)
     unsigned sessions = quick ? SESSIONS_QUICK : SESSIONS;
 
     log_init("bench");
-    if ((argc != 3 && !quick) || sodium_init() < 0)
-        die("event=usage text=\"bench BIN_DIR OUT_DIR [quick]\"");
+    bool hooks = argc == 4 && strcmp(argv[3], "xdp") == 0;
+    if ((argc != 3 && !quick && !hooks) || sodium_init() < 0)
+        die("event=usage text=\"bench BIN_DIR OUT_DIR [quick|xdp]\"");
     getloadavg(&report.load_before, 1);
     rooms_open(&rooms);
     wire_open();
     servers_open(&rooms, argv[1], &keys);
     atexit(servers_close);
+    if (hooks) {
+        hook_run(&rooms, &keys, argv[1], argv[2]);
+        return 0;
+    }
     open_targets(sessions);
     for (size_t i = 0; i < sizeof scenarios / sizeof *scenarios; i++) {
         struct scenario s = scenarios[i];

@@ -111,20 +111,20 @@ static pid_t start(const char *const *argv)
     return started[n_started++] = pid;
 }
 
-pid_t server_relay(unsigned sessions)
+pid_t server_relay(unsigned sessions, const char *xdp)
 {
     char path[256], count[16], port[16];
 
     snprintf(path, sizeof path, "%s/natterjack-relay", bin_dir);
     snprintf(count, sizeof count, "%u", sessions);
     snprintf(port, sizeof port, "%d", PORT_RELAY);
-    return start((const char *const[]){path, "--bus", in_dir("bus"), "--public-ip", "10.77.0.1",
-                                       "--port", port, "--sessions", count, "--key",
-                                       in_dir("relay"), "--cert", in_dir("cert"),
-                                       "--coordinator-key", in_dir("coordinator.pub"), NULL});
+    return start((const char *const[]){
+        path, "--bus", in_dir("bus"), "--public-ip", "10.77.0.1", "--port", port, "--sessions",
+        count, "--key", in_dir("relay"), "--cert", in_dir("cert"), "--coordinator-key",
+        in_dir("coordinator.pub"), "--xdp", xdp, NULL});
 }
 
-pid_t server_prober(void)
+pid_t server_prober(const char *xdp)
 {
     char path[256], port[16];
 
@@ -132,7 +132,7 @@ pid_t server_prober(void)
     snprintf(port, sizeof port, "%d", PORT_PROBER);
     return start((const char *const[]){path, "--bus", in_dir("bus"), "--public-ip", "10.77.0.1",
                                        "--port", port, "--key", in_dir("prober"), "--cert",
-                                       in_dir("cert"), NULL});
+                                       in_dir("cert"), "--xdp", xdp, NULL});
 }
 
 /* One relay thread, as the others have; lives long enough not to be renewed; nothing but UDP. */
@@ -215,6 +215,8 @@ uint64_t server_cpu_ns(pid_t pid)
     uint64_t sum = 0;
     struct dirent *e;
 
+    if (pid == 0)
+        return 0;
     snprintf(path, sizeof path, "/proc/%d/task", pid);
     DIR *tasks = opendir(path);
     if (!tasks)
@@ -258,7 +260,20 @@ uint64_t softirq_ns(void)
     if (pid == 0)
         pid = find_ksoftirqd();
     snprintf(path, sizeof path, "/proc/%d/schedstat", pid);
-    return thread_ns(path);
+    uint64_t ns = thread_ns(path);
+    snprintf(path, sizeof path, "/proc/%d/schedstat", rooms_server_thread());
+    return rooms_server_thread() > 0 ? ns + thread_ns(path) : ns;
+}
+
+void server_stop(pid_t pid)
+{
+    for (unsigned i = 0; i < n_started; i++)
+        if (started[i] == pid) {
+            kill(pid, SIGKILL);
+            waitpid(pid, NULL, 0);
+            started[i] = started[--n_started];
+            return;
+        }
 }
 
 uint64_t server_memory(pid_t pid)

@@ -23,15 +23,17 @@ struct servers_keys {
 void servers_open(const struct rooms *rooms, const char *bin, struct servers_keys *keys);
 void servers_close(void); /* ends all that were started, and removes the directory */
 
-pid_t server_relay(unsigned sessions);
-pid_t server_prober(void);
+/* xdp: as --xdp takes it. */
+pid_t server_relay(unsigned sessions, const char *xdp);
+pid_t server_prober(const char *xdp);
 pid_t server_coturn(void);
 pid_t server_bare(enum bare_kind kind);
+void server_stop(pid_t pid);
 
 /*
  * CPU time of all threads of a process, by the scheduler's own account.  The kernel books what it receives
  * for whomever it interrupts; under load a part is done by the CPU's own thread (ksoftirqd), of which
- * softirq_ns tells.
+ * softirq_ns tells, with the thread of rooms_threads().
  */
 uint64_t server_cpu_ns(pid_t pid);
 uint64_t softirq_ns(void);
