@@ -27,21 +27,33 @@ static struct bucket *set_of(struct budget *b, const struct bucket *key)
     return b->buckets[h & (BUDGET_SETS - 1)];
 }
 
-bool budget_take(struct budget *b, const struct addr *src, int64_t now_us)
+static struct bucket key_of(const struct addr *src)
 {
     struct bucket key = {.len = src->len};
-    struct bucket *place = NULL;
 
     memcpy(key.ip, src->ip, src->len == 16 ? BUDGET_V6_BYTES : src->len);
-    struct bucket *set = set_of(b, &key);
+    return key;
+}
+
+/* The source's own place in the set, else one that is free, or NULL. */
+static struct bucket *place_in(struct bucket *set, const struct bucket *key, int64_t now_us)
+{
+    struct bucket *place = NULL;
+
     for (size_t i = 0; i < BUDGET_WAYS; i++) {
-        if (set[i].len == key.len && memcmp(set[i].ip, key.ip, sizeof key.ip) == 0) {
-            place = &set[i];
-            break;
-        }
+        if (set[i].len == key->len && memcmp(set[i].ip, key->ip, sizeof key->ip) == 0)
+            return &set[i];
         if (set[i].full_us <= now_us)
             place = &set[i];
     }
+    return place;
+}
+
+bool budget_take(struct budget *b, const struct addr *src, int64_t now_us)
+{
+    struct bucket key = key_of(src);
+    struct bucket *place = place_in(set_of(b, &key), &key, now_us);
+
     if (!place)
         return false;
     if (place->full_us <= now_us) {
@@ -52,4 +64,21 @@ bool budget_take(struct budget *b, const struct addr *src, int64_t now_us)
         return false;
     place->full_us += b->cost_us;
     return true;
+}
+
+int64_t budget_wait_us(struct budget *b, const struct addr *src, int64_t now_us)
+{
+    struct bucket key = key_of(src), *set = set_of(b, &key);
+    const struct bucket *place = place_in(set, &key, now_us);
+    int64_t wait_us;
+
+    if (place) {
+        wait_us = place->full_us + b->cost_us - b->window_us - now_us;
+        return wait_us > 0 ? wait_us : 0;
+    }
+    wait_us = b->window_us;
+    for (size_t i = 0; i < BUDGET_WAYS; i++)
+        if (set[i].full_us - now_us < wait_us)
+            wait_us = set[i].full_us - now_us;
+    return wait_us;
 }

@@ -30,4 +30,7 @@ void budget_init(struct budget *b, uint32_t units, int64_t window_us,
 /* Take one unit.  False when the source has none left, or the table no place for it. */
 bool budget_take(struct budget *b, const struct addr *src, int64_t now_us);
 
+/* How long until it could; 0 when it can. */
+int64_t budget_wait_us(struct budget *b, const struct addr *src, int64_t now_us);
+
 #endif

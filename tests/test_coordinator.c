@@ -83,7 +83,7 @@ Test(coordinator, a_source_that_guesses_tokens_is_limited_and_takes_nothing_from
     coordinator_bed_forget(b);
     enrol("0123456789abcdef", 16);
     expect(b, "p3(enrol): enrolled rate-limited\n");
-    cr_assert_geq(b->out.v[0].msg.enrolled.retry_after_ms, 1000);
+    cr_assert_gt(b->out.v[0].msg.enrolled.retry_after_ms, 0);
     cr_assert_eq(b->core.n.enrols_by_source_limited, 1);
     b->source.ip[3]++;
     enrol("0123456789abcdef", 16);

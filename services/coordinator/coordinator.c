@@ -35,6 +35,14 @@ static struct coordinator_conf with_defaults(const struct coordinator_conf *conf
         full.peers_max = COORD_PEERS;
     if (full.sessions_max == 0)
         full.sessions_max = COORD_SESSIONS;
+    if (full.requests_per_s == 0)
+        full.requests_per_s = COORD_REQUESTS_PER_S;
+    if (full.requests_of_source_per_min == 0)
+        full.requests_of_source_per_min = COORD_REQUESTS_OF_SOURCE_PER_MIN;
+    if (full.calls_of_source_per_min == 0)
+        full.calls_of_source_per_min = COORD_CALLS_OF_SOURCE_PER_MIN;
+    if (full.calls_of_target_per_min == 0)
+        full.calls_of_target_per_min = COORD_CALLS_OF_TARGET_PER_MIN;
     return full;
 }
 
@@ -62,8 +70,11 @@ void coordinator_init(struct coordinator *c, const struct coordinator_conf *conf
     coordinator_limit_relaying(c, 0, 0);
     rng_init(&c->rng, rng_key);
     rng_bytes(&c->rng, secret, sizeof secret);
-    budget_init(&c->enrols_by_source, COORD_ENROLS_OF_SOURCE_PER_MIN, 60 * INT64_C(1000000),
+    budget_init(&c->enrols_by_source, COORD_ENROLS_OF_SOURCE_PER_MIN, COORD_WINDOW_US, secret);
+    budget_init(&c->joins_by_source, COORD_JOINS_OF_SOURCE_PER_MIN, COORD_WINDOW_US, secret);
+    budget_init(&c->requests_by_source, c->conf.requests_of_source_per_min, COORD_WINDOW_US,
                 secret);
+    budget_init(&c->calls_by_source, c->conf.calls_of_source_per_min, COORD_WINDOW_US, secret);
     uint32_t peers = c->conf.peers_max, sessions = c->conf.sessions_max;
     assert(peers <= 1u << TAG_SLOT_BITS && sessions <= 1u << TAG_SLOT_BITS);
     table_init(&c->peers_by_id, peers, sizeof(struct peer_id), secret,

@@ -14,8 +14,8 @@
  *   out:   to peers:  enrolled; attached, detached, nat_profile, punch_refused, punch_coordinate,
  *                     punch_cancel, explained;  to the classifier:  reflex_report;  rows of the directory
  *
- * Messages may be lost, duplicated or reordered: every state expires.  What peers send is limited per
- * peer and minute, what strangers send per second, and every table by what coordinator_conf says.
+ * Messages may be lost, duplicated or reordered: every state expires.  What peers send is limited by peer,
+ * ip, target and for all (budgets.c), and every table by what coordinator_conf says.
  *
  *   attachment  60 s, refreshed every 20 s; its row in the store lives 180 s and is renewed at half of that
  *   inviting    2 s, for both sides' profile and token, and just after our own start for a relay's hello; not
@@ -58,6 +58,13 @@ enum {
     COORD_HISTORY = 12,        /* transitions kept per session */
     COORD_ENROLS_PER_S = 50,
     COORD_ENROLS_OF_SOURCE_PER_MIN = 300, /* of one public ip; many share a carrier's */
+    COORD_JOINS_PER_S = 2000,             /* new attachments */
+    COORD_JOINS_OF_SOURCE_PER_MIN = 2400,
+    COORD_REQUESTS_PER_S = 2000,
+    COORD_REQUESTS_OF_SOURCE_PER_MIN = 1200,
+    COORD_CALLS_OF_SOURCE_PER_MIN = 120, /* of one target */
+    COORD_CALLS_OF_TARGET_PER_MIN = 600, /* by all */
+    COORD_WINDOW_US = 60000000,          /* the minute */
     /* Per peer and minute. */
     COORD_ATTACHES_PER_MIN = 60,
     COORD_REPORTS_PER_MIN = 60,
@@ -71,7 +78,10 @@ struct coordinator_conf {
     uint8_t authority[32];   /* Ed25519 public key that certifies probers and relays */
     uint8_t enrol_token[16]; /* what the join string carries */
     uint64_t epoch;          /* of this process, later than any before: Unix ms at its start */
-    uint32_t peers_max, sessions_max; /* 0: the defaults */
+    uint32_t peers_max, sessions_max; /* 0: the defaults; as all below */
+    uint32_t requests_per_s;          /* of all peers */
+    uint32_t requests_of_source_per_min, calls_of_source_per_min;
+    uint16_t calls_of_target_per_min;
 };
 
 /* Which keys may come in: see enrol.c. */
@@ -100,6 +110,7 @@ enum coordinator_limit {
     COORD_LIMIT_REQUEST,
     COORD_LIMIT_REJECTED,
     COORD_LIMIT_EXPLAIN,
+    COORD_LIMIT_CALLED, /* by others */
     COORD_LIMITS
 };
 
@@ -132,8 +143,9 @@ struct coordinator_peer {
     bool joining; /* the store has been asked for the attachment below */
     uint64_t join_tag;
     uint32_t conn;
-    uint64_t instance; /* of the process that attached: 0 when it does not say */
-    uint64_t seq;      /* the executor's: another one means other sockets */
+    struct addr source; /* the ip at its other end; len 0: not known */
+    uint64_t instance;  /* of the process that attached: 0 when it does not say */
+    uint64_t seq;       /* the executor's: another one means other sockets */
     uint64_t fence; /* ours, of the store's row: peers are not trusted to order their attachments */
     uint16_t accept, modes;
     uint8_t blocks;     /* percent; see struct profile's share */
@@ -233,6 +245,7 @@ struct coordinator_session {
     enum verdict reason;       /* of the plan */
     enum verdict verdict;      /* of the outcome, VERDICT_unknown before it */
     const char *kind;          /* static: of its failure, "" of none */
+    uint32_t wait_ms;          /* of a limit, when it is not that of the initiator\'s minute */
     struct addr relay;         /* len 0: none */
     struct peer_id ticket_key; /* the relay's that its tickets are sealed to, and when */
     int64_t sealed_us;
@@ -275,7 +288,8 @@ struct coordinator_relay {
 #define COORDINATOR_COUNTERS(X) \
     X(enrolled) X(enrol_refused) X(enrols_limited) X(enrols_by_source_limited) X(attached) X(attach_refused) X(replaced) X(expired) X(unknown_conn) \
     X(reports) X(tokens_taken) X(tokens_refused) X(profiles) X(hellos_refused) \
-    X(requests) X(sessions) X(refused) X(rejections) X(rate_limited) X(not_found) X(timeouts) X(no_relay) \
+    X(requests) X(sessions) X(refused) X(rejections) X(rate_limited) X(joins_limited) X(joins_by_source_limited) \
+    X(requests_limited) X(requests_by_source_limited) X(calls_limited) X(calls_by_source_limited) X(not_found) X(timeouts) X(no_relay) \
     X(overloaded) X(cancelled) X(ignored) \
     X(punches_attempted) X(punches_direct) X(punches_half) X(punches_failed) \
     X(direct) X(half) X(relayed) X(failed) X(upgrades_attempted) X(upgrades_succeeded) \
@@ -312,9 +326,12 @@ struct coordinator {
     enum admission admission;
     const struct peer_id *listed; /* borrowed, sorted */
     size_t n_listed;
-    struct budget enrols_by_source;
-    int64_t enrol_window_us;
-    uint32_t enrols;
+    struct budget enrols_by_source, joins_by_source, requests_by_source,
+        calls_by_source; /* of the last each target has its own */
+    struct coordinator_second {
+        int64_t began_us;
+        uint32_t used;
+    } enrols, joins, requests;
     uint16_t limits[COORD_LIMITS];               /* per peer and minute */
     uint64_t relay_bytes_max, relay_bytes_per_s; /* of a side in a session, on its tickets */
     bool draining;

@@ -9,8 +9,6 @@
 
 #include <sodium.h>
 
-enum { ENROL_WINDOW_US = 1000000 };
-
 const char *const admission_name[ADMISSION_COUNT] = {"token", "allowlist", "open"};
 
 void coordinator_admission(struct coordinator *c, enum admission how, const struct peer_id *listed,
@@ -52,64 +50,42 @@ static bool admitted(const struct coordinator *c, const struct input *in)
 }
 
 /*
- * Has this source asked too often?  Only public ones are told apart: behind a gateway all look alike.  A
- * wrong token costs its source, and nothing of what there is for all.
+ * Why not, or "", and when again.  A wrong token costs its source, and nothing of what there is for all.
  */
-static bool source_spent(struct coordinator *c, const struct addr *source)
+static const char *admit(struct coordinator *c, const struct input *in, uint32_t *wait_ms)
 {
-    if (addr_kind(source) != ADDR_PUBLIC || budget_take(&c->enrols_by_source, source, c->now_us))
-        return false;
-    c->n.enrols_by_source_limited++;
-    return true;
-}
-
-static bool all_spent(struct coordinator *c)
-{
-    if (c->now_us - c->enrol_window_us >= ENROL_WINDOW_US) {
-        c->enrol_window_us = c->now_us;
-        c->enrols = 0;
-    }
-    if (c->enrols < COORD_ENROLS_PER_S) {
-        c->enrols++;
-        return false;
-    }
-    c->n.enrols_limited++;
-    return true;
-}
-
-/* Why not, or "". */
-static const char *admit(struct coordinator *c, const struct input *in)
-{
-    if (source_spent(c, &in->from.source))
+    *wait_ms = coordinator_enrol_source_wait_ms(c, &in->from.source);
+    if (*wait_ms > 0)
         return "rate-limited";
     if (!admitted(c, in))
         return "not-authorized";
-    return all_spent(c) ? "rate-limited" : "";
+    *wait_ms = coordinator_enrol_wait_ms(c);
+    return *wait_ms > 0 ? "rate-limited" : "";
 }
 
-static void send_enrolled(uint32_t conn, const char *kind, struct outputs *out)
+static void send_enrolled(uint32_t conn, const char *kind, uint32_t wait_ms, struct outputs *out)
 {
     struct msg_enrolled *m = &emit_peer(out, conn, MSG_enrolled)->enrolled;
 
     out->v[out->n - 1].enrolling = true;
     msg_text(m->kind, sizeof m->kind, kind);
-    if (strcmp(kind, "rate-limited") == 0)
-        m->retry_after_ms = ENROL_WINDOW_US / 1000;
+    m->retry_after_ms = wait_ms;
 }
 
 /* The answer waits for the store's: who was told that it is admitted stays so through a crash. */
 void coordinator_on_enrol(struct coordinator *c, const struct input *in, struct outputs *out)
 {
-    const char *kind = admit(c, in);
+    uint32_t wait_ms;
+    const char *kind = admit(c, in, &wait_ms);
 
     if (*kind != '\0') {
         c->n.enrol_refused++;
-        send_enrolled(in->from.conn, kind, out);
+        send_enrolled(in->from.conn, kind, wait_ms, out);
         return;
     }
     if (c->admission == ADMIT_OPEN) { /* everybody may come: what is there to remember? */
         c->n.enrolled++;
-        send_enrolled(in->from.conn, "", out);
+        send_enrolled(in->from.conn, "", 0, out);
         return;
     }
     struct output *o = outputs_add(out, OUT_STORE);
@@ -128,5 +104,5 @@ void coordinator_on_enrolment_written(struct coordinator *c, const struct input 
         c->n.enrolled++;
     else
         c->n.enrol_refused++;
-    send_enrolled((uint32_t)in->store.tag, ok ? "" : "overloaded", out);
+    send_enrolled((uint32_t)in->store.tag, ok ? "" : "overloaded", 0, out);
 }

@@ -23,7 +23,7 @@ static struct flags {
     const char *bus, *admin, *key, *authority, *token_file, *store, *listen_ip, *admission,
         *allowlist;
     uint32_t front_port, enrol_port, peers, sessions, requests, rejected, relay_kb, relay_kb_s,
-        connections, per_ip;
+        connections, per_ip, all_requests, ip_requests, calls, ip_calls;
     int64_t check_us, handshake_us;
 } flags = {
     .listen_ip = "0.0.0.0",
@@ -35,6 +35,10 @@ static struct flags {
     .requests = COORD_REQUESTS_PER_MIN,
     .rejected = COORD_REJECTED_PER_MIN,
     .per_ip = CONNS_PER_IP,
+    .all_requests = COORD_REQUESTS_PER_S,
+    .ip_requests = COORD_REQUESTS_OF_SOURCE_PER_MIN,
+    .calls = COORD_CALLS_OF_TARGET_PER_MIN,
+    .ip_calls = COORD_CALLS_OF_SOURCE_PER_MIN,
     .handshake_us = INT64_C(10000000),
     .check_us = INT64_C(60000000),
 };
@@ -62,6 +66,10 @@ static const struct param table[] = {
     {"handshake-limit", PARAM_SECONDS, &flags.handshake_us, "S     for a connection to say who it is, then it is dropped", false},
     {"check-every", PARAM_SECONDS, &flags.check_us, "S     between two tries whether the front refuses who is not enrolled", false},
     {"rejected-per-minute", PARAM_U32, &flags.rejected, "N     of these, to targets that don't accept it", PARAM_RELOAD},
+    {"requests-per-second", PARAM_U32, &flags.all_requests, "N     punch requests of all peers", false},
+    {"requests-per-minute-and-ip", PARAM_U32, &flags.ip_requests, "N     punch requests of the peers of one ip (IPv6: one /56)", false},
+    {"calls-per-minute", PARAM_U32, &flags.calls, "N     of one target, by all that call it", false},
+    {"calls-per-minute-and-ip", PARAM_U32, &flags.ip_calls, "N     of these, of one ip (IPv6: one /56)", false},
 };
 /* clang-format on */
 
@@ -69,7 +77,7 @@ static const struct config_group groups[] = {
     {"coordinator", "", table, sizeof table / sizeof *table, false}
 };
 
-enum { TABLE_ROWS_MAX = 1000000 };
+enum { TABLE_ROWS_MAX = 1000000, BUDGET_MOST = UINT16_MAX };
 
 static void must_load(bool (*load)(const char *, void *, size_t), const char *path, void *to,
                       size_t n)
@@ -101,6 +109,16 @@ static bool read_admission(enum admission *how, struct peer_id **keys, size_t *n
     return false;
 }
 
+/* A budget is of so many a minute, whose parts are at least a microsecond long. */
+static void check_budgets(void)
+{
+    const uint32_t budgets[] = {flags.all_requests, flags.ip_requests, flags.calls, flags.ip_calls};
+
+    for (size_t i = 0; i < sizeof budgets / sizeof *budgets; i++)
+        if (budgets[i] < 1 || budgets[i] > BUDGET_MOST)
+            die("event=bad_flag why=\"requests and calls are from 1 to %d\"", BUDGET_MOST);
+}
+
 static void check_flags(void)
 {
     struct addr listen;
@@ -115,6 +133,7 @@ static void check_flags(void)
         die("event=bad_flag why=\"check-every and handshake-limit are more than 0\"");
     if (flags.per_ip < 1)
         die("event=bad_flag name=connections-per-ip why=\"at least 1\"");
+    check_budgets();
     if (!addr_parse_ip(flags.listen_ip, 0, &listen))
         die("event=bad_flag name=listen-ip why=\"%s is not an address\"", flags.listen_ip);
     if (flags.peers < 1 || flags.peers > TABLE_ROWS_MAX || flags.sessions < 1 ||
@@ -133,6 +152,10 @@ static void read_conf(struct coordinator_conf *conf)
     conf->epoch = (uint64_t)service_wall_ms();
     conf->peers_max = flags.peers;
     conf->sessions_max = flags.sessions;
+    conf->requests_per_s = flags.all_requests;
+    conf->requests_of_source_per_min = flags.ip_requests;
+    conf->calls_of_target_per_min = (uint16_t)flags.calls;
+    conf->calls_of_source_per_min = flags.ip_calls;
 }
 
 /* Both limits fit, and 0 stands for the default. */

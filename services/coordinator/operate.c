@@ -6,6 +6,7 @@ void coordinator_limit_requests(struct coordinator *c, uint16_t per_min, uint16_
     c->limits[COORD_LIMIT_ATTACH] = COORD_ATTACHES_PER_MIN;
     c->limits[COORD_LIMIT_REPORT] = COORD_REPORTS_PER_MIN;
     c->limits[COORD_LIMIT_EXPLAIN] = COORD_EXPLAINS_PER_MIN;
+    c->limits[COORD_LIMIT_CALLED] = c->conf.calls_of_target_per_min;
     c->limits[COORD_LIMIT_REQUEST] = per_min ? per_min : COORD_REQUESTS_PER_MIN;
     c->limits[COORD_LIMIT_REJECTED] = rejected_per_min ? rejected_per_min : COORD_REJECTED_PER_MIN;
 }

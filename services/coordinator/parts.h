@@ -3,7 +3,8 @@
  *
  *   coordinator.c  dispatches inputs and deadlines
  *   enrol.c        which keys may come in
- *   peers.c        attachments, names, limits
+ *   budgets.c      what a peer, an ip, a target's callers and all may have
+ *   peers.c        attachments, names
  *   reflex.c       tokens, reports, profiles
  *   spares.c       sockets that are kept for raw hand-over
  *   requests.c     punch requests, until the target is known
@@ -34,6 +35,24 @@ void coordinator_on_enrol(struct coordinator *c, const struct input *in, struct 
 void coordinator_on_enrolment_written(struct coordinator *c, const struct input *in,
                                       struct outputs *out);
 
+/* budgets.c */
+void coordinator_unlimited(struct coordinator_peer *p,
+                           enum coordinator_limit limit); /* one of those counted was none */
+bool coordinator_limited(struct coordinator *c, struct coordinator_peer *p,
+                         enum coordinator_limit limit); /* counts one, true when it is too many */
+bool coordinator_spent(const struct coordinator *c, const struct coordinator_peer *p,
+                       enum coordinator_limit limit); /* one more would be too many */
+uint32_t coordinator_retry_ms(const struct coordinator *c,
+                              const struct coordinator_peer *p); /* until its minute is over */
+/* 0, or how long to wait: until this ip may have one more, or all together; it counts. */
+uint32_t coordinator_enrol_source_wait_ms(struct coordinator *c, const struct addr *source);
+uint32_t coordinator_enrol_wait_ms(struct coordinator *c);
+uint32_t coordinator_join_wait_ms(struct coordinator *c, const struct addr *source);
+uint32_t coordinator_request_wait_ms(struct coordinator *c, const struct coordinator_peer *p);
+/* Until p may call this target. */
+uint32_t coordinator_call_wait_ms(struct coordinator *c, const struct coordinator_peer *p,
+                                  struct coordinator_peer *target);
+
 /* peers.c; a slot is an index into c->peers */
 void coordinator_on_attach(struct coordinator *c, const struct input *in, struct outputs *out);
 void coordinator_on_row_written(struct coordinator *c, const struct input *in, struct outputs *out);
@@ -44,14 +63,6 @@ uint32_t coordinator_peer_slot(struct coordinator *c,
 void coordinator_peer_unused(struct coordinator *c, uint32_t slot); /* forget it if it is */
 bool coordinator_is_mapped(const struct coordinator *c, const struct coordinator_peer *p);
 bool coordinator_peer_present(const struct coordinator_peer *p);
-void coordinator_unlimited(struct coordinator_peer *p,
-                           enum coordinator_limit limit); /* one of those counted was none */
-bool coordinator_limited(struct coordinator *c, struct coordinator_peer *p,
-                         enum coordinator_limit limit); /* counts one, true when it is too many */
-bool coordinator_spent(const struct coordinator *c, const struct coordinator_peer *p,
-                       enum coordinator_limit limit); /* one more would be too many */
-uint32_t coordinator_retry_ms(const struct coordinator *c,
-                              const struct coordinator_peer *p); /* until its minute is over */
 void coordinator_kick(struct coordinator *c,
                       const struct coordinator_peer *p); /* its sessions look again */
 

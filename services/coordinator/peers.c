@@ -1,7 +1,5 @@
-/* peers.c - who is here: attachments, names, limits. */
+/* peers.c - who is here: attachments, names. */
 #include "services/coordinator/parts.h"
-
-enum { WINDOW_US = 60000000 };
 
 /* ---- the table of peers ------------------------------------------------------------------------- */
 
@@ -48,46 +46,12 @@ void coordinator_peer_unused(struct coordinator *c, uint32_t slot)
         set_deadline(c, p, NEVER);
         return;
     }
-    if (c->now_us - p->window_us < WINDOW_US) {
-        set_deadline(c, p, p->window_us + WINDOW_US);
+    if (c->now_us - p->window_us < COORD_WINDOW_US) {
+        set_deadline(c, p, p->window_us + COORD_WINDOW_US);
         return;
     }
     set_deadline(c, p, NEVER);
     table_remove(&c->peers_by_id, slot);
-}
-
-bool coordinator_limited(struct coordinator *c, struct coordinator_peer *p,
-                         enum coordinator_limit limit)
-{
-    if (c->now_us - p->window_us >= WINDOW_US) {
-        p->window_us = c->now_us;
-        memset(p->used, 0, sizeof p->used);
-    }
-    if (p->used[limit] >= c->limits[limit]) {
-        c->n.rate_limited++;
-        return true;
-    }
-    p->used[limit]++;
-    return false;
-}
-
-bool coordinator_spent(const struct coordinator *c, const struct coordinator_peer *p,
-                       enum coordinator_limit limit)
-{
-    return c->now_us - p->window_us < WINDOW_US && p->used[limit] >= c->limits[limit];
-}
-
-uint32_t coordinator_retry_ms(const struct coordinator *c, const struct coordinator_peer *p)
-{
-    int64_t left_us = p->window_us + WINDOW_US - c->now_us;
-
-    return left_us > 0 ? (uint32_t)((left_us + 999) / 1000) : 0;
-}
-
-void coordinator_unlimited(struct coordinator_peer *p, enum coordinator_limit limit)
-{
-    if (p->used[limit] > 0)
-        p->used[limit]--;
 }
 
 /* ---- names -------------------------------------------------------------------------------------- */
@@ -182,6 +146,14 @@ static void send_attached(struct coordinator *c, uint32_t conn, const char *kind
     m->places = coordinator_places(c);
 }
 
+/* It may come again then; what it has it keeps. */
+static void send_limited(struct coordinator *c, uint32_t conn, uint32_t wait_ms,
+                         struct outputs *out)
+{
+    send_attached(c, conn, "rate-limited", "rate-limited", out);
+    out->v[out->n - 1].msg.attached.retry_after_ms = wait_ms;
+}
+
 static void send_detached(uint32_t conn, const char *kind, struct outputs *out)
 {
     struct msg_detached *m = &emit_peer(out, conn, MSG_detached)->detached;
@@ -256,6 +228,7 @@ static void join(struct coordinator *c, struct coordinator_peer *p, const struct
     p->joining = true;
     p->join_tag = coordinator_tag(c, slot_of(c, p));
     p->conn = in->from.conn;
+    p->source = in->from.source;
     p->seq = m->seq;
     p->instance = m->instance;
     p->fence = ++c->attachments;
@@ -299,22 +272,25 @@ void coordinator_on_attach(struct coordinator *c, const struct input *in, struct
         return;
     }
     struct coordinator_peer *p = &c->peers[slot];
+    bool same = coordinator_peer_present(p) && p->conn == in->from.conn && p->seq == m->seq &&
+                p->instance == m->instance && strcmp(p->name, m->name) == 0;
+    bool present = coordinator_peer_present(p);
+    uint32_t wait_ms;
     /* Who has asked for too many that others have learns no more of names. */
     bool other_name = m->name[0] != '\0' && strcmp(p->name, m->name) != 0;
     if (coordinator_limited(c, p, COORD_LIMIT_ATTACH) ||
         (other_name && coordinator_spent(c, p, COORD_LIMIT_REJECTED))) {
-        send_attached(c, in->from.conn, "rate-limited", "rate-limited", out);
+        send_limited(c, in->from.conn, coordinator_retry_ms(c, p), out);
         return;
     }
-    bool same = coordinator_peer_present(p) && p->conn == in->from.conn && p->seq == m->seq &&
-                p->instance == m->instance && strcmp(p->name, m->name) == 0;
-    bool present = coordinator_peer_present(p);
     if (present && from_earlier(in->from.conn, p->conn))
         send_detached(in->from.conn, "replaced", out);
     else if (present && in->from.conn == p->conn && m->seq < p->seq)
         c->n.ignored++; /* overtaken by a later one */
     else if (same && p->attached)
         refresh(c, p, m, out);
+    else if (!same && (wait_ms = coordinator_join_wait_ms(c, &in->from.source)) > 0)
+        send_limited(c, in->from.conn, wait_ms, out);
     else if (!same)
         join(c, p, in, out);
     coordinator_peer_unused(c, slot);

@@ -9,10 +9,16 @@ static void refuse_early(struct coordinator *c, const struct coordinator_peer *p
 
     c->n.refused++;
     m->nonce = nonce;
-    if (verdict == VERDICT_rate_limited)
-        m->retry_after_ms = coordinator_retry_ms(c, p);
     msg_text(m->kind, sizeof m->kind, kind);
     msg_text(m->verdict, sizeof m->verdict, verdict_name(verdict));
+}
+
+/* The same, for so long. */
+static void limit_early(struct coordinator *c, const struct coordinator_peer *p, uint64_t nonce,
+                        uint32_t wait_ms, struct outputs *out)
+{
+    refuse_early(c, p, nonce, "rate-limited", VERDICT_rate_limited, out);
+    out->v[out->n - 1].msg.punch_refused.retry_after_ms = wait_ms;
 }
 
 /* Whom a request names: one target, by name or by id, and not the peer itself. */
@@ -55,12 +61,18 @@ struct output *coordinator_ask_store(struct coordinator *c, struct coordinator_s
     return o;
 }
 
-/* Who it is for is known: go on, or wait for it to attach. */
+/* Who it is for is known: go on, or wait for it to attach.  Nobody is called more often than is good. */
 static void found(struct coordinator *c, struct coordinator_session *s, uint32_t target,
                   struct outputs *out)
 {
     coordinator_session_link(c, s, 1, target);
-    coordinator_advance(c, s, out);
+    if (!s->by_operator && !s->redriven)
+        s->wait_ms = coordinator_call_wait_ms(c, &c->peers[s->side[0].peer], &c->peers[target]);
+    if (s->wait_ms > 0)
+        coordinator_refuse(c, s, "rate-limited", VERDICT_rate_limited,
+                           "the target is called too often", out);
+    else
+        coordinator_advance(c, s, out);
 }
 
 /* Find the target among the peers here, else ask the store. */
@@ -147,7 +159,12 @@ void coordinator_on_punch_request(struct coordinator *c, struct coordinator_peer
 
     c->n.requests++;
     if (coordinator_limited(c, p, COORD_LIMIT_REQUEST)) {
-        refuse_early(c, p, m->nonce, "rate-limited", VERDICT_rate_limited, out);
+        limit_early(c, p, m->nonce, coordinator_retry_ms(c, p), out);
+        return;
+    }
+    uint32_t wait_ms = coordinator_request_wait_ms(c, p);
+    if (wait_ms > 0) {
+        limit_early(c, p, m->nonce, wait_ms, out);
         return;
     }
     if (m->policy >= POLICY_COUNT || m->mode >= MODE_COUNT || !read_target(p, m, &id)) {
@@ -171,7 +188,7 @@ void coordinator_on_punch_request(struct coordinator *c, struct coordinator_peer
     /* Who has asked for too many that nobody has, or that did not take the call, learns no more of names. */
     if (peer_id_none(&id) && coordinator_spent(c, p, COORD_LIMIT_REJECTED)) {
         c->n.rate_limited++;
-        refuse_early(c, p, m->nonce, "rate-limited", VERDICT_rate_limited, out);
+        limit_early(c, p, m->nonce, coordinator_retry_ms(c, p), out);
         return;
     }
     struct sid sid = {{0}};

@@ -201,7 +201,8 @@ void coordinator_on_operator_cancel(struct coordinator *c, const struct msg_punc
 /* ---- what peers are told of it ------------------------------------------------------------------ */
 
 /* By the key alone: a listener that is attached is not replaced by who asks in its name. */
-static const char *why_not_explained(struct coordinator *c, const struct input *in)
+static const char *why_not_explained(struct coordinator *c, const struct input *in,
+                                     uint32_t *wait_ms)
 {
     const struct coordinator_session *s = coordinator_find(c, &in->msg->explain.session);
     uint32_t slot = coordinator_peer_slot(c, &in->from.peer);
@@ -209,6 +210,7 @@ static const char *why_not_explained(struct coordinator *c, const struct input *
     if (slot == TABLE_NONE)
         return "overloaded";
     bool limited = coordinator_limited(c, &c->peers[slot], COORD_LIMIT_EXPLAIN);
+    *wait_ms = limited ? coordinator_retry_ms(c, &c->peers[slot]) : 0;
     coordinator_peer_unused(c, slot);
     if (limited)
         return "rate-limited";
@@ -222,7 +224,7 @@ void coordinator_on_explain(struct coordinator *c, const struct input *in, struc
     struct msg_explained *m = &emit_peer(out, in->from.conn, MSG_explained)->explained;
 
     m->session = in->msg->explain.session;
-    msg_text(m->kind, sizeof m->kind, why_not_explained(c, in));
+    msg_text(m->kind, sizeof m->kind, why_not_explained(c, in, &m->retry_after_ms));
 }
 
 /*

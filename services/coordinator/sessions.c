@@ -138,7 +138,8 @@ static void send_refused(struct coordinator *c, struct coordinator_session *s, s
     m->nonce = s->nonce;
     m->session = s->id;
     if (s->verdict == VERDICT_rate_limited)
-        m->retry_after_ms = coordinator_retry_ms(c, &c->peers[s->side[0].peer]);
+        m->retry_after_ms =
+            s->wait_ms > 0 ? s->wait_ms : coordinator_retry_ms(c, &c->peers[s->side[0].peer]);
     msg_text(m->kind, sizeof m->kind, s->kind);
     msg_text(m->verdict, sizeof m->verdict, verdict_name(s->verdict));
 }

@@ -344,7 +344,7 @@ static void expire(struct executor *x, struct attempt *a, struct outputs *out)
 {
     switch (a->state) {
     case ATTEMPT_REQUESTED:
-        if (x->next_enrol_us != NEVER)
+        if (x->next_enrol_us != NEVER || x->attach_limited)
             executor_fail(x, a, "rate-limited", VERDICT_rate_limited, out);
         else
             executor_fail(x, a, x->attached ? "timeout" : "transport",

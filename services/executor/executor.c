@@ -102,7 +102,7 @@ static void on_link(struct executor *x, bool up, bool enrolling, struct outputs 
         return;
     }
     x->link_up = up;
-    x->attached = x->told = false;
+    x->attached = x->told = x->attach_limited = false;
     for (size_t i = 0; i < ATTEMPTS_MAX; i++)
         x->attempts[i].asked = false; /* what left may have died with that coordinator */
     if (!up || x->refused)
@@ -112,9 +112,9 @@ static void on_link(struct executor *x, bool up, bool enrolling, struct outputs 
 }
 
 /* What the coordinator asks for, within reason. */
-static int64_t enrol_again_us(const struct msg_enrolled *m)
+static int64_t within_reason_us(uint32_t retry_after_ms)
 {
-    int64_t asked_us = m->retry_after_ms * INT64_C(1000);
+    int64_t asked_us = retry_after_ms * INT64_C(1000);
 
     return asked_us < ENROL_AGAIN_US        ? ENROL_AGAIN_US
            : asked_us < 60 * ENROL_AGAIN_US ? asked_us
@@ -122,6 +122,13 @@ static int64_t enrol_again_us(const struct msg_enrolled *m)
 }
 
 /* When many knock at once some are told to come again: jittered, so that they don't do so together. */
+static int64_t again_at_us(struct executor *x, uint32_t retry_after_ms)
+{
+    int64_t us = within_reason_us(retry_after_ms);
+
+    return x->now_us + us / 2 + (int64_t)rng_below(&x->rng, (uint64_t)us);
+}
+
 static void on_enrolled(struct executor *x, const struct msg_enrolled *m, struct outputs *out)
 {
     bool overloaded = strcmp(m->kind, "overloaded") == 0;
@@ -130,8 +137,7 @@ static void on_enrolled(struct executor *x, const struct msg_enrolled *m, struct
         x->admitted = true;
         executor_app(x, NULL, APP_ENROLLED, out);
     } else if (strcmp(m->kind, "rate-limited") == 0 || (overloaded && x->admitted)) {
-        x->next_enrol_us = x->now_us + enrol_again_us(m) / 2 +
-                           (int64_t)rng_below(&x->rng, (uint64_t)enrol_again_us(m));
+        x->next_enrol_us = again_at_us(x, m->retry_after_ms);
     } else {
         refuse(x, kind_valid(m->kind) ? m->kind : "not-authorized",
                overloaded ? VERDICT_overloaded : VERDICT_not_enrolled, out);
@@ -168,6 +174,11 @@ static int64_t clamp(int64_t asked_us)
 
 static void on_attached(struct executor *x, const struct msg_attached *m, struct outputs *out)
 {
+    x->attach_limited = strcmp(m->kind, "rate-limited") == 0;
+    if (x->attach_limited) {
+        x->next_attach_us = again_at_us(x, m->retry_after_ms);
+        return;
+    }
     if (m->kind[0] != '\0') {
         refuse(x, kind_valid(m->kind) ? m->kind : "rendezvous-rejected", verdict_find(m->verdict),
                out);

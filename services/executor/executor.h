@@ -581,6 +581,7 @@ struct executor {
     uint8_t n_relays;
     bool relays_due; /* to be measured with the next probes */
     bool link_up, attached, refused;
+    bool attach_limited; /* the last answer to an attach: to come again later */
     bool told; /* a report to this coordinator can count: it has named probers since the attach */
     bool admitted; /* once: a coordinator that has no room for a new key now is asked again */
     char refused_kind[32];
