@@ -256,6 +256,8 @@ static void done(struct executor *x, struct early_socket *s, struct outputs *out
         control_done(x, out);
     else if (opens && (x->early.ttl == 0 || s->ttl < x->early.ttl))
         x->early.ttl = s->ttl;
+    else if (!opens && x->early.ttl == s->ttl)
+        x->early.ttl = 0;
     for (size_t i = 0; i < EARLY_SOCKETS; i++)
         if (x->early.from[i].phase != EARLY_DONE)
             return;
@@ -348,6 +350,8 @@ bool executor_early_datagram(struct executor *x, const struct input *in, const s
         done(x, s, out);
     if (s->phase == EARLY_IN && answers(x, s, in, m, ASK_IN, 0, FAR)) {
         s->heard = true;
+        if (s->ttl > 0 && !s->far && x->early.ttl == 0)
+            x->early.ttl = s->ttl; /* until more is known: who has just come may call at once */
         enter(x, s, s->ttl == 0 ? EARLY_DONE : EARLY_OUT, out);
         if (s->ttl == 0)
             done(x, s, out);
