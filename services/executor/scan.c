@@ -9,7 +9,8 @@
  * mappings are made than the share of the own block that was agreed to.
  *
  * That a packet comes in proves nothing yet where the own NAT lets in other ports as well: it is answered by the
- * socket that heard it, and only an answer to ours, or a peer that has one, shows the way.
+ * socket that heard it, and only an answer to ours, or a peer that has one, shows the way.  Several pairs may fit at once,
+ * by different sockets: side 0 chooses one, and side 1 takes what it chose.
  */
 #include "services/executor/internal.h"
 
@@ -88,6 +89,12 @@ bool executor_scan_one_way(struct executor *x, struct attempt *a, const struct i
         return true;
     bool ours = p->type == PACKET_PONG && p->echo == executor_challenge(a, &in->dgram.src);
     a->birthday.met = ours || (p->flags & PUNCH_MET) != 0;
+    if (a->side == 1 && !(p->flags & PUNCH_MET)) {
+        if (ours && executor_may_guess_back(x, &in->dgram.src)) /* says that it is one */
+            executor_send_punch(x, a, WAY_DIRECT, PACKET_PUNCH, 0, in->dgram.sock, &in->dgram.src,
+                                out);
+        a->birthday.met = false;
+    }
     if (!a->birthday.met && p->type == PACKET_PUNCH && executor_may_guess_back(x, &in->dgram.src))
         executor_send_punch(x, a, WAY_DIRECT, PACKET_PONG, p->echo, in->dgram.sock, &in->dgram.src,
                             out);
