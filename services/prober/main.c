@@ -334,8 +334,8 @@ int main(int argc, char **argv)
     if (flags.admin)
         admin_close();
     partners_close(&conf);
+    prober_workers_close(&sh.workers); /* they write into what the next one takes away */
     xdp_close(&sh.xdp);
-    prober_workers_close(&sh.workers);
     service_close(&sh.svc);
     return service_status(&sh.svc);
 }
