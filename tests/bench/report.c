@@ -51,12 +51,14 @@ static struct spread rate(const struct row *row, unsigned server)
     return spread_of(v, row->pairs);
 }
 
+enum { STUN_BATCHED = 2, RELAY_SINGLE = 2, RELAY_BATCHED, RELAY_MERGED, RELAY_KERNEL };
+
 /* Trains are compared with the loop that leaves them merged, single packets with the batched one. */
 unsigned row_kin(const struct row *row)
 {
-    unsigned last = row->servers - 1;
-
-    return row->what.way != WAY_STUN && row->what.train == 1 ? last - 1 : last;
+    if (row->what.way == WAY_STUN)
+        return STUN_BATCHED;
+    return row->what.train == 1 ? RELAY_BATCHED : RELAY_MERGED;
 }
 
 /* Pair by pair, so that what both suffered from cancels out. */
@@ -156,13 +158,37 @@ static void row_markdown(FILE *f, const struct row *row)
     fprintf(f, "| %s | %zu | %u | %u | %.0f | %.0f | **%.2f** (%.2f-%.2f) |", way_name[w->way],
             w->size, w->sessions, w->train, ours.median, theirs.median, q.median, q.min, q.max);
     if (w->way == WAY_STUN)
-        fprintf(f, " | %.0f | ", row_cost(row, 2).median);
+        fprintf(f, " | %.0f | | ", row_cost(row, STUN_BATCHED).median);
     else
-        fprintf(f, " %.0f | %.0f | %.0f", row_cost(row, 2).median, row_cost(row, 3).median,
-                row_cost(row, 4).median);
+        fprintf(f, " %.0f | %.0f | %.0f | %.0f", row_cost(row, RELAY_SINGLE).median,
+                row_cost(row, RELAY_BATCHED).median, row_cost(row, RELAY_MERGED).median,
+                row_cost(row, RELAY_KERNEL).median);
     fprintf(f, " | %.2f | %.0f | %.0f | %.2f / %.2f |\n", ratio(row, row_kin(row)).median,
             rate(row, 0).median / 1000, rate(row, 1).median / 1000, loss_percent(row, 0),
             loss_percent(row, 1));
+}
+
+/* What ten thousand sessions cost a packet, of what a hundred do. */
+static void sessions_markdown(FILE *f, const struct report *r)
+{
+    double most = 0;
+
+    for (unsigned i = 0; i < r->rows; i++)
+        for (unsigned k = 0; k < r->rows; k++) {
+            const struct scenario *a = &r->row[i].what, *b = &r->row[k].what;
+            if (a->way != b->way || a->size != b->size || a->train != b->train ||
+                a->sessions != r->sessions || b->sessions != 100)
+                continue;
+            double q = row_cost(&r->row[i], 0).median / row_cost(&r->row[k], 0).median;
+            most = q > most ? q : most;
+        }
+    fprintf(f, "\nResident with %u sessions: natterjack %.1f MB, %.1f kB each; coturn %.1f MB.",
+            r->sessions, (double)r->memory_ours / 1e6,
+            (double)r->memory_ours / 1e3 / (double)r->sessions, (double)r->memory_coturn / 1e6);
+    if (most > 0)
+        fprintf(f, "\nA packet of ours costs at most %.2f times what it costs with 100 sessions.",
+                most);
+    fputs("\n", f);
 }
 
 static void markdown(FILE *f, const struct report *r, const char *name, const char *when,
@@ -184,13 +210,12 @@ static void markdown(FILE *f, const struct report *r, const char *name, const ch
         "the ratio to the one of the same kind. Thousands of packets a second\nand the loss in % "
         "(ours / coturn's) mean something only where nothing else ran.\n\n"
         "| | bytes | flows | train | natterjack | coturn | ratio | recvfrom, sendto | batched | "
-        "merged | to bare | k/s | coturn k/s | loss |\n"
-        "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n",
+        "merged | kernel forwarding | to bare | k/s | coturn k/s | loss |\n"
+        "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n",
         f);
     for (unsigned i = 0; i < r->rows; i++)
         row_markdown(f, &r->row[i]);
-    fprintf(f, "\nResident with %u sessions: natterjack %.1f MB, coturn %.1f MB.\n", r->sessions,
-            (double)r->memory_ours / 1e6, (double)r->memory_coturn / 1e6);
+    sessions_markdown(f, r);
     fprintf(f, "\n![bars](%s.svg)\n\n(the same as a [PNG](%s.png))\n", name, name);
     fputs("\nFrom sending to having received, in us; loads are of that server's own saturation.\n\n"
           "| server | load | p50 | p99 | loss % |\n|---|---|---:|---:|---:|\n",

@@ -4,7 +4,7 @@
 
 #include "tests/bench/load.h"
 
-enum { SERVERS_MAX = 5, PAIRS_MAX = 25, ROWS_MAX = 40, LATENCIES_MAX = 16, FLOODS_MAX = 12 };
+enum { SERVERS_MAX = 6, PAIRS_MAX = 25, ROWS_MAX = 40, LATENCIES_MAX = 16, FLOODS_MAX = 12 };
 
 struct scenario {
     enum { WAY_STUN, WAY_UP, WAY_DOWN } way;
@@ -13,7 +13,7 @@ struct scenario {
     bool quick;
 };
 
-/* Server 0 is ours, 1 is coturn, the others are bare loops. */
+/* Server 0 is ours, 1 is coturn, then come bare loops, and of a relay the kernel's forwarding. */
 struct row {
     struct scenario what;
     unsigned servers, pairs;
