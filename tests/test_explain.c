@@ -127,6 +127,45 @@ Test(explain, tells_why_it_is_relayed_and_what_would_help)
     json_decref(o);
 }
 
+/* Bob's router is such, alice's is strict; what the two say of it, and which packets each has seen. */
+static void expect_cause(enum behaviour mapping, enum allocation allocation, const char *verdict,
+                         uint32_t alice_saw, uint32_t bob_saw, const char *cause)
+{
+    coordinator_bed_profile(b, 1, mapping, NAT_APD, allocation);
+    request("bob", POLICY_AUTO);
+    for (unsigned i = 0; i < 2; i++) {
+        struct msg m = coordinator_bed_result(b, PATH_RELAYED, TECHNIQUE_NONE, verdict);
+        m.punch_result.tried = (struct tried){
+            2,
+            {{TECHNIQUE_SYNCHRONOUS, 6, i == 0 ? alice_saw : bob_saw}, {TECHNIQUE_RELAYED, 3, 3}}
+        };
+        coordinator_bed_from_peer(b, i, &m);
+    }
+    json_t *o = explain();
+    expect_field(o, "cause", cause);
+    json_decref(o);
+}
+
+Test(explain, says_which_side_it_is)
+{
+    expect_cause(NAT_APD, ALLOC_RANDOM, "birthday-missed", 0, 0,
+                 "the router of bob draws a new random port for everyone it talks to, and of the "
+                 "many that alice tried in time none was one that was open");
+    expect_cause(NAT_APD, ALLOC_RANDOM, "one-random", 0, 0,
+                 "the router of bob draws a new random port for everyone it talks to, and that of "
+                 "alice lets in only what alice has sent to");
+    expect_cause(NAT_APD, ALLOC_CONTIGUOUS, "prediction-missed", 0, 0,
+                 "the next port of bob's router can be foreseen, but others behind it took those "
+                 "that were, each time");
+    expect_cause(NAT_APD, ALLOC_UNKNOWN, "not-predictable", 0, 0,
+                 "the port of bob's router changes with everyone it talks to, by no rule that was "
+                 "found");
+    expect_cause(NAT_EI, ALLOC_PRESERVE, "one-way", 4, 0,
+                 "what bob sends gets to alice, but nothing that alice sends gets to bob");
+    expect_cause(NAT_EI, ALLOC_PRESERVE, "one-way", 4, 4, verdict_cause(VERDICT_one_way));
+    expect_cause(NAT_EI, ALLOC_PRESERVE, "one-random", 0, 0, verdict_cause(VERDICT_one_random));
+}
+
 Test(explain, tells_why_a_request_was_refused)
 {
     request("nobody", POLICY_AUTO);

@@ -24,6 +24,12 @@ json_t *coordinator_session_json(const struct coordinator *c, const struct coord
                                  int64_t now_us);
 json_t *coordinator_explain_json(const struct coordinator *c, const struct coordinator_session *s,
                                  int64_t now_us);
+enum { NAME_TEXT = NAME_MAX_BYTES + 16, SENTENCE_MAX = 512 };
+
+/* cause_shell.c: why it went so, with the sides by name. */
+void coordinator_cause(const struct coordinator_session *s, const char *const name[2],
+                       char text[static SENTENCE_MAX]);
+
 json_t *coordinator_profile_json(const struct profile *p);
 json_t *coordinator_addr_json(const struct addr *a); /* null when there is none */
 

@@ -4,8 +4,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-enum { NAME_TEXT = NAME_MAX_BYTES + 16, SENTENCE_MAX = 512 };
-
 /* ---- small parts ------------------------------------------------------------------------------------ */
 
 static json_t *text_or_null(const char *text) { return *text ? json_string(text) : json_null(); }
@@ -312,8 +310,9 @@ static void tell_outcome(json_t *story, const struct coordinator_session *s,
                          const char *const name[2])
 {
     const struct coordinator_side *sure = &s->side[!s->side[0].reported];
-    char local[ADDR_TEXT_MAX], remote[ADDR_TEXT_MAX];
+    char local[ADDR_TEXT_MAX], remote[ADDR_TEXT_MAX], cause[SENTENCE_MAX];
 
+    coordinator_cause(s, name, cause);
     switch (settled(s)) {
     case COORD_DIRECT:
         tell(story, "After %.0f ms they were talking directly: %s at %s, %s at %s.",
@@ -321,13 +320,9 @@ static void tell_outcome(json_t *story, const struct coordinator_session *s,
              addr_format(&sure->local, local, sizeof local), name[sure == &s->side[0]],
              addr_format(&sure->remote, remote, sizeof remote));
         break;
-    case COORD_HALF:
-        tell(story, "Only one direction goes directly: %s.", verdict_cause(s->verdict));
-        break;
-    case COORD_RELAYED:
-        tell(story, "They are connected through the relay: %s.", verdict_cause(s->verdict));
-        break;
-    case COORD_FAILED: tell(story, "They are not connected: %s.", verdict_cause(s->verdict)); break;
+    case COORD_HALF: tell(story, "Only one direction goes directly: %s.", cause); break;
+    case COORD_RELAYED: tell(story, "They are connected through the relay: %s.", cause); break;
+    case COORD_FAILED: tell(story, "They are not connected: %s.", cause); break;
     default: break;
     }
     if (s->relay_packets > 0)
@@ -380,9 +375,11 @@ json_t *coordinator_explain_json(const struct coordinator *c, const struct coord
                                  int64_t now_us)
 {
     json_t *o = coordinator_session_json(c, s, now_us);
+    char a[NAME_TEXT], b[NAME_TEXT], cause[SENTENCE_MAX];
     bool over = s->state >= COORD_DIRECT;
 
-    json_object_set_new(o, "cause", over ? json_string(verdict_cause(s->verdict)) : json_null());
+    coordinator_cause(s, (const char *const[]){name_of(s, 0, a), name_of(s, 1, b)}, cause);
+    json_object_set_new(o, "cause", over ? json_string(cause) : json_null());
     json_object_set_new(o, "remedy", over ? json_string(verdict_remedy(s->verdict)) : json_null());
     json_object_set_new(o, "warm", json_boolean(s->warm));
     json_object_set_new(o, "peers", json_pack("[o, o]", side_json(s, 0), side_json(s, 1)));
