@@ -113,7 +113,7 @@ static void print_peculiarities(const struct profile *p)
 static int print_text(const struct agent *g, bool udp)
 {
     const struct profile *p = &g->core.profile;
-    char local[ADDR_TEXT_MAX], seen[ADDR_TEXT_MAX];
+    char local[ADDR_TEXT_MAX], seen[ADDR_TEXT_MAX], class[REACH_CLASS_TEXT];
 
     if (!udp) {
         printf("UDP: blocked - %s\n  what would help: %s\n", verdict_cause(VERDICT_udp_blocked),
@@ -135,6 +135,12 @@ static int print_text(const struct agent *g, bool udp)
     struct reach r = reach_of(p, g->core.tokens.n > 0);
     printf("all together: a direct path to %u of the %d classes of NATs\n", r.direct,
            (int)REACH_CLASSES);
+    for (unsigned i = 0, n = 0; i < REACH_CLASSES; i++)
+        if (!(r.classes >> i & 1))
+            printf("%s%s", n++ ? ", " : "  not to those that are (mapping/allocation/filtering): ",
+                   reach_class(i, class));
+    if (r.direct < REACH_CLASSES)
+        putchar('\n');
     if (r.how)
         printf("  what would help: %s: then it is %u\n", r.how, r.improved);
     return EXIT_OK;
@@ -143,11 +149,17 @@ static int print_text(const struct agent *g, bool udp)
 static json_t *classes_json(const struct agent *g, bool udp)
 {
     struct reach r = reach_of(&g->core.profile, g->core.tokens.n > 0);
+    char class[REACH_CLASS_TEXT];
+    json_t *relayed = json_array();
 
     if (!udp)
         r = (struct reach){0};
-    return json_pack("{s:i, s:i, s:i, s:s?}", "direct", (int)r.direct, "of", (int)REACH_CLASSES,
-                     "improved", (int)r.improved, "remedy", r.how);
+    for (unsigned i = 0; i < REACH_CLASSES; i++)
+        if (!(r.classes >> i & 1))
+            json_array_append_new(relayed, json_string(reach_class(i, class)));
+    return json_pack("{s:i, s:i, s:i, s:s?, s:o}", "direct", (int)r.direct, "of",
+                     (int)REACH_CLASSES, "improved", (int)r.improved, "remedy", r.how, "relayed",
+                     relayed);
 }
 
 static int print_json(const struct agent *g, bool udp)
