@@ -142,31 +142,26 @@ static unsigned long long tried(json_t *peer, const char *field)
     return sum;
 }
 
-/* The verdict's sentence, or one that says which of the two routers it is. */
-static bool names_it(const struct coordinator_session *s, const char *cause)
+/* The verdict's sentence, or one that says which of the two routers it is; and then it is that one. */
+static bool names_it(const struct coordinator_session *s, const bool draws[2], const char *cause)
 {
-    bool draws[2] = {is_random(&w.nats[0]->conf), is_random(&w.nats[1]->conf)};
     char router[NAME_MAX_BYTES + 32];
 
     snprintf(router, sizeof router, "the router of %s draws", s->side[draws[1]].name);
-    switch (s->verdict) {
-    case VERDICT_one_random:
-    case VERDICT_birthday_missed:
-        return draws[0] == draws[1] || strncmp(cause, router, strlen(router)) == 0;
-    case VERDICT_both_random:
-    case VERDICT_prediction_missed:
-        if (strstr(cause, "router"))
-            return true; /* fall through */
-    default: return strcmp(cause, verdict_cause(s->verdict)) == 0;
-    }
+    if (strcmp(cause, verdict_cause(s->verdict)) == 0)
+        return true;
+    if (s->verdict == VERDICT_one_random || s->verdict == VERDICT_birthday_missed)
+        return draws[0] != draws[1] && strncmp(cause, router, strlen(router)) == 0;
+    return s->verdict == VERDICT_both_random || s->verdict == VERDICT_prediction_missed;
 }
 
 /* One cause, one remedy, both profiles, and what each side sent and saw. */
-static bool tells_all(const struct coordinator_session *s, bool direct)
+static bool tells_all(const struct coordinator_session *s, const struct nat_conf *a,
+                      const struct nat_conf *b, bool direct)
 {
     json_t *o = coordinator_explain_json(&w.coordinator, s, w.now_us);
     const char *cause = json_string_value(json_object_get(o, "cause"));
-    bool ok = cause && names_it(s, cause);
+    bool ok = cause && names_it(s, (bool[2]){is_random(a), is_random(b)}, cause);
     bool sent = s->plan.v[0].technique != TECHNIQUE_RELAYED;
 
     ok = ok && json_is_string(json_object_get(o, "remedy"));
@@ -198,7 +193,8 @@ Test(why, is_right_of_every_class_against_every_other)
         bool direct = r->at.path == PATH_DIRECT;
         enum verdict is =
             truth(&w.nats[0]->conf, &w.nats[1]->conf, matrix_reachable(c->tier), direct);
-        bool ok = s && r->at.verdict == is && s->verdict == is && tells_all(s, direct);
+        bool ok = s && r->at.verdict == is && s->verdict == is &&
+                  tells_all(s, &w.nats[0]->conf, &w.nats[1]->conf, direct);
         right += ok;
         if (!ok)
             printf("seed %zu: %s to %s: it is %s, the peer says %s, the coordinator %s\n", 1 + i,
@@ -358,7 +354,7 @@ static bool right_of(const struct matrix *m, const struct world_peer_conf *a,
     enum verdict is = truth(&na, &nb, reachable, direct);
     if (reachable && !direct && (changes_ip(a) || changes_ip(b)))
         is = VERDICT_pool_missed;
-    bool ok = s && r->at.verdict == is && s->verdict == is && tells_all(s, direct);
+    bool ok = s && r->at.verdict == is && s->verdict == is && tells_all(s, &na, &nb, direct);
     if (!ok)
         printf("seed %lu: it is %s, the peer says %s, the coordinator %s (%s)\n", seed,
                verdict_name(is), verdict_name((enum verdict)r->at.verdict), name(s),
