@@ -77,16 +77,31 @@ static size_t sent_until(int64_t ms, const struct addr *to)
 Test(moved, a_peer_that_says_that_it_left_is_followed_once)
 {
     start();
-    left(300, &executor_bed_peer_addr, 1);
+    left(500, &executor_bed_peer_addr, 1);
     cr_assert_eq(ATTEMPT.state, ATTEMPT_DIRECT, "said on the path itself it makes no sense");
-    left(310, &executor_bed_relay, 1);
+    left(510, &executor_bed_relay, 1);
     cr_assert_eq(ATTEMPT.state, ATTEMPT_RELAYED);
     cr_assert_eq(ATTEMPT.flow, WAY_RELAY);
     ATTEMPT.state = ATTEMPT_DIRECT; /* as if it had come back */
     ATTEMPT.way[WAY_DIRECT].confirmed = true;
-    left(320, &executor_bed_relay, 1);
+    left(520, &executor_bed_relay, 1);
     cr_assert_eq(ATTEMPT.state, ATTEMPT_DIRECT, "a copy");
-    left(330, &executor_bed_relay, 2);
+    left(530, &executor_bed_relay, 2);
+    cr_assert_eq(ATTEMPT.state, ATTEMPT_RELAYED);
+}
+
+Test(moved, words_about_the_path_before_do_not_end_the_one_that_was_proven_meanwhile)
+{
+    struct msg_token t =
+        executor_bed_token(&executor_bed_peer, &executor_bed_peer_addr, executor_bed_wall(300));
+
+    start(); /* at 260 ms */
+    moved(260 + LEAVE_BUSY_US / 1000 - 2, &t);
+    left(260 + LEAVE_BUSY_US / 1000 - 1, &executor_bed_relay, 1);
+    cr_assert_eq(ATTEMPT.state, ATTEMPT_DIRECT, "sooner than anything could be missing");
+    left(260 + LEAVE_BUSY_US / 1000 + 1, &executor_bed_relay, 1);
+    cr_assert_eq(ATTEMPT.state, ATTEMPT_DIRECT, "a copy of that");
+    left(600, &executor_bed_relay, 2);
     cr_assert_eq(ATTEMPT.state, ATTEMPT_RELAYED);
 }
 
@@ -95,7 +110,7 @@ Test(moved, a_peer_that_is_elsewhere_by_a_probers_word_is_punched_there)
     struct msg_token t = executor_bed_token(&executor_bed_peer, &elsewhere, executor_bed_wall(300));
 
     start();
-    moved(300, &t);
+    moved(500, &t);
     cr_assert_eq(ATTEMPT.state, ATTEMPT_RELAYED);
     cr_assert_gt(sent_until(3500, &elsewhere), 10);
     cr_assert_leq(ATTEMPT.candidate_packets[0], PACKETS_MAX);
@@ -110,7 +125,7 @@ Test(moved, addresses_that_no_prober_vouches_for_get_nothing)
 
     start();
     forged.b[TOKEN_BYTES - 1] ^= 1;
-    moved(300, &forged);
+    moved(500, &forged);
     cr_assert_eq(ATTEMPT.state, ATTEMPT_DIRECT);
     cr_assert_eq(sent_until(3000, &victim), 0);
     moved(3000, &others);

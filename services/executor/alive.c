@@ -184,6 +184,13 @@ static void leave(struct executor *x, struct attempt *a, const char *why, struct
     tell_left(x, a, out);
 }
 
+/* Nothing can be missing yet of a path that was proven just now: what the peer says is about the one before. */
+bool executor_alive_is_new(const struct executor *x, const struct attempt *a)
+{
+    return a->way[WAY_DIRECT].confirmed &&
+           x->now_us - a->way[WAY_DIRECT].confirmed_us < LEAVE_BUSY_US;
+}
+
 void executor_on_left(struct executor *x, struct attempt *a, enum way way, const uint8_t *payload,
                       size_t len, struct outputs *out)
 {
@@ -193,7 +200,7 @@ void executor_on_left(struct executor *x, struct attempt *a, enum way way, const
     if (times <= a->fault.peer_times) /* a copy */
         return;
     a->fault.peer_times = times;
-    if (a->state == ATTEMPT_DIRECT && a->way[WAY_DIRECT].confirmed)
+    if (a->state == ATTEMPT_DIRECT && a->way[WAY_DIRECT].confirmed && !executor_alive_is_new(x, a))
         executor_lost_direct(x, a, "the peer has left the direct path", out);
 }
 

@@ -272,6 +272,7 @@ void executor_on_left(struct executor *x, struct attempt *a, enum way way, const
 void executor_lost_direct(struct executor *x, struct attempt *a, const char *why,
                           struct outputs *out);
 /* Does the direct way that was left answer, if badly? */
+bool executor_alive_is_new(const struct executor *x, const struct attempt *a);
 bool executor_alive_answers(const struct executor *x, const struct attempt *a);
 
 /* moved.c: this host, or the peer, has another address. */

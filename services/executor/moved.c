@@ -112,7 +112,7 @@ void executor_on_moved(struct executor *x, struct attempt *a, enum way way, cons
     struct msg_token_list theirs = {0};
 
     if (way != WAY_RELAY || len == 0 || len % TOKEN_BYTES != 0 || len > TOKENS_MAX * TOKEN_BYTES ||
-        !may_follow(x, a))
+        !may_follow(x, a) || executor_alive_is_new(x, a))
         return;
     for (; theirs.n < len / TOKEN_BYTES; theirs.n++) {
         theirs.v[theirs.n].len = TOKEN_BYTES;
