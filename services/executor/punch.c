@@ -13,7 +13,7 @@
 
 enum {
     HAIRPIN_AFTER = 2, /* punches of the schedule: at 40 ms */
-    SUSPECT_AFTER = 8, /* at 520 ms */
+    SUSPECT_AFTER = 8, /* at 520 ms, or sooner when the peer is heard */
     /* Once the peer is heard the way is open, and only losses can keep its pong away. */
     HEARD_EVERY_US = 40000,
     HEARD_LONG_US = 400000,
@@ -88,7 +88,7 @@ void executor_punch(struct executor *x, struct attempt *a, enum way way, struct 
         return;
     }
     uint8_t ttl = executor_prime_punch_ttl(x, a);
-    if (w->burst == SUSPECT_AFTER)
+    if (w->burst >= SUSPECT_AFTER) /* where the relay is there to tell of it */
         executor_moved_suspect(x, a);
     if (a->fault.moves > 0 && !a->fault.lost)
         executor_moved_tell(x, a, out);
