@@ -18,6 +18,7 @@ static const struct attack *const all[] = {
     attack_on_peers, attack_by_guesses, attack_by_punches, attack_on_servers, attack_on_coordinator,
     attack_on_names, attack_on_doors,   attack_on_paths,   attack_by_relay,
 };
+enum { CONNS = 96, CONNS_OF_IP = 64 };
 enum { GROUPS = sizeof all / sizeof *all };
 
 static unsigned attempts, successes, attacks;
@@ -45,7 +46,13 @@ static void make(const struct attack *a)
 
 Test(attack, none_of_them_succeeds)
 {
-    attack_open();
+    char limits[256]; /* small enough for one host to reach them */
+
+    snprintf(limits, sizeof limits,
+             "NATTERJACK_COORDINATOR_CONNECTIONS=%d NATTERJACK_COORDINATOR_CONNECTIONS_PER_IP=%d"
+             " NATTERJACK_COORDINATOR_HANDSHAKE_LIMIT=%d",
+             CONNS, CONNS_OF_IP, ATTACK_HANDSHAKE_S);
+    attack_open(limits);
     struct ground_run bob = ground_listen(&attack.ground, "bob");
     for (size_t i = 0; i < GROUPS; i++)
         make(all[i]);

@@ -193,10 +193,10 @@ static void load_keys(void)
     }
 }
 
-void attack_open(void)
+void attack_open(const char *environment)
 {
     struct attack_bed *b = &attack;
-    char why[JOIN_ERROR_MAX], limits[256];
+    char why[JOIN_ERROR_MAX];
 
     cr_assert_geq(sodium_init(), 0);
     rng_seed(&b->rng, ground_times("SEED", 1));
@@ -205,11 +205,7 @@ void attack_open(void)
                          "second=open,ip=203.0.113.20", "mallory=open,sources=any,ip=" MALLORY_IP,
                          "alice=open,ip=" ALICE_IP, "bob=open,ip=" BOB_IP,
                          "carol=open,ip=" CAROL_IP));
-    snprintf(limits, sizeof limits,
-             "NATTERJACK_COORDINATOR_CONNECTIONS=%d NATTERJACK_COORDINATOR_CONNECTIONS_PER_IP=%d"
-             " NATTERJACK_COORDINATOR_HANDSHAKE_LIMIT=%d",
-             ATTACK_CONNS, ATTACK_CONNS_PER_IP, ATTACK_HANDSHAKE_S);
-    ground_up(&b->ground, SUITE_IP ",203.0.113.11", limits);
+    ground_up(&b->ground, SUITE_IP ",203.0.113.11", environment);
     cr_assert(join_parse(b->ground.join, &b->join, why));
     load_keys();
     crypto_box_keypair(b->mallory.b, b->secret);

@@ -194,6 +194,13 @@ void hostile_capture_hello(const struct join *join)
     zsock_destroy(&client);
 }
 
+const uint8_t *hostile_hello(size_t *len)
+{
+    cr_assert_gt(hello_len, 0, "captured first");
+    *len = hello_len;
+    return hello;
+}
+
 /* From all of loopback's addresses: between two of them there are but 28,000 ports a minute. */
 void hostile_streams(struct rng *rng, const struct addr *at, enum garbage kind, unsigned n)
 {

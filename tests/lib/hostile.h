@@ -41,6 +41,7 @@ void hostile_messages(struct rng *rng, const struct hostile_door *d, enum garbag
 
 /* n connections to a port of the own host, each until the other side has hung up: how a client of libzmq's begins, spoilt. */
 void hostile_capture_hello(const struct join *join); /* first: what that is */
+const uint8_t *hostile_hello(size_t *len);           /* that */
 void hostile_streams(struct rng *rng, const struct addr *at, enum garbage kind, unsigned n);
 
 /* n requests to its admin socket, each answered or dropped, and counted as such. */
