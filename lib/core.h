@@ -24,7 +24,7 @@ enum { DATAGRAM_MAX = 1472 }; /* payload of one UDP datagram in a 1,500 byte MTU
 /* Who sent a message: a service on the bus, or a peer whose id ZAP proved. */
 struct sender {
     enum role service;
-    struct peer_id peer; /* SERVICE_executor: the key that CURVE authenticated */
+    struct peer_id peer; /* SERVICE_executor, or of a link: the key that CURVE authenticated */
     uint32_t conn;  /* SERVICE_executor: the connection, to answer on; never reused within 2^32 */
     bool enrolling; /* came in by the enrolment socket, where any key may knock */
     struct addr

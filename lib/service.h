@@ -1,10 +1,11 @@
 /*
  * service.h - the impure half of every process: sockets, clock, signals, log.
  *
- * Actors with mailboxes.  A service binds one inbox (PULL, ipc in the bus directory, which is 0700)
- * and connects one PUSH to the inbox of every service that the schema lets it send to.  On the wire a
- * message is three frames: sender, type, msgpack body.  Sends never block; what a queue can't take is
- * counted and dropped, and the sender's core recovers by deadline.
+ * Actors with mailboxes.  A service to which the schema lets others send binds one inbox (PULL, ipc in the
+ * bus directory, which is 0700), and connects one PUSH to the inbox of every service that it may send to; of
+ * one that has no inbox, as relay and prober, several can share a bus.  On the wire a message is three frames:
+ * sender, type, msgpack body.  Sends never block; what a queue can't take is counted and dropped, and the
+ * sender's core recovers by deadline.
  *
  * A shell may watch more sockets (a ROUTER, a DEALER, a file descriptor) by registering a source.
  *
@@ -19,7 +20,7 @@
 
 #include <czmq.h>
 
-enum { SOURCES_MAX = 1024, UDP_MAX = 640 };
+enum { SOURCES_MAX = 1024, UDP_MAX = 640, LINKS_MAX = 16 };
 
 /* The exit status that tells a supervisor that the process was told to drain, and has. */
 enum { SERVICE_DRAINED = 10 };
@@ -42,7 +43,8 @@ struct service {
     const char *bus_dir;
     void *inbox, *first; /* first: libzmq's first socket, for its threads' sake */
     void *peer[SERVICE_COUNT];
-    int udp[UDP_MAX]; /* -1: not open */
+    zsock_t *link[LINKS_MAX]; /* to services on other hosts: lib/service_link.h */
+    int udp[UDP_MAX];         /* -1: not open */
     uint16_t udp_port[UDP_MAX];
     uint16_t n_udp; /* opened by service_udp; the core opens others above by OUT_SOCKET */
     int signal_fd;
@@ -90,6 +92,10 @@ void service_open(struct service *s, enum role self, const char *bus_dir);
  * to the others' inboxes and its own sockets.  It ends when somebody sets stop.
  */
 void service_open_worker(struct service *s, const struct service *of);
+
+/* What service_open does with a bus directory, and of that what a worker does as well (lib/service_bus.c). */
+void service_bus_open(struct service *s);
+void service_bus_connect(struct service *s);
 
 /* Bind one more UDP socket; returns its index (input and output dgram.sock) or -1 with errno. */
 int service_udp(struct service *s, const struct addr *local);

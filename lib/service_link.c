@@ -1,7 +1,6 @@
 /* service_link.c - see service_link.h. */
 #include "lib/service_link.h"
 #include "lib/log.h"
-#include "lib/zap.h"
 
 #include <sodium.h>
 #include <stdio.h>
@@ -16,11 +15,10 @@ enum {
     RECONNECT_MAX_MS = 2000,
     CURVE_OVERHEAD = 64, /* MAXMSGSIZE is held against the sealed frame, 33 bytes longer */
 };
-#define DOMAIN "bus"
 
 static struct {
     struct service_link_conf conf;
-    zsock_t *zap, *inbox, *push[LINKS_MAX];
+    zsock_t *zap, *inbox;
     uint64_t refused;
 } links;
 
@@ -35,18 +33,30 @@ static uint8_t link_of(const struct peer_id *key)
     return 0;
 }
 
+/* The key itself is the User-Id: a list that changes numbers its links anew. */
+void service_links_answer(zsock_t *zap, const struct zap_request *z)
+{
+    char user[PEER_ID_TEXT];
+
+    if (link_of(&z->key) != 0) {
+        zap_answer(zap, z, peer_id_format(&z->key, user));
+        return;
+    }
+    links.refused++;
+    zap_put_off(zap, z);
+}
+
 static bool receive_zap(struct service *s, void *arg, struct input *in)
 {
     struct zap_request z;
-    char user[8];
 
     (void)s, (void)arg, (void)in;
     if (!zap_receive(links.zap, &z, &links.refused))
         return false;
-    uint8_t link = strcmp(z.domain, DOMAIN) == 0 ? link_of(&z.key) : 0;
-    snprintf(user, sizeof user, "%u", link);
-    links.refused += link == 0;
-    zap_answer(links.zap, &z, link ? user : NULL);
+    if (strcmp(z.domain, LINK_DOMAIN) == 0)
+        service_links_answer(links.zap, &z);
+    else
+        zap_answer(links.zap, &z, NULL);
     return false;
 }
 
@@ -62,14 +72,14 @@ static bool receive_link(struct service *s, void *arg, struct input *in)
     size_t n = service_frames(zsock_resolve(links.inbox), frame);
     if (n == 3) {
         const char *user = zmq_msg_gets(&frame[2], "User-Id");
-        int link = user ? atoi(user) : 0;
-        assert(link >= 1 && link <= links.conf.n); /* our own word for who was let in */
-        enum role who = links.conf.to[link - 1].role;
+        struct peer_id key;
+        uint8_t link = user && peer_id_parse(user, &key) ? link_of(&key) : 0;
+        enum role who = link ? links.conf.to[link - 1].role : SERVICE_none;
         ok = service_decode(s, who, zmq_msg_data(&frame[1]), zmq_msg_size(&frame[1]),
                             zmq_msg_data(&frame[2]), zmq_msg_size(&frame[2]), &s->msg);
         in->kind = IN_MSG;
         in->msg = &s->msg;
-        in->from = (struct sender){.service = who, .link = (uint8_t)link};
+        in->from = (struct sender){.service = who, .peer = key, .link = link};
     } else if (n > 0) {
         s->n.messages_refused++;
     }
@@ -85,9 +95,9 @@ static void send_link(struct service *s, const struct output *o)
     char body[MSG_SIZE_MAX];
     size_t len = msg_encode(&o->msg, body);
 
-    assert(o->link <= links.conf.n && links.conf.to[o->link - 1].role == o->to);
-    if (zsock_send(links.push[o->link - 1], "ssb", service_name[s->self], msg_name[o->msg.type],
-                   body, len) == 0)
+    assert(s->link[o->link - 1]);
+    if (zsock_send(s->link[o->link - 1], "ssb", service_name[s->self], msg_name[o->msg.type], body,
+                   len) == 0)
         s->n.messages_out++;
     else /* it is away, or does not read: the core repeats what matters */
         s->n.messages_dropped++;
@@ -95,9 +105,9 @@ static void send_link(struct service *s, const struct output *o)
 
 /* ---- life ---------------------------------------------------------------------------------------- */
 
-static void set_common(zsock_t *sock)
+static void set_common(zsock_t *sock, const struct service_link_conf *conf)
 {
-    zsock_set_curve_secretkey_bin(sock, links.conf.secret);
+    zsock_set_curve_secretkey_bin(sock, conf->secret);
     zsock_set_sndhwm(sock, HWM);
     zsock_set_rcvhwm(sock, HWM);
     zsock_set_maxmsgsize(sock, MSG_SIZE_MAX + CURVE_OVERHEAD);
@@ -112,13 +122,15 @@ static const char *endpoint(const struct addr *a, char text[static ADDR_TEXT_MAX
     return addr_format(a, text, ADDR_TEXT_MAX);
 }
 
-static void bind_inbox(void)
+static void bind_inbox(struct service *s)
 {
     char at[ADDR_TEXT_MAX];
 
     links.inbox = zsock_new(ZMQ_PULL);
-    set_common(links.inbox);
-    zap_enforce(links.inbox, DOMAIN);
+    set_common(links.inbox, &links.conf);
+    zap_enforce(links.inbox, LINK_DOMAIN);
+    if (links.conf.watch)
+        links.conf.watch(s, links.inbox);
     zsock_set_curve_server(links.inbox, 1);
     zsock_set_backlog(links.inbox, BACKLOG);
     zsock_set_ipv6(links.inbox, links.conf.listen.len == 16);
@@ -126,13 +138,13 @@ static void bind_inbox(void)
         die("event=no_link addr=%s why=\"%s\"", at, zmq_strerror(errno));
 }
 
-static zsock_t *connect_to(const struct service_link *to)
+static zsock_t *connect_to(const struct service_link_conf *conf, const struct service_link *to)
 {
     char at[ADDR_TEXT_MAX];
     zsock_t *push = zsock_new(ZMQ_PUSH);
 
-    set_common(push);
-    zsock_set_curve_publickey_bin(push, links.conf.key);
+    set_common(push, conf);
+    zsock_set_curve_publickey_bin(push, conf->key);
     zsock_set_curve_serverkey_bin(push, to->key);
     zsock_set_sndtimeo(push, 0);
     zsock_set_immediate(push, 1); /* what a link can't take now is of no use later */
@@ -144,25 +156,40 @@ static zsock_t *connect_to(const struct service_link *to)
     return push;
 }
 
+void service_links_join(struct service *s, const struct service_link_conf *conf)
+{
+    for (uint8_t i = 0; i < conf->n; i++)
+        if (conf->to[i].addr.len)
+            s->link[i] = connect_to(conf, &conf->to[i]);
+    s->send_link = send_link;
+}
+
 void service_links_open(struct service *s, const struct service_link_conf *conf)
 {
     links.conf = *conf;
     assert(conf->n <= LINKS_MAX);
-    links.zap = zap_open(); /* before the door is */
-    bind_inbox();
-    for (uint8_t i = 0; i < conf->n; i++)
-        links.push[i] = connect_to(&conf->to[i]);
-    service_watch_zmq(s, links.zap, receive_zap, NULL);
-    service_watch_zmq(s, links.inbox, receive_link, NULL);
-    s->send_link = send_link;
+    if (conf->listen.len && !conf->has_handler) { /* before the door is */
+        links.zap = zap_open();
+        service_watch_zmq(s, links.zap, receive_zap, NULL);
+    }
+    if (conf->listen.len) {
+        bind_inbox(s);
+        service_watch_zmq(s, links.inbox, receive_link, NULL);
+    }
+    service_links_join(s, conf);
     sodium_memzero(links.conf.secret, sizeof links.conf.secret);
+}
+
+void service_links_change(const struct service_link *to, uint8_t n)
+{
+    assert(n <= LINKS_MAX);
+    memcpy(links.conf.to, to, n * sizeof *to);
+    links.conf.n = n;
 }
 
 void service_links_close(void)
 {
     zsock_destroy(&links.inbox);
-    for (uint8_t i = 0; i < LINKS_MAX; i++)
-        zsock_destroy(&links.push[i]);
     zsock_destroy(&links.zap);
 }
 

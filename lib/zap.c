@@ -78,3 +78,8 @@ void zap_answer(zsock_t *zap, const struct zap_request *r, const char *user)
     zsock_send(zap, "ssssss", "1.0", r->id, user ? "200" : "400", user ? "OK" : "not enrolled",
                user ? user : "", "");
 }
+
+void zap_put_off(zsock_t *zap, const struct zap_request *r)
+{
+    zsock_send(zap, "ssssss", "1.0", r->id, "300", "not known yet", "", "");
+}

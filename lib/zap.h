@@ -30,4 +30,7 @@ bool zap_receive(zsock_t *zap, struct zap_request *out, uint64_t *malformed);
 /* The answer to it: who it is, as the User-Id of all that this connection sends; NULL: not admitted. */
 void zap_answer(zsock_t *zap, const struct zap_request *r, const char *user);
 
+/* The answer for who may be admitted later: the connection ends without a word, and who knocked tries again. */
+void zap_put_off(zsock_t *zap, const struct zap_request *r);
+
 #endif

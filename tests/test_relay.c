@@ -246,6 +246,26 @@ Test(relay, when_it_drains_sessions_go_on_and_none_begins)
     cr_assert_eq(b.r.by_sid.n, 0);
 }
 
+Test(relay, what_it_says_leaves_by_the_link_when_the_coordinator_is_on_another_host)
+{
+    struct ticket a = relay_bed_ticket(&b, 1, 0);
+
+    b.conf.link = 1;
+    relay_bed_restart(&b, 2);
+    relay_bed_bind(&b, 'A', &a, 1);
+    unsigned hellos = 0, usage = 0;
+    while (b.r.by_sid.n > 0) {
+        relay_bed_tick(&b);
+        for (size_t i = 0; i < b.out.n; i++)
+            if (b.out.v[i].kind == OUT_MSG) {
+                cr_assert_eq(b.out.v[i].link, 1);
+                hellos += b.out.v[i].msg.type == MSG_relay_hello;
+                usage += b.out.v[i].msg.type == MSG_relay_usage;
+            }
+    }
+    cr_assert(hellos > 0 && usage > 0);
+}
+
 Test(relay, ignores_what_is_not_for_a_relay)
 {
     static const uint8_t ops[] = {RELAY_CHALLENGE, RELAY_BOUND, RELAY_KEPT, RELAY_UNKNOWN};

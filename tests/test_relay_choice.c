@@ -3,6 +3,7 @@
  * how an executor measures.
  */
 #include "lib/relaywire.h"
+#include "services/coordinator/parts.h"
 #include "tests/lib/coordinator_bed.h"
 #include "tests/lib/executor_bed.h"
 
@@ -171,6 +172,46 @@ Test(relay_choice, a_relay_that_is_silent_is_kept_when_there_is_no_other)
     cr_assert_eq(b.order[0].type, 0);
 }
 
+/* By the link that CURVE gave the key with this first byte. */
+static void say_hello_by_link(uint8_t last, uint8_t key)
+{
+    struct msg m = hello(last, 0, 100);
+    struct input in = {
+        .kind = IN_MSG, .msg = &m, .from = {.service = SERVICE_relay, .link = 1}
+    };
+
+    memset(in.from.peer.b, key, sizeof in.from.peer.b);
+    coordinator_bed_step(&b, &in);
+}
+
+Test(relay_choice, a_relay_on_another_host_says_hello_for_itself_only)
+{
+    two_random();
+    say_hello_by_link(23, 24);
+    cr_assert_null(coordinator_relay_at(&b.core, &(struct addr){
+                                                     4, {203, 0, 113, 23},
+                                                      3480
+    }));
+    cr_assert_eq(b.core.n.hellos_refused, 1);
+    say_hello_by_link(23, 23);
+    cr_assert_not_null(coordinator_relay_at(&b.core, &(struct addr){
+                                                         4, {203, 0, 113, 23},
+                                                          3480
+    }));
+}
+
+Test(relay_choice, of_more_relays_than_peers_can_be_told_of_the_freest_are_named)
+{
+    two_random();
+    for (uint8_t i = 0; i < 6; i++)
+        say_hello((uint8_t)(21 + i), 90u - 10u * i, 100);
+    say_hello(26, 100, 100);
+    struct prober_list l = coordinator_near_relays(&b.core);
+    cr_assert_eq(l.n, PROBERS_MAX);
+    for (unsigned i = 0; i < l.n; i++)
+        cr_assert_eq(l.v[i].addrs[0].ip[3], 25 - i);
+}
+
 /* ---- moving ------------------------------------------------------------------------------------- */
 
 enum { HELLOS = 8 }; /* in which all sessions are looked at */
@@ -241,6 +282,19 @@ Test(relay_choice, what_a_side_can_not_move_to_is_not_named_again)
     cr_assert(told(0) == 23 && told(1) == 23);
     refuse(2, 23, "unreachable");
     cr_assert(told(0) == 0 && told(1) == 0);
+}
+
+Test(relay_choice, one_that_was_started_again_may_be_moved_to)
+{
+    settled_at_21();
+    refuse(1, 21, "unreachable");
+    cr_assert(told(0) == 22 && told(1) == 22);
+    drains(22, 1);
+    cr_assert(told(0) == 0 && told(1) == 0);
+    b.relay.epoch++;
+    say_hello(21, 0, 100);
+    drains(22, 1);
+    cr_assert(told(0) == 21 && told(1) == 21);
 }
 
 Test(relay_choice, a_session_that_is_not_settled_is_not_moved)

@@ -23,6 +23,8 @@ enum {
     BEFORE = 300, /* numbers sent before it happens */
     AFTER = 1500, /* and in all */
     LATE_NS = 1000 * 1000 * 1000,
+    LOST_MS = 150,      /* later than this is lost, where one at a time is sent */
+    GONE_MAX = 60,    /* of these: five silent KEEPs, four binds, and a new order take about 4 s */
     OUTAGE_MAX = 1000, /* packets, of a relay that dies and is started again */
 };
 
@@ -71,6 +73,18 @@ static void send_numbers(struct flow *f, unsigned from, unsigned to)
             hear(f, 1);
         cr_assert_eq(sendto(f->fd, &i, sizeof i, 0, (struct sockaddr *)&at, sizeof at), sizeof i);
     }
+}
+
+/* One a time, until they come back again; how many were sent for it. */
+static unsigned send_until_heard(struct flow *f, unsigned from)
+{
+    for (unsigned i = from; i < AFTER; i++) {
+        send_numbers(f, i, i + 1);
+        hear(f, LOST_MS);
+        if (f->came[i])
+            return i - from;
+    }
+    return AFTER;
 }
 
 static void hear_the_rest(struct flow *f)
@@ -142,8 +156,7 @@ Test(relay_flow, a_relay_that_drains_hands_its_sessions_over_without_a_gap)
 
     ground_open_lab(&ground, ARGS("--delay", "5ms", "other=open,ip=203.0.113.30,delay=8ms",
                                   "alice=apd/random/apd", "bob=apd/random/apd"));
-    ground_up(&ground, "203.0.113.10,203.0.113.11", "");
-    second_relay(&ground, "100");
+    second_relay_up(&ground, "", "100");
     ground_listen(&ground, "bob");
     struct ground_run r = open_flow(&f);
     send_numbers(&f, 1, BEFORE);
@@ -156,6 +169,26 @@ Test(relay_flow, a_relay_that_drains_hands_its_sessions_over_without_a_gap)
            longest_loss(&f), (double)f.gap_ns / 1e6);
     cr_assert_lt(carried(), 2 * AFTER, "it still carries the session");
     cr_assert_leq(longest_loss(&f), GAP_MAX);
+    close_flow(&f, &r);
+    ground_close(&ground);
+}
+
+/* It is nearer, and so the one that is taken; nothing says that it has gone but its silence. */
+Test(relay_flow, sessions_of_a_relay_that_dies_for_good_go_on_over_another)
+{
+    struct flow f;
+
+    ground_open_lab(&ground, ARGS("--delay", "20ms", "other=open,ip=203.0.113.30,delay=1ms",
+                                  "alice=apd/random/apd", "bob=apd/random/apd"));
+    struct ground_run other = second_relay_up(&ground, "", "100");
+    ground_listen(&ground, "bob");
+    struct ground_run r = open_flow(&f);
+    send_numbers(&f, 1, BEFORE);
+    cr_assert_lt(carried(), BEFORE, "it is not the other relay's");
+    kill(ground_program(&other), SIGKILL);
+    unsigned lost = send_until_heard(&f, BEFORE);
+    printf("dead for good: back after %u tries, every %d ms\n", lost, LOST_MS);
+    cr_assert_leq(lost, GONE_MAX);
     close_flow(&f, &r);
     ground_close(&ground);
 }

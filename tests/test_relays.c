@@ -15,7 +15,8 @@
 static struct ground ground;
 
 #define ARGS(...) ((const char *const[]){__VA_ARGS__, NULL})
-#define OWN "203.0.113.10:3480"
+#define OWN_IP "203.0.113.10"
+#define OWN OWN_IP ":3480"
 #define OTHER "203.0.113.30:3480"
 
 enum { LOOKS_MAX = 5000 };
@@ -26,8 +27,7 @@ static void open_both(const char *other, const char *environment, const char *se
 {
     ground_open_lab(&ground, ARGS("--delay", "20ms", other, "alice=apd/random/apd",
                                   "bob=apd/random/apd", "carol=apd/random/apd"));
-    ground_up(&ground, "203.0.113.10,203.0.113.11", environment);
-    second_relay(&ground, sessions);
+    second_relay_up(&ground, environment, sessions);
     ground_listen(&ground, "bob");
 }
 
@@ -73,6 +73,70 @@ Test(relays, a_full_relay_is_passed_over_and_when_all_are_the_caller_is_told)
     cr_assert_str_eq(ground_text(line, "verdict"), "relay-full");
     cr_assert_str_eq(ground_text(line, "kind"), "rendezvous-no-relay");
     json_decref(line);
+    ground_close(&ground);
+}
+
+/* The suite's configuration: its link, and who may come by it. */
+static void configure(const char *relays)
+{
+    FILE *f = fopen(second_relay_path(&ground, "conf"), "w");
+
+    cr_assert(f);
+    fprintf(f, "coordinator: {link: '%s', relays: '%s'}\n", SECOND_RELAY_LINK, relays);
+    fclose(f);
+}
+
+static void wait_until_refused(void)
+{
+    double refused = 0;
+
+    for (int i = 0; i < LOOKS_MAX && refused <= 0; i++) {
+        json_t *state = ground_admin(&ground, "state", "coordinator");
+        refused = ground_number(state, "links_refused");
+        json_decref(state);
+    }
+    cr_assert_gt(refused, 0);
+}
+
+Test(relays, more_come_and_go_while_the_suite_runs_by_its_bus_and_by_its_link)
+{
+    char environment[128];
+
+    ground_open_lab(&ground, ARGS("--delay", "5ms", "other=open,ip=203.0.113.30"));
+    ground_output(
+        &ground, "pub",
+        ARGS(BIN_DIR "/natterjack", "init", "--state", second_relay_path(&ground, "suite")));
+    configure("");
+    snprintf(environment, sizeof environment, "NATTERJACK_CONFIG=%s",
+             second_relay_path(&ground, "conf"));
+    ground_up(&ground, OWN_IP, environment);
+    second_relay_certify(&ground, "third", OWN_IP);
+    struct ground_run third =
+        ground_spawn(&ground, "pub",
+                     ARGS(BIN_DIR "/natterjack-relay", "--bus",
+                          second_relay_path(&ground, "suite/bus"), "--public-ip", OWN_IP, "--port",
+                          "3481", "--key", second_relay_path(&ground, "third/relay"), "--cert",
+                          second_relay_path(&ground, "third/relay.cert"), "--coordinator-key",
+                          second_relay_path(&ground, "third/coordinator.pub"), "--admin",
+                          second_relay_path(&ground, "third/admin")));
+    second_relay_wait(&ground, 2);
+    const char *key = second_relay_certify(&ground, "other", "203.0.113.30");
+    second_relay_spawn(&ground, "100");
+    wait_until_refused();
+    configure(key);
+    json_decref(ground_admin(&ground, "reload", NULL));
+    second_relay_wait(&ground, 3);
+    const char *said = ground_output(&ground, "pub",
+                                     ARGS(BIN_DIR "/natterjack", "drain", "--socket",
+                                          second_relay_path(&ground, "third/admin")));
+    cr_assert_eq(strncmp(said, "ok", 2), 0, "%s", said);
+    cr_assert_null(ground_line(&third, GROUND_WAIT_MS), "it ends");
+    json_t *list = ground_admin(&ground, "relays", NULL), *one;
+    size_t at;
+    json_array_foreach(list, at, one)
+        cr_assert_eq(json_is_true(json_object_get(one, "draining")),
+                     strcmp(ground_text(one, "addr"), OWN_IP ":3481") == 0);
+    json_decref(list);
     ground_close(&ground);
 }
 

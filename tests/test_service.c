@@ -369,7 +369,7 @@ Test(service, a_bus_directory_that_is_not_there_is_refused)
     snprintf(path, sizeof path, "%s/%0150d", dir, 7); /* longer than a socket's path may be */
     cr_assert_eq(mkdir(path, 0700), 0);
     cr_assert_eq(child_run(&child, open_on, path), 1);
-    cr_assert(strstr(child.err, "event=no_inbox"), "%s", child.err);
+    cr_assert(strstr(child.err, "event=no_bus to=coordinator"), "%s", child.err);
     child.pid = 0;
 }
 

@@ -54,6 +54,8 @@ static void serve(void *arg, int fd)
     cr_assert_eq(write(fd, "r", 1), 1);
     while (service_wait(&svc, NEVER, &in)) {
         out.n = 0;
+        if (in.kind == IN_MSG && in.msg->type == MSG_vantage_refused)
+            memcpy(conf.to[0].key, key[2], LINK_KEY), service_links_change(conf.to, 1);
         if (in.kind == IN_MSG && in.msg->type == MSG_prober_hello && in.from.link == 1 &&
             in.from.service == SERVICE_prober)
             emit_link(&out, 1, SERVICE_prober, MSG_prober_hello)->prober_hello.heard =
@@ -168,6 +170,33 @@ Test(service_link, messages_go_both_ways_and_their_sender_is_who_holds_the_key)
         say(push, i % 2 ? "prober" : "coordinator", "prober_hello"); /* what it claims is nothing */
         cr_assert_not(next_answer());
     }
+}
+
+Test(service_link, who_is_taken_off_the_list_is_heard_no_longer_on_the_connection_that_it_has)
+{
+    struct msg m = {.type = MSG_vantage_refused}; /* has the child take the stranger in its place */
+    char body[MSG_SIZE_MAX];
+
+    until_both_ways();
+    size_t len = msg_encode(&m, body);
+    cr_assert_eq(zsock_send(push, "ssb", "prober", "vantage_refused", body, len), 0);
+    for (int i = 0; i < 10; i++)
+        say(push, "prober", "prober_hello");
+    zsock_t *stranger = NULL;
+    zmsg_t *raw = NULL;
+    zsock_set_rcvtimeo(pull, 100);
+    for (int i = 0; i < SOON_MS / 100 && !raw; i++) { /* refused as long as it is not on the list */
+        if (i % 10 == 0) {
+            zsock_destroy(&stranger);
+            stranger = new_push(key[2], secret[2]);
+            say(stranger, "prober", "prober_hello");
+        }
+        raw = zmsg_recv(pull);
+    }
+    cr_assert(raw, "who is on the list now is not heard");
+    zmsg_destroy(&raw);
+    expect_no_answer();
+    zsock_destroy(&stranger);
 }
 
 Test(service_link, takes_no_message_that_the_schema_gives_its_sender_no_right_to)

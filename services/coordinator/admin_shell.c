@@ -1,5 +1,6 @@
 /* admin_shell.c - see admin_shell.h. */
 #include "services/coordinator/admin_shell.h"
+#include "lib/service_link.h"
 
 #include "services/coordinator/check_shell.h"
 #include "services/coordinator/conns_shell.h"
@@ -72,14 +73,14 @@ static json_t *state(const struct coordinator *c, int64_t now_us)
     uint16_t front, enrol;
 
     front_ports(&front, &enrol);
-    return json_pack("{s:s, s:o, s:i, s:i, s:I, s:I, s:I, s:I, s:i, s:i, s:o, s:o, s:o}", "service",
-                     "coordinator", "epoch", count(c->conf.epoch), "front_port", (int)front,
-                     "enrol_port", (int)enrol, "peers", (json_int_t)c->peers_by_id.n, "peers_max",
-                     (json_int_t)c->conf.peers_max, "sessions",
-                     (json_int_t)(c->sessions_by_id.n - c->n_closed), "sessions_max",
-                     (json_int_t)c->conf.sessions_max, "probers", (int)live_probers(c, now_us),
-                     "relays", (int)live_relays(c, now_us), "counters", counters(c), "front",
-                     front_json(), "shell", admin_counters(&admin.svc->n));
+    return json_pack(
+        "{s:s, s:o, s:i, s:i, s:I, s:I, s:I, s:I, s:i, s:i, s:o, s:o, s:o, s:o}", "service",
+        "coordinator", "epoch", count(c->conf.epoch), "front_port", (int)front, "enrol_port",
+        (int)enrol, "peers", (json_int_t)c->peers_by_id.n, "peers_max",
+        (json_int_t)c->conf.peers_max, "sessions", (json_int_t)(c->sessions_by_id.n - c->n_closed),
+        "sessions_max", (json_int_t)c->conf.sessions_max, "probers", (int)live_probers(c, now_us),
+        "relays", (int)live_relays(c, now_us), "counters", counters(c), "front", front_json(),
+        "links_refused", count(service_links_refused()), "shell", admin_counters(&admin.svc->n));
 }
 
 static json_t *stats(const struct coordinator *c)
@@ -118,12 +119,13 @@ static json_t *relays(const struct coordinator *c, int64_t now_us)
         int64_t seen_ms = (now_us - r->seen_us) / 1000;
         if (!r->used)
             continue;
-        json_array_append_new(
-            list, json_pack("{s:s, s:s, s:b, s:I, s:I, s:I}", "addr",
-                            addr_format(&r->addr, addr, sizeof addr), "key",
-                            peer_id_format(&r->key, key), "alive", seen_ms <= COORD_HELLO_TTL_MS,
-                            "sessions", (json_int_t)r->sessions, "sessions_max",
-                            (json_int_t)r->sessions_max, "seen_ms_ago", (json_int_t)seen_ms));
+        json_array_append_new(list, json_pack("{s:s, s:s, s:b, s:b, s:I, s:I, s:I}", "addr",
+                                              addr_format(&r->addr, addr, sizeof addr), "key",
+                                              peer_id_format(&r->key, key), "alive",
+                                              seen_ms <= COORD_HELLO_TTL_MS, "draining",
+                                              r->draining, "sessions", (json_int_t)r->sessions,
+                                              "sessions_max", (json_int_t)r->sessions_max,
+                                              "seen_ms_ago", (json_int_t)seen_ms));
     }
     return list;
 }

@@ -10,7 +10,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 
-enum { DOORS = 2, IP = 16, NET56 = 7, DESCRIPTORS_MAX = 1 << 20, EVENTS_AT_ONCE = 256 };
+enum { DOORS = 3, IP = 16, NET56 = 7, DESCRIPTORS_MAX = 1 << 20, EVENTS_AT_ONCE = 256 };
 
 /* What is known of a descriptor. */
 struct conn {

@@ -275,7 +275,7 @@ struct coordinator_relay {
     uint64_t epoch;
     uint32_t sessions, sessions_max, assigned; /* assigned: by us since its last hello */
     int64_t seen_us;
-    bool used;
+    bool used, draining;
 };
 
 /*

@@ -138,13 +138,22 @@ bool coordinator_relay_expected(const struct coordinator *c)
     return c->now_us - c->first_us < COORD_HELLO_TTL_MS * 1000LL;
 }
 
-void coordinator_on_relay_hello(struct coordinator *c, const struct msg_relay_hello *m,
-                                struct outputs *out)
+/* A relay has begun a new life, or another one has this slot: who could not use it may now. */
+static void untry(struct coordinator *c, unsigned slot)
 {
+    for (uint32_t i = 0; i < c->sessions_by_id.capacity; i++)
+        if (table_used(&c->sessions_by_id, i))
+            c->sessions[i].relays_tried &= (uint16_t) ~(1u << slot);
+}
+
+void coordinator_on_relay_hello(struct coordinator *c, const struct input *in, struct outputs *out)
+{
+    const struct msg_relay_hello *m = &in->msg->relay_hello;
+    bool own = in->from.link == 0 || peer_id_eq(&in->from.peer, &m->key);
     struct coordinator_relay *r = relay_slot(c, &m->key);
     bool same = r && r->used && peer_id_eq(&r->key, &m->key);
 
-    if (!r || addr_kind(&m->addr) == ADDR_REFUSED ||
+    if (!r || !own || addr_kind(&m->addr) == ADDR_REFUSED ||
         (!same &&
          (m->cert.len != 64 || !cert_verify('r', m->key.b, c->conf.authority, m->cert.b)))) {
         c->n.hellos_refused++;
@@ -152,6 +161,8 @@ void coordinator_on_relay_hello(struct coordinator *c, const struct msg_relay_he
     }
     uint8_t cert[sizeof r->cert]; /* the one that was verified */
     memcpy(cert, same ? r->cert : m->cert.b, sizeof cert);
+    if (!same || r->epoch != m->epoch)
+        untry(c, (unsigned)(r - c->relays));
     *r = (struct coordinator_relay){
         .key = m->key,
         .ticket_key = peer_id_none(&m->ticket_key) ? m->key : m->ticket_key,
@@ -161,6 +172,7 @@ void coordinator_on_relay_hello(struct coordinator *c, const struct msg_relay_he
         .sessions_max = m->sessions_max,
         .seen_us = c->now_us,
         .used = true,
+        .draining = m->draining,
     };
     memcpy(r->cert, cert, sizeof r->cert);
     r->places.n = m->places.n > 0;
@@ -194,19 +206,45 @@ struct coordinator_relay *coordinator_relay_at(struct coordinator *c, const stru
     return newest;
 }
 
-/* Those that peers are told of, to measure: as many as a message has room for. */
+static uint64_t load_of(const struct coordinator_relay *r)
+{
+    return (uint64_t)r->sessions + r->assigned;
+}
+
+/* Is the share of its room that is taken smaller?  One that drains, or has no room, has none to share. */
+static bool is_freer(const struct coordinator_relay *r, const struct coordinator_relay *than)
+{
+    bool room = !r->draining && load_of(r) < r->sessions_max,
+         other = !than->draining && load_of(than) < than->sessions_max;
+
+    if (room != other)
+        return room;
+    return load_of(r) * than->sessions_max < load_of(than) * r->sessions_max;
+}
+
+/*
+ * Those that peers are told of, to measure: as many as a message has room for, and of more the freest.  All
+ * peers are told of the same, so that two of a session have measured relays in common.
+ */
 struct prober_list coordinator_near_relays(const struct coordinator *c)
 {
     struct prober_list list = {0};
+    bool named[COORD_RELAYS_MAX] = {false};
 
-    for (unsigned i = 0; i < COORD_RELAYS_MAX && list.n < PROBERS_MAX; i++) {
-        const struct coordinator_relay *r = &c->relays[i];
-        if (!r->used || !lately(c, r->seen_us))
-            continue;
+    while (list.n < PROBERS_MAX) {
+        const struct coordinator_relay *best = NULL;
+        for (unsigned i = 0; i < COORD_RELAYS_MAX; i++) {
+            const struct coordinator_relay *r = &c->relays[i];
+            if (r->used && lately(c, r->seen_us) && !named[i] && (!best || is_freer(r, best)))
+                best = r;
+        }
+        if (!best)
+            break;
+        named[best - c->relays] = true;
         struct prober_info *p = &list.v[list.n++];
-        memcpy(p->key, r->key.b, sizeof p->key);
-        memcpy(p->cert, r->cert, sizeof p->cert);
-        p->addrs[p->n_addrs++] = r->addr;
+        memcpy(p->key, best->key.b, sizeof p->key);
+        memcpy(p->cert, best->cert, sizeof p->cert);
+        p->addrs[p->n_addrs++] = best->addr;
     }
     return list;
 }
@@ -223,11 +261,6 @@ struct place_list coordinator_places(const struct coordinator *c)
 }
 
 /* ---- the relay for a session -------------------------------------------------------------------- */
-
-static uint64_t load_of(const struct coordinator_relay *r)
-{
-    return (uint64_t)r->sessions + r->assigned;
-}
 
 /* Both round trips, which is one over the relay; where a side has measured none it is as far as can be. */
 static uint32_t distance_ms(const struct coordinator *c, const struct coordinator_session *s,
@@ -268,7 +301,7 @@ struct coordinator_relay *coordinator_choose_relay(struct coordinator *c,
     for (unsigned i = 0; i < COORD_RELAYS_MAX; i++) {
         struct coordinator_relay *r = &c->relays[i];
         if (has_room(c, s, i) && distance_ms(c, s, r) < nearest + COORD_RELAY_NEAR_MS &&
-            (!best || load_of(r) * best->sessions_max < load_of(best) * r->sessions_max))
+            (!best || is_freer(r, best)))
             best = r;
     }
     return best;

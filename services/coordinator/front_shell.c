@@ -5,6 +5,7 @@
 
 #include "lib/chase_shell.h"
 #include "lib/log.h"
+#include "lib/service_link.h"
 #include "lib/table.h"
 #include "lib/zap.h"
 
@@ -129,6 +130,10 @@ static void serve_zap(void)
 
     if (!zap_receive(front.zap, &z, &front.n.refused_keys))
         return;
+    if (strcmp(z.domain, LINK_DOMAIN) == 0) {
+        service_links_answer(front.zap, &z);
+        return;
+    }
     bool ok = admitted(&z);
     front.n.refused_keys += !ok && !check_is_stranger(&z.key);
     zap_answer(front.zap, &z, ok ? peer_id_format(&z.key, id) : NULL);

@@ -8,6 +8,7 @@
 #include "services/coordinator/check_shell.h"
 #include "services/coordinator/conns_shell.h"
 #include "services/coordinator/front_shell.h"
+#include "services/coordinator/relays_shell.h"
 #include "services/coordinator/store_shell.h"
 
 #include <errno.h>
@@ -21,7 +22,7 @@ static struct outputs out;
 
 static struct flags {
     const char *bus, *admin, *key, *authority, *token_file, *store, *listen_ip, *admission,
-        *allowlist;
+        *allowlist, *link, *relays;
     uint32_t front_port, enrol_port, peers, sessions, requests, rejected, relay_kb, relay_kb_s,
         connections, per_ip, all_requests, ip_requests, calls, ip_calls;
     int64_t check_us, handshake_us;
@@ -56,6 +57,8 @@ static const struct param table[] = {
     {"enrol-port", PARAM_U32,  &flags.enrol_port, "N     TCP, for enrolment (7442); 0 is any", false},
     {"admission",  PARAM_TEXT, &flags.admission,  "token|allowlist|open  which keys may come in", PARAM_RELOAD},
     {"allowlist",  PARAM_TEXT, &flags.allowlist,  "FILE  with a peer id per line, for that admission; read again by a reload", PARAM_RELOAD},
+    {"link",       PARAM_TEXT, &flags.link,       "IP:PORT  TCP, where relays on other hosts reach this coordinator", false},
+    {"relays",     PARAM_TEXT, &flags.relays,     "KEY[,...]  of those relays, as certify-relay prints them", PARAM_RELOAD},
     {"peers",      PARAM_U32,  &flags.peers,      "N     attached at once (10000)", false},
     {"sessions",   PARAM_U32,  &flags.sessions,   "N     live at once (10000)", false},
     {"requests-per-minute", PARAM_U32, &flags.requests, "N     punch requests of one peer", PARAM_RELOAD},
@@ -87,6 +90,7 @@ static void must_load(bool (*load)(const char *, void *, size_t), const char *pa
 }
 
 static struct peer_id *allowlist; /* the one in force */
+static struct service_link_conf links;
 
 /* What the flags say of admission; false, with a sentence in err, when that can't be. */
 static bool read_admission(enum admission *how, struct peer_id **keys, size_t *n,
@@ -119,6 +123,14 @@ static void check_budgets(void)
             die("event=bad_flag why=\"requests and calls are from 1 to %d\"", BUDGET_MOST);
 }
 
+/* Where relays on other hosts come in, and which. */
+static bool read_links(struct service_link_conf *to, char err[static CONFIG_ERROR_MAX])
+{
+    _Static_assert((int)CONFIG_ERROR_MAX >= (int)RELAYS_ERROR_MAX, "a sentence fits");
+
+    return relays_parse(flags.link, flags.relays, to, err);
+}
+
 static void check_flags(void)
 {
     struct addr listen;
@@ -139,7 +151,7 @@ static void check_flags(void)
     if (flags.peers < 1 || flags.peers > TABLE_ROWS_MAX || flags.sessions < 1 ||
         flags.sessions > TABLE_ROWS_MAX)
         die("event=bad_flag why=\"peers and sessions are from 1 to %d\"", TABLE_ROWS_MAX);
-    if (!read_admission(&how, &keys, &n, err))
+    if (!read_admission(&how, &keys, &n, err) || !read_links(&links, err))
         die("event=bad_flag why=\"%s\"", err);
     free(keys);
 }
@@ -175,8 +187,9 @@ static bool set_up(char *err)
     struct peer_id *keys;
     size_t n;
 
-    if (!read_admission(&how, &keys, &n, err))
+    if (!read_links(&links, err) || !read_admission(&how, &keys, &n, err))
         return false;
+    service_links_change(links.to, links.n);
     coordinator_admission(&core, how, keys, n);
     free(allowlist);
     allowlist = keys;
@@ -213,6 +226,7 @@ static void open_doors(const struct coordinator_conf *conf)
     memcpy(doors.secret, conf->secret, sizeof doors.secret);
     front_open(&svc, &doors);
     sodium_memzero(&doors, sizeof doors);
+    relays_open(&svc, &links, conf->secret);
     front_ports(&front, &enrol);
     log_info("event=listening ip=%s front=%u enrol=%u", flags.listen_ip, front, enrol);
 }
@@ -229,8 +243,8 @@ static void close_cage(void)
     const struct cage_plan plan = {
         .paths = paths,
         .n_paths = sizeof paths / sizeof *paths,
-        .listens = {(uint16_t)flags.front_port, (uint16_t)flags.enrol_port},
-        .n_listens = 2,
+        .listens = {(uint16_t)flags.front_port, (uint16_t)flags.enrol_port, links.listen.port},
+        .n_listens = links.listen.len ? 3 : 2,
     };
 
     cage_files(&plan);
@@ -281,6 +295,7 @@ int main(int argc, char **argv)
         service_emit(&svc, &out);
     }
     coordinator_admin_close();
+    relays_close();
     front_close();
     conns_close();
     store_shell_close();

@@ -193,8 +193,7 @@ void coordinator_silence(struct coordinator *c, struct coordinator_session *s, s
 
 /* fleet.c */
 void coordinator_on_prober_hello(struct coordinator *c, const struct msg_prober_hello *m);
-void coordinator_on_relay_hello(struct coordinator *c, const struct msg_relay_hello *m,
-                                struct outputs *out);
+void coordinator_on_relay_hello(struct coordinator *c, const struct input *in, struct outputs *out);
 bool coordinator_relay_up(const struct coordinator *c); /* any, with room or without */
 bool coordinator_relay_expected(const struct coordinator *c);
 struct prober_list coordinator_live_probers(const struct coordinator *c);

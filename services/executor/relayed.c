@@ -69,7 +69,7 @@ static void ask_for_another(struct attempt *a, const char *kind, struct outputs 
 {
     if (a->relay.told)
         return;
-    a->relay.told = true;
+    a->relay.told = a->state == ATTEMPT_EXECUTING;
     struct msg_relay_refused *m = &emit(out, SERVICE_coordinator, MSG_relay_refused)->relay_refused;
     m->session = a->session;
     m->relay = a->relay.addr;
@@ -145,14 +145,13 @@ void executor_relay_tick(struct executor *x, struct attempt *a, struct outputs *
     }
     if (a->relay.bound)
         executor_relay_start(x, a);
-    if (a->relay.tries == BLOCKED_BINDS && a->state == ATTEMPT_EXECUTING)
+    if (a->relay.tries == BLOCKED_BINDS) /* of a settled session it may have died for good */
         ask_for_another(a, "unreachable", out);
     if (executor_may_knock(x, &a->relay.addr))
         bind(a, RELAY_BIND, NULL, out);
     size_t i = a->relay.tries < RETRIES ? a->relay.tries : RETRIES - 1;
     a->relay.next_us = x->now_us + retry_us[i];
-    if (a->relay.tries < UINT8_MAX)
-        a->relay.tries++;
+    a->relay.tries = (uint8_t)(a->relay.tries < UINT8_MAX ? a->relay.tries + 1 : BLOCKED_BINDS);
 }
 
 static void on_ready(struct executor *x, struct attempt *a)

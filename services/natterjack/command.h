@@ -20,6 +20,7 @@ enum {
 int cmd_up(int argc, char **argv);
 int cmd_init(int argc, char **argv);
 int cmd_certify_prober(int argc, char **argv);
+int cmd_certify_relay(int argc, char **argv);
 int cmd_run(int argc, char **argv);
 int cmd_join_string(int argc, char **argv);
 int cmd_keygen(int argc, char **argv);

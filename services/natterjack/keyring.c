@@ -106,19 +106,43 @@ static bool places(const char *dir, const struct addr *a, const struct addr *b,
     return derived(dir, "places", certs, sizeof certs);
 }
 
-bool keyring_certify_prober(const char *dir, const char *to, const struct addr *a,
-                            const struct addr *b, uint8_t prober[static 32])
+/* What certifying begins with: the authority's key, and a directory for what it signs. */
+static bool begin(const char *dir, const char *to, uint8_t authority[static 64])
 {
-    uint8_t authority[64], fresh[64];
     char path[PATH_MAX];
 
     if (sodium_init() < 0 || !path_in(dir, "authority", path))
         return false;
-    if (!key_load(path, authority, sizeof authority))
+    if (!key_load(path, authority, 64))
         return complain(path);
-    bool ok = mkdir(to, 0700) == 0 || errno == EEXIST || complain(to);
-    ok = ok && ed25519(to, "prober", fresh, prober) && derived(to, "prober.pub", prober, 32) &&
-         certificate(to, "prober.cert", 'p', prober, authority) && places(to, a, b, authority);
+    return mkdir(to, 0700) == 0 || errno == EEXIST || complain(to);
+}
+
+bool keyring_certify_relay(const char *dir, const char *to, const struct addr *a,
+                           uint8_t relay[static 32])
+{
+    uint8_t authority[64] = {0}, coordinator[32];
+    char path[PATH_MAX];
+
+    if (!path_in(dir, "coordinator.pub", path))
+        return false;
+    bool ok = begin(dir, to, authority) &&
+              (key_load_public(path, coordinator, sizeof coordinator) || complain(path)) &&
+              x25519(to, "relay", relay) && derived(to, "coordinator.pub", coordinator, 32) &&
+              certificate(to, "relay.cert", 'r', relay, authority) &&
+              places(to, a, &(struct addr){0}, authority);
+    sodium_memzero(authority, sizeof authority);
+    return ok;
+}
+
+bool keyring_certify_prober(const char *dir, const char *to, const struct addr *a,
+                            const struct addr *b, uint8_t prober[static 32])
+{
+    uint8_t authority[64] = {0}, fresh[64];
+
+    bool ok = begin(dir, to, authority) && ed25519(to, "prober", fresh, prober) &&
+              derived(to, "prober.pub", prober, 32) &&
+              certificate(to, "prober.cert", 'p', prober, authority) && places(to, a, b, authority);
     sodium_memzero(authority, sizeof authority);
     sodium_memzero(fresh, sizeof fresh);
     return ok;

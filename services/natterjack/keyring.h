@@ -32,4 +32,11 @@ bool keyring_open(const char *dir, const struct addr *a, const struct addr *b, s
 bool keyring_certify_prober(const char *dir, const char *to, const struct addr *a,
                             const struct addr *b, uint8_t prober[static 32]);
 
+/*
+ * The same for a relay beside the suite's own, on this host or another; the coordinator's public half is put beside it, which
+ * a relay needs as well.
+ */
+bool keyring_certify_relay(const char *dir, const char *to, const struct addr *a,
+                           uint8_t relay[static 32]);
+
 #endif

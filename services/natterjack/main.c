@@ -16,6 +16,7 @@ static const struct {
     {"init",        cmd_init,        "--state DIR [--public-ip A[,B]]     only make the keys of a suite; prints its join string"},
     {"run",         cmd_run,         "PROCESS --state DIR [--public-ip A]  run one process of it, in the foreground"},
     {"certify-prober", cmd_certify_prober, "--state DIR --public-ip A[,B] NEW-DIR  make the key of a prober on another host"},
+    {"certify-relay", cmd_certify_relay, "--state DIR --public-ip A NEW-DIR        make the key of one more relay, on any host"},
     {"join-string", cmd_join_string, "--state DIR                         print the join string of the suite that runs on DIR"},
     {"netcheck",    cmd_netcheck,    "--join J [--key FILE]               what this host's NAT does, and what that means"},
     {"listen",      cmd_listen,      "--join J --name N --key FILE        be reachable as N"},

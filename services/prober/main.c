@@ -263,7 +263,7 @@ static void close_cage(const struct service_link_conf *links)
         .n_connects = links->n,
     };
 
-    _Static_assert((int)LINKS_MAX <= (int)CAGE_PORTS_MAX, "a port for each link");
+    _Static_assert((int)PARTNERS_MAX <= (int)CAGE_PORTS_MAX, "a port for each link");
     for (uint8_t i = 0; i < links->n; i++)
         plan.connects[i] = links->to[i].addr.port;
     cage_files(&plan);

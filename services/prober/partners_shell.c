@@ -4,7 +4,7 @@
 
 #include <sodium.h>
 
-_Static_assert((int)PARTNERS_MAX == (int)LINKS_MAX, "a link for each");
+_Static_assert((int)PARTNERS_MAX <= (int)LINKS_MAX, "a link for each");
 
 enum { KEY_HEX = 2 * LINK_KEY, PARTNER_TEXT = KEY_HEX + 1 + ADDR_TEXT_MAX };
 

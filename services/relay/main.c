@@ -4,6 +4,7 @@
 #include "lib/config.h"
 #include "lib/keys.h"
 #include "lib/log.h"
+#include "lib/service_link.h"
 #include "lib/xdp_shell.h"
 #include "services/relay/workers_shell.h"
 
@@ -13,11 +14,12 @@
 static struct service svc; /* static: too large for the stack, and there is one of each */
 static struct steer steer;
 static struct xdp hook;
+static struct service_link_conf links; /* to the coordinator of another host, which says nothing */
 static struct relay_workers workers;
 static struct addr public_addr;
 
 static struct flags {
-    const char *bus, *admin, *public_ip, *key, *cert, *places, *coordinator_key, *xdp;
+    const char *bus, *link, *admin, *public_ip, *key, *cert, *places, *coordinator_key, *xdp;
     uint32_t port, sessions, workers;
     int64_t ticket_period_us;
 } flags = {.port = 3480,
@@ -27,7 +29,8 @@ static struct flags {
 
 /* clang-format off */
 static const struct param table[] = {
-    {"bus",             PARAM_TEXT, &flags.bus,             "DIR   of the bus sockets", true},
+    {"bus",             PARAM_TEXT, &flags.bus,             "DIR   of the bus sockets; not needed with link", false},
+    {"link",            PARAM_TEXT, &flags.link,            "IP:PORT  of the coordinator's link, TCP, when that is on another host", false},
     {"admin",           PARAM_TEXT, &flags.admin,           "PATH  of the admin socket", false},
     {"public-ip",       PARAM_TEXT, &flags.public_ip,       "A     where peers find this relay", true},
     {"port",            PARAM_U32,  &flags.port,            "N     UDP (3480); 0 is any", false},
@@ -68,6 +71,11 @@ static void check_flags(struct relay_conf *conf)
         die("event=bad_flag name=ticket-period why=\"at least 1\"");
     conf->ticket_period_ms = flags.ticket_period_us / 1000;
     conf->n_workers = flags.workers > 0 ? flags.workers : service_cores(STEER_WORKERS_MAX);
+    if (!flags.bus == !flags.link)
+        die("event=bad_flag name=link why=\"the coordinator is found by one of bus and link\"");
+    if (flags.link && (!addr_parse(flags.link, &links.to[0].addr) || !links.to[0].addr.port))
+        die("event=bad_flag name=link why=\"%s is not IP:PORT\"", flags.link);
+    links.n = conf->link = flags.link != NULL;
 }
 
 static void load_keys(struct relay_conf *conf)
@@ -84,6 +92,19 @@ static void load_keys(struct relay_conf *conf)
     }
     must_load(key_load_public, flags.coordinator_key, conf->coordinators[0], 32);
     conf->n_coordinators = 1;
+    links.to[0].role = SERVICE_coordinator;
+    memcpy(links.to[0].key, conf->coordinators[0], LINK_KEY);
+    memcpy(links.secret, conf->secret, LINK_KEY);
+    crypto_scalarmult_base(links.key, links.secret);
+}
+
+static void open_link(void)
+{
+    if (links.n > 0)
+        service_links_open(&svc, &links);
+    for (unsigned i = 1; i < workers.n && links.n > 0; i++)
+        service_links_join(workers.crew.v[i]->svc, &links);
+    sodium_memzero(links.secret, sizeof links.secret);
 }
 
 /* An address that is not this host's, as behind a 1:1 NAT, is advertised and the wildcard bound. */
@@ -181,8 +202,9 @@ static json_t *answer(void *arg, const char *verb, const char *argument)
         return NULL;
     struct relay_counters sum = relay_workers_sum(&workers);
     struct service_counters shell = crew_counters(&workers.crew);
-    return json_pack("{s:s, s:s, s:i, s:i, s:b, s:s, s:o, s:o, s:o}", "service", "relay", "addr",
-                     addr_format(&public_addr, text, sizeof text), "sessions",
+    return json_pack("{s:s, s:s, s:s?, s:b, s:i, s:i, s:b, s:s, s:o, s:o, s:o}", "service", "relay",
+                     "addr", addr_format(&public_addr, text, sizeof text), "link", flags.link,
+                     "draining", workers.v[0]->core.draining, "sessions",
                      (int)relay_workers_sessions(&workers), "sessions_max",
                      (int)workers.load.sessions_max, "own_queue", steer.n_fds > 0, "xdp",
                      hook.name[0] ? hook.mode : "off", "counters", counters_json(&sum), "shell",
@@ -190,9 +212,9 @@ static json_t *answer(void *arg, const char *verb, const char *argument)
 }
 
 static void drain(void) { relay_workers_drain(&workers); }
-static bool is_drained(void) { return relay_workers_sessions(&workers) == 0; }
+static bool is_drained(void) { return relay_drained(&workers.v[0]->core); }
 
-/* Datagrams and the bus need no file, and keys are in memory. */
+/* Datagrams, the bus and the link need no file, and keys are in memory. */
 static void close_cage(void)
 {
     const struct cage_path paths[] = {
@@ -200,7 +222,10 @@ static void close_cage(void)
         {flags.admin, CAGE_SOCKET },
     };
 
-    cage_files(&(struct cage_plan){.paths = paths, .n_paths = sizeof paths / sizeof *paths});
+    cage_files(&(struct cage_plan){.paths = paths,
+                                   .n_paths = sizeof paths / sizeof *paths,
+                                   .connects = {links.to[0].addr.port},
+                                   .n_connects = links.n});
 }
 
 int main(int argc, char **argv)
@@ -209,8 +234,8 @@ int main(int argc, char **argv)
     struct input in;
 
     log_init("relay");
-    if (config_load("natterjack-relay --bus DIR --public-ip A --key FILE --cert FILE"
-                    " --coordinator-key FILE",
+    if (config_load("natterjack-relay --public-ip A --key FILE --cert FILE --coordinator-key FILE"
+                    " --bus DIR | --link IP:PORT",
                     groups, 1, argc, argv) != 1)
         die("event=bad_flag why=\"an argument without a flag\"");
     check_flags(&conf);
@@ -225,13 +250,14 @@ int main(int argc, char **argv)
     open_hook(&conf, sock);
     public_addr = conf.public_addr;
     relay_workers_open(&workers, &svc, sock, &steer, &conf);
+    open_link();
     sodium_memzero(&conf, sizeof conf);
     if (flags.admin)
         admin_open(&svc, flags.admin, answer, NULL);
     svc.drain = drain;
     svc.is_drained = is_drained;
     relay_workers_start(&workers);
-    cage_calls(service_name[SERVICE_relay], CAGE_BATCHES);
+    cage_calls(service_name[SERVICE_relay], CAGE_BATCHES | (links.n > 0 ? CAGE_LINKS : 0U));
     service_ready(&svc);
     struct relay_worker *first = workers.v[0];
     while (service_wait(&svc, relay_deadline(&first->core), &in)) {

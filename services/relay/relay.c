@@ -69,7 +69,9 @@ static bool take_room(struct relay *r)
 
 static void report(struct relay *r, struct relay_session *s, bool ended, struct outputs *out)
 {
-    emit(out, SERVICE_coordinator, MSG_relay_usage)->relay_usage = (struct msg_relay_usage){
+    struct msg *m = emit_link(out, r->link, SERVICE_coordinator, MSG_relay_usage);
+
+    m->relay_usage = (struct msg_relay_usage){
         .session = s->sid, .packets = s->packets, .bytes = s->bytes, .ended = ended};
     s->packets = s->bytes = 0;
     s->report_us = r->now_us + RELAY_USAGE_US;
@@ -357,7 +359,8 @@ static void on_due(struct relay *r, struct relay_session *s, struct outputs *out
 static void on_tick(struct relay *r, struct outputs *out)
 {
     if (r->hello_us <= r->now_us) {
-        struct msg_relay_hello *m = &emit(out, SERVICE_coordinator, MSG_relay_hello)->relay_hello;
+        struct msg_relay_hello *m =
+            &emit_link(out, r->link, SERVICE_coordinator, MSG_relay_hello)->relay_hello;
         memcpy(m->key.b, r->public_key, sizeof m->key.b);
         m->cert.len = sizeof r->cert;
         memcpy(m->cert.b, r->cert, sizeof r->cert);
@@ -366,7 +369,7 @@ static void on_tick(struct relay *r, struct outputs *out)
         m->epoch = r->epoch;
         m->sessions = __atomic_load_n(&load_of(r)->sessions, __ATOMIC_RELAXED);
         m->sessions_max = r->draining ? m->sessions : load_of(r)->sessions_max;
-        m->draining = r->draining;
+        m->draining = r->told_so = r->draining;
         memcpy(m->ticket_key.b, r->ticket_key, sizeof m->ticket_key.b);
         r->hello_us = r->now_us + (r->draining ? RELAY_HELLO_DRAIN_US : RELAY_HELLO_US);
     }
@@ -395,6 +398,11 @@ void relay_drain(struct relay *r)
 {
     r->draining = true;
     relay_hello_now(r);
+}
+
+bool relay_drained(struct relay *r)
+{
+    return r->told_so && __atomic_load_n(&load_of(r)->sessions, __ATOMIC_RELAXED) == 0;
 }
 
 int64_t relay_deadline(const struct relay *r)

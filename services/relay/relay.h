@@ -114,6 +114,7 @@ struct relay_conf {
     struct express express;     /* the same, of what the kernel shall forward by itself */
     unsigned worker, n_workers; /* this one, and how many there are; n_workers 0 is one */
     struct relay_load *load;    /* of several; sessions_max of the conf is then this one's share */
+    uint8_t link; /* by which the coordinator is on another host; 0: it is on this bus */
 };
 
 struct relay {
@@ -147,7 +148,8 @@ struct relay {
     struct express express;
     unsigned n_workers; /* of which this is marks.worker */
     struct relay_load own, *load;
-    bool draining;
+    bool draining, told_so; /* told_so: in a hello */
+    uint8_t link;           /* to the coordinator */
 };
 
 /* Of several workers the first one speaks for all. */
@@ -171,6 +173,8 @@ int64_t relay_deadline(const struct relay *r); /* when to tick next */
 
 /* From now on no session is opened, and coordinators are told that there is no room. */
 void relay_drain(struct relay *r);
+bool relay_drained(
+    struct relay *r); /* none of the workers carries anything, and coordinators know */
 
 /* Which worker a datagram is for that relay_forward() leaves to the step. */
 unsigned relay_worker_of(const struct relay *r, const struct addr *src, const uint8_t *data,

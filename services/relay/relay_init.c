@@ -52,6 +52,7 @@ bool relay_init(struct relay *r, const struct relay_conf *conf, const uint8_t rn
     r->hello_us = conf->worker == 0 ? 0 : NEVER; /* one speaks for all */
     memcpy(r->cert, conf->cert, sizeof r->cert);
     r->places = conf->places;
+    r->link = conf->link;
     crypto_scalarmult_base(r->public_key, conf->secret);
 
     r->sessions = (struct relay_session *)at;

@@ -107,8 +107,7 @@ void relay_host_teardown(void)
         kill(relay_host.pid, SIGKILL);
         waitpid(relay_host.pid, NULL, 0);
     }
-    static const char *const files[] = {
-        "key", "cert", "coordinator", "admin", "bus/coordinator", "bus/relay"};
+    static const char *const files[] = {"key", "cert", "coordinator", "admin", "bus/coordinator"};
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
         unlink(relay_host_path(files[i]));
     rmdir(relay_host_path("bus"));

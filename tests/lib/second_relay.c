@@ -1,21 +1,16 @@
 /* second_relay.c - see second_relay.h. */
 #include "tests/lib/second_relay.h"
 
-#include "lib/keys.h"
-#include "lib/token.h"
-
 #include <criterion/criterion.h>
 #include <sched.h>
-#include <sodium.h>
 #include <stdio.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include <string.h>
 
 #define ARGS(...) ((const char *const[]){__VA_ARGS__, NULL})
 
 enum { LOOKS_MAX = 5000 };
 
-static const char *in_dir(const struct ground *g, const char *name)
+const char *second_relay_path(const struct ground *g, const char *name)
 {
     static char path[8][128];
     static unsigned next;
@@ -25,41 +20,59 @@ static const char *in_dir(const struct ground *g, const char *name)
     return p;
 }
 
-/* How many relays the coordinator knows. */
-static size_t relays(struct ground *g)
+void second_relay_wait(struct ground *g, size_t n)
 {
-    json_t *list = ground_admin(g, "relays", NULL);
-    size_t n = json_array_size(list);
+    size_t alive = 0;
 
-    json_decref(list);
-    return n;
+    for (int i = 0; i < LOOKS_MAX; i++) {
+        json_t *list = ground_admin(g, "relays", NULL), *one;
+        size_t at;
+        alive = 0;
+        json_array_foreach(list, at, one) alive += json_is_true(json_object_get(one, "alive"));
+        json_decref(list);
+        if (alive == n)
+            return;
+        sched_yield();
+    }
+    cr_assert_eq(alive, n);
 }
 
-struct ground_run second_relay(struct ground *g, const char *sessions)
+const char *second_relay_certify(struct ground *g, const char *name, const char *ip)
 {
-    uint8_t authority[64], secret[32], key[32], cert[64];
+    static char key[128];
+    const char *said = ground_output(g, "pub",
+                                     ARGS(BIN_DIR "/natterjack", "certify-relay", "--state",
+                                          second_relay_path(g, "suite"), "--public-ip", ip,
+                                          second_relay_path(g, name)));
 
-    cr_assert_geq(sodium_init(), 0);
-    cr_assert(key_load(in_dir(g, "suite/keys/authority"), authority, sizeof authority));
-    cr_assert(key_create_x25519(in_dir(g, "other.key"), secret, key));
-    cert_sign('r', key, authority, cert);
-    cr_assert(key_save(in_dir(g, "other.cert"), cert, sizeof cert, 0644));
-    struct addr at = {0};
-    cr_assert(addr_parse_ip("203.0.113.30", 0, &at));
-    struct place place = place_sign(&at, authority);
-    uint8_t places[2][64] = {0};
-    memcpy(places[0], place.cert, sizeof places[0]);
-    cr_assert(key_save(in_dir(g, "other.places"), places, sizeof places, 0644));
-    cr_assert_eq(mkdir(in_dir(g, "other"), 0700), 0);
-    cr_assert_eq(symlink("../suite/bus/coordinator", in_dir(g, "other/coordinator")), 0);
-    struct ground_run r =
-        ground_spawn(g, "other",
-                     ARGS(BIN_DIR "/natterjack-relay", "--bus", in_dir(g, "other"), "--public-ip",
-                          "203.0.113.30", "--sessions", sessions, "--key", in_dir(g, "other.key"),
-                          "--cert", in_dir(g, "other.cert"), "--places", in_dir(g, "other.places"),
-                          "--coordinator-key", in_dir(g, "suite/keys/coordinator.pub")));
-    for (int i = 0; i < LOOKS_MAX && relays(g) < 2; i++)
-        sched_yield();
-    cr_assert_eq(relays(g), 2);
+    snprintf(key, sizeof key, "%.*s", (int)strcspn(said, "\n"), said);
+    return key;
+}
+
+struct ground_run second_relay_spawn(struct ground *g, const char *sessions)
+{
+    return ground_spawn(g, "other",
+                        ARGS(BIN_DIR "/natterjack-relay", "--link", SECOND_RELAY_LINK,
+                             "--public-ip", "203.0.113.30", "--sessions", sessions, "--key",
+                             second_relay_path(g, "other/relay"), "--cert",
+                             second_relay_path(g, "other/relay.cert"), "--places",
+                             second_relay_path(g, "other/places"), "--coordinator-key",
+                             second_relay_path(g, "other/coordinator.pub"), "--admin",
+                             second_relay_path(g, "other/admin")));
+}
+
+struct ground_run second_relay_up(struct ground *g, const char *environment, const char *sessions)
+{
+    char with_link[512];
+
+    ground_output(g, "pub",
+                  ARGS(BIN_DIR "/natterjack", "init", "--state", second_relay_path(g, "suite")));
+    snprintf(with_link, sizeof with_link,
+             "%s NATTERJACK_COORDINATOR_LINK=" SECOND_RELAY_LINK
+             " NATTERJACK_COORDINATOR_RELAYS=%s",
+             environment, second_relay_certify(g, "other", "203.0.113.30"));
+    ground_up(g, "203.0.113.10,203.0.113.11", with_link);
+    struct ground_run r = second_relay_spawn(g, sessions);
+    second_relay_wait(g, 2);
     return r;
 }
