@@ -92,6 +92,7 @@ enum app_event {
     APP_DATA,     /* a datagram from the peer */
     APP_CLOSED,   /* the path is gone; its number may be used again */
     APP_REFLEX,   /* what is known of the operator's port mapping has changed: struct override */
+    APP_MOVED,    /* raw: the application's socket is to lead to another relay */
     APP_INVITED   /* is this call to be taken?  The application says so with APP_ANSWER */
 };
 
@@ -147,7 +148,8 @@ enum socket_op {
     SOCKET_OPEN,  /* sock */
     SOCKET_CLOSE, /* all from sock to `to`; nothing where none is open */
     SOCKET_MOVE,  /* sock is called `to` from now on */
-    SOCKET_ASK    /* where is sock bound?  Answered by IN_SOCKET */
+    SOCKET_ASK,   /* where is sock bound?  Answered by IN_SOCKET */
+    SOCKET_BESIDE /* sock, which the application has: one more at its port, for what comes from elsewhere */
 };
 
 struct output {

@@ -113,6 +113,9 @@ bool service_udp_rebind(struct service *s, uint16_t sock, const struct addr *loc
 /* UDP socket sock is the caller's from now on, and nothing here any more.  -1 when it is not open. */
 int service_udp_take(struct service *s, uint16_t sock);
 
+/* The other way round: it is UDP socket sock from now on, which was none. */
+void service_udp_give(struct service *s, uint16_t sock, int fd);
+
 /* The address that UDP socket sock is bound to. */
 struct addr service_udp_local(const struct service *s, uint16_t sock);
 

@@ -132,6 +132,18 @@ int service_udp_take(struct service *s, uint16_t sock)
     return fd;
 }
 
+void service_udp_give(struct service *s, uint16_t sock, int fd)
+{
+    assert(sock >= s->n_udp && sock < UDP_MAX && s->udp[sock] < 0);
+    if (s->n_sources == SOURCES_MAX) {
+        s->n.sockets_refused++;
+        close(fd);
+        return;
+    }
+    s->udp[sock] = fd;
+    watch(s, sock);
+}
+
 static void close_beside(struct service *s, uint16_t sock)
 {
     if (s->udp[sock] < 0)
@@ -162,7 +174,8 @@ void service_udp_change(struct service *s, const struct output *o)
         s->udp[sock] = -1;
         watch(s, to);
         break;
-    case SOCKET_ASK: break; /* by the shell that steps the core */
+    case SOCKET_ASK:
+    case SOCKET_BESIDE: break; /* by the shell that steps the core */
     }
 }
 

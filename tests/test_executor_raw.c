@@ -7,6 +7,7 @@
 #include "tests/lib/executor_bed.h"
 
 #include <criterion/criterion.h>
+#include <sodium.h>
 
 TestSuite(executor_raw, .init = executor_bed_open, .timeout = 10);
 
@@ -244,6 +245,105 @@ Test(executor_raw, leaves_a_path_that_it_has_handed_over_alone)
     cr_assert_eq(sent(), 0);
     for (size_t i = 0; i < executor_bed_out.n; i++)
         cr_assert(executor_bed_out.v[i].kind != OUT_DATAGRAM);
+}
+
+/* ---- to another relay ------------------------------------------------------------------------------------ */
+
+static const struct addr next_relay = {
+    4, {203, 0, 113, 77},
+     3480
+};
+
+static void order_move(int64_t ms)
+{
+    uint8_t seed[32] = {1}, authority[64], public_key[32];
+
+    crypto_sign_seed_keypair(public_key, authority, seed);
+    order.punch_coordinate.relay = next_relay;
+    order.punch_coordinate.places = (struct place_list){1, {place_sign(&next_relay, authority)}};
+    executor_bed_msg(ms, &order);
+}
+
+static void from_next(int64_t ms, uint8_t op, uint8_t status)
+{
+    uint8_t data[RELAY_CONTROL_MAX];
+    struct relay_control c = {.op = op, .status = status};
+
+    executor_bed_sock = RELAY_SOCK;
+    memcpy(c.nonce, ATTEMPT.swap.nonce, sizeof c.nonce);
+    executor_bed_datagram(ms, &next_relay, data, relay_encode(&c, data));
+}
+
+/* What the last step did to sockets, and told the application, in their order: o, c and m. */
+static const char *changes(void)
+{
+    static char text[16];
+    size_t n = 0;
+
+    for (size_t i = 0; i < executor_bed_out.n && n < sizeof text - 1; i++) {
+        const struct output *o = &executor_bed_out.v[i];
+        if (o->kind == OUT_SOCKET && o->socket.sock == RELAY_SOCK)
+            text[n++] = o->socket.op == SOCKET_BESIDE  ? 'o'
+                        : o->socket.op == SOCKET_CLOSE ? 'c'
+                                                       : '?';
+        else if (o->kind == OUT_APP && o->app.event == APP_MOVED)
+            text[n++] = 'm';
+    }
+    text[n] = '\0';
+    return text;
+}
+
+static void hand_over_the_relay(void)
+{
+    start(0, TECHNIQUE_SYNCHRONOUS, POLICY_RELAY);
+    prove(260, WAY_RELAY);
+    executor_bed_run_to(300);
+    from_peer(310, WAY_RELAY, DATA_TAKE);
+    cr_assert_eq(ATTEMPT.state, ATTEMPT_RELAYED);
+    X.next_probe_us = X.next_attach_us = NEVER;
+    executor_bed_forget();
+}
+
+Test(executor_raw, is_led_to_another_relay_when_a_socket_beside_it_is_bound_there)
+{
+    hand_over_the_relay();
+    order_move(400);
+    cr_assert_str_eq(changes(), "o");
+    order_move(401);
+    cr_assert_str_eq(changes(), "", "once");
+    executor_bed_run_to(402);
+    from_next(410, RELAY_CHALLENGE, 0);
+    from_next(420, RELAY_BOUND, RELAY_WAITING);
+    cr_assert_str_eq(changes(), "");
+    from_next(430, RELAY_BOUND, RELAY_READY);
+    cr_assert_str_eq(changes(), "mc");
+    cr_assert(addr_eq(&ATTEMPT.relay.addr, &next_relay));
+    executor_bed_forget();
+    executor_bed_run_to(60000); /* the path is the application's */
+    cr_assert_eq(ATTEMPT.relay.next_us, NEVER);
+    cr_assert_eq(ATTEMPT.state, ATTEMPT_RELAYED);
+}
+
+Test(executor_raw, one_that_can_not_be_led_there_stays_and_closes_what_it_opened)
+{
+    hand_over_the_relay();
+    order_move(400);
+    from_next(410, RELAY_BOUND, RELAY_FULL);
+    cr_assert_str_eq(changes(), "c");
+    cr_assert(addr_eq(&ATTEMPT.relay.addr, &executor_bed_relay));
+    order_move(500);
+    cr_assert_str_eq(changes(), "o");
+    executor_bed_app(501, APP_CLOSE, 0, NULL, 0); /* and one that ends meanwhile */
+    cr_assert_str_eq(changes(), "c");
+}
+
+Test(executor_raw, one_that_is_direct_is_not_led_anywhere)
+{
+    start(0, TECHNIQUE_SYNCHRONOUS, POLICY_AUTO);
+    prove(260, WAY_DIRECT);
+    from_peer(270, WAY_DIRECT, DATA_TAKE);
+    order_move(400);
+    cr_assert_str_eq(changes(), "");
 }
 
 Test(executor_raw, a_session_that_fails_leaves_no_socket)

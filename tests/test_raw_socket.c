@@ -170,3 +170,58 @@ Test(raw_socket, that_is_gone_is_none)
     a.way[WAY_DIRECT].sock = KEPT_FIRST + 1;
     cr_assert_eq(raw_socket(&svc, &a), -1);
 }
+
+/* ---- to another relay while the application has it ---- */
+
+static struct addr bound_at(int fd)
+{
+    struct sockaddr_storage sa;
+    socklen_t len = sizeof sa;
+
+    cr_assert_eq(getsockname(fd, (struct sockaddr *)&sa, &len), 0);
+    return addr_from_sockaddr(&sa);
+}
+
+Test(raw_socket, one_beside_it_hears_the_others_at_its_port_and_nobody_else_can_share_it)
+{
+    struct sockaddr_storage sa;
+    int on = 1;
+
+    begin();
+    socklen_t len = addr_to_sockaddr(&ours, &sa);
+    int fd = raw_socket(&svc, &a), beside = raw_beside(fd);
+    cr_assert_geq(beside, 0);
+    struct addr at = bound_at(beside);
+    cr_assert(addr_eq(&at, &ours));
+    send_ours(peer, "peer", 4);
+    send_ours(stranger, "stranger", 8);
+    expect(fd, "peer");
+    expect(beside, "stranger");
+    expect_nothing(fd);
+    expect_nothing(beside);
+    int thief = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    cr_assert_eq(setsockopt(thief, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on), 0);
+    cr_assert_eq(bind(thief, (struct sockaddr *)&sa, len), -1);
+}
+
+Test(raw_socket, led_elsewhere_it_keeps_what_waits_and_hears_nothing_of_ours_from_there)
+{
+    begin();
+    a.flow = WAY_RELAY;
+    a.way[WAY_RELAY].sock = KEPT_FIRST;
+    a.relay.addr = a.way[WAY_DIRECT].remote;
+    int fd = raw_socket(&svc, &a);
+    send_ours(peer, "waits", 5);
+    int next = udp(&a.relay.addr);
+    memset(a.relay.nonce, 0x63, sizeof a.relay.nonce);
+    cr_assert(raw_lead(fd, &a));
+    send_ours(peer, "late", 4);
+    peer = next;
+    send_packet(PACKET_RELAY, 0x63);
+    send_ours(next, "new", 3);
+    expect(fd, "waits");
+    expect(fd, "new");
+    expect_nothing(fd);
+    cr_assert_eq(send(fd, "hello", 5, 0), 5);
+    expect(next, "hello");
+}

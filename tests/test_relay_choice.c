@@ -261,6 +261,19 @@ Test(relay_choice, both_sides_of_a_session_are_told_of_another_relay_when_theirs
     cr_assert(told(0) == 0 && told(1) == 0);
 }
 
+Test(relay_choice, a_raw_session_is_moved_while_its_relay_carries_it_and_not_when_it_is_direct)
+{
+    settled_at_21();
+    struct coordinator_session *s = coordinator_find(&b.core, &b.last);
+    s->mode = MODE_RAW;
+    s->state = COORD_DIRECT;
+    drains(21, 1);
+    cr_assert(told(0) == 0 && told(1) == 0);
+    s->state = COORD_RELAYED;
+    drains(21, 1);
+    cr_assert(told(0) == 22 && told(1) == 22);
+}
+
 Test(relay_choice, where_no_other_has_room_a_session_stays_until_one_has)
 {
     settled_at_21();

@@ -23,8 +23,8 @@ enum {
     BEFORE = 300, /* numbers sent before it happens */
     AFTER = 1500, /* and in all */
     LATE_NS = 1000 * 1000 * 1000,
-    LOST_MS = 150,      /* later than this is lost, where one at a time is sent */
-    GONE_MAX = 60,    /* of these: five silent KEEPs, four binds, and a new order take about 4 s */
+    LOST_MS = 150,     /* later than this is lost, where one at a time is sent */
+    GONE_MAX = 60,     /* of these: five silent KEEPs, four binds, and a new order take about 4 s */
     OUTAGE_MAX = 1000, /* packets, of a relay that dies and is started again */
 };
 
@@ -105,10 +105,10 @@ static unsigned longest_loss(const struct flow *f)
 }
 
 /* alice's program to bob, who echoes; the first number has been there and back. */
-static struct ground_run open_flow(struct flow *f)
+static struct ground_run open_flow(struct flow *f, const char *mode)
 {
-    struct ground_run r =
-        ground_start(&ground, "alice", "connect", ARGS("bob", "--udp", "127.0.0.1:5000"));
+    struct ground_run r = ground_start(&ground, "alice", "connect",
+                                       ARGS("bob", "--udp", "127.0.0.1:5000", "--mode", mode));
     json_t *line;
     const char *event = "";
 
@@ -126,6 +126,16 @@ static struct ground_run open_flow(struct flow *f)
     cr_assert(f->came[0]);
     f->last_ns = f->gap_ns = 0;
     return r;
+}
+
+static void listen_as(const char *mode)
+{
+    struct ground_run r =
+        ground_start(&ground, "bob", "listen", ARGS("--name", "bob", "--echo", "--mode", mode));
+    json_t *line = ground_line(&r, GROUND_WAIT_MS);
+
+    cr_assert(line && strcmp(ground_text(line, "event"), "listening") == 0);
+    json_decref(line);
 }
 
 static void close_flow(struct flow *f, struct ground_run *r)
@@ -150,15 +160,15 @@ static double carried(void)
 }
 
 /* The first is a little nearer, and so the one that is taken until it drains. */
-Test(relay_flow, a_relay_that_drains_hands_its_sessions_over_without_a_gap)
+static void expect_drained_without_a_gap(const char *delay, const char *other, const char *mode)
 {
     struct flow f;
 
-    ground_open_lab(&ground, ARGS("--delay", "5ms", "other=open,ip=203.0.113.30,delay=8ms",
-                                  "alice=apd/random/apd", "bob=apd/random/apd"));
+    ground_open_lab(&ground,
+                    ARGS("--delay", delay, other, "alice=apd/random/apd", "bob=apd/random/apd"));
     second_relay_up(&ground, "", "100");
-    ground_listen(&ground, "bob");
-    struct ground_run r = open_flow(&f);
+    listen_as(mode);
+    struct ground_run r = open_flow(&f, mode);
     send_numbers(&f, 1, BEFORE);
     pid_t first = ground_pid(&ground, "relay");
     cr_assert_geq(carried(), BEFORE);
@@ -169,8 +179,20 @@ Test(relay_flow, a_relay_that_drains_hands_its_sessions_over_without_a_gap)
            longest_loss(&f), (double)f.gap_ns / 1e6);
     cr_assert_lt(carried(), 2 * AFTER, "it still carries the session");
     cr_assert_leq(longest_loss(&f), GAP_MAX);
+    cr_assert(f.came[AFTER - 1]);
     close_flow(&f, &r);
     ground_close(&ground);
+}
+
+Test(relay_flow, a_relay_that_drains_hands_its_sessions_over_without_a_gap)
+{
+    expect_drained_without_a_gap("5ms", "other=open,ip=203.0.113.30,delay=8ms", "managed");
+}
+
+/* What is on its way is lost, in each direction once: the flow goes both. */
+Test(relay_flow, a_relay_that_drains_hands_raw_sessions_over_with_no_gap_but_what_is_on_its_way)
+{
+    expect_drained_without_a_gap("2ms", "other=open,ip=203.0.113.30,delay=4ms", "raw");
 }
 
 /* It is nearer, and so the one that is taken; nothing says that it has gone but its silence. */
@@ -182,7 +204,7 @@ Test(relay_flow, sessions_of_a_relay_that_dies_for_good_go_on_over_another)
                                   "alice=apd/random/apd", "bob=apd/random/apd"));
     struct ground_run other = second_relay_up(&ground, "", "100");
     ground_listen(&ground, "bob");
-    struct ground_run r = open_flow(&f);
+    struct ground_run r = open_flow(&f, "managed");
     send_numbers(&f, 1, BEFORE);
     cr_assert_lt(carried(), BEFORE, "it is not the other relay's");
     kill(ground_program(&other), SIGKILL);
@@ -200,7 +222,7 @@ Test(relay_flow, a_relay_that_dies_and_is_started_again_loses_no_session)
     ground_open_lab(&ground, ARGS("--delay", "5ms", "alice=apd/random/apd", "bob=apd/random/apd"));
     ground_up(&ground, "203.0.113.10,203.0.113.11", "");
     ground_listen(&ground, "bob");
-    struct ground_run r = open_flow(&f);
+    struct ground_run r = open_flow(&f, "managed");
     send_numbers(&f, 1, BEFORE);
     ground_kill(&ground, "relay");
     send_numbers(&f, BEFORE, AFTER);

@@ -16,12 +16,18 @@ static bool is_movable(const struct coordinator *c, const struct coordinator_ses
            coordinator_conn(c, s, 1) != 0;
 }
 
+/* A raw session that is direct has no socket at its relay any more. */
+static bool is_carried(const struct coordinator_session *s)
+{
+    return s->mode == MODE_MANAGED || s->state == COORD_RELAYED;
+}
+
 /* Where there is no other with room the session stays. */
 bool coordinator_move(struct coordinator *c, struct coordinator_session *s, struct outputs *out)
 {
     struct coordinator_relay *to = coordinator_choose_relay(c, s);
 
-    if (!to || s->mode != MODE_MANAGED || addr_eq(&to->addr, &s->relay))
+    if (!to || !is_carried(s) || addr_eq(&to->addr, &s->relay))
         return false;
     s->relay = to->addr;
     to->assigned++;

@@ -5,6 +5,7 @@
 #include "services/executor/raw_shell.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sodium.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -199,12 +200,22 @@ static void open_pair(struct agent *g, uint32_t path)
     service_watch_fd(&g->svc, fd[0], ZMQ_POLLIN, receive_pair, (void *)(uintptr_t)path);
 }
 
+static void open_raw(struct agent *g, uint32_t path)
+{
+    const struct attempt *a = &g->core.attempts[path];
+
+    g->app[path] = raw_socket(&g->svc, a);
+    if (a->flow == WAY_RELAY && g->app[path] >= 0)
+        g->raw[path] = fcntl(g->app[path], F_DUPFD_CLOEXEC, 0);
+}
+
 static void close_pair(struct agent *g, uint32_t path)
 {
     if (g->pair[path] >= 0)
         service_unwatch_fd(&g->svc, g->pair[path]);
     close_fd(&g->pair[path]);
     close_fd(&g->app[path]);
+    close_fd(&g->raw[path]);
 }
 
 static void on_app(struct service *s, const struct output *o)
@@ -224,8 +235,14 @@ static void on_app(struct service *s, const struct output *o)
             g->conf.on_invite(&i);
         return;
     }
+    if (o->app.event == APP_MOVED) {
+        if (g->raw[o->app.path] < 0 ||
+            !raw_lead(g->raw[o->app.path], &g->core.attempts[o->app.path]))
+            log_warn("event=not_moved why=\"%s\"", strerror(errno));
+        return;
+    }
     if (o->app.event == APP_OPENED && g->core.attempts[o->app.path].mode == MODE_RAW)
-        g->app[o->app.path] = raw_socket(s, &g->core.attempts[o->app.path]);
+        open_raw(g, o->app.path);
     else if (o->app.event == APP_OPENED)
         open_pair(g, o->app.path);
     assert(g->n_events < AGENT_EVENTS_MAX); /* one step makes at most OUTPUTS_MAX */
@@ -270,6 +287,21 @@ static bool asked_where(struct agent *g, struct input *in)
     return false;
 }
 
+/* By these a raw session is bound at another relay; the core sends by them in its next step. */
+static void open_beside(struct agent *g)
+{
+    for (size_t i = 0; i < g->out.n; i++) {
+        const struct output *o = &g->out.v[i];
+        if (o->kind != OUT_SOCKET || o->socket.op != SOCKET_BESIDE)
+            continue;
+        int fd = raw_beside(g->raw[o->socket.sock - RAW_RELAY_FIRST]);
+        if (fd >= 0)
+            service_udp_give(&g->svc, o->socket.sock, fd);
+        else
+            log_warn("event=no_socket why=\"%s\"", strerror(errno));
+    }
+}
+
 static void step(struct agent *g, const struct input *in)
 {
     bool nested = g->n_events > 0;
@@ -277,6 +309,7 @@ static void step(struct agent *g, const struct input *in)
 
     executor_step(&g->core, in, &g->out);
     service_emit(&g->svc, &g->out);
+    open_beside(g);
     while (asked_where(g, &bound)) {
         executor_step(&g->core, &bound, &g->out);
         service_emit(&g->svc, &g->out);
@@ -389,7 +422,7 @@ void agent_open(struct agent *g, const struct agent_conf *conf)
     randombytes_buf(&g->next_nonce,
                     sizeof g->next_nonce); /* an earlier process asked with others */
     for (size_t i = 0; i < ATTEMPTS_MAX; i++)
-        g->pair[i] = g->app[i] = -1;
+        g->pair[i] = g->app[i] = g->raw[i] = -1;
     service_open(&g->svc, SERVICE_executor, NULL);
     g->svc.arg = g;
     g->svc.send_peer = send_peer;

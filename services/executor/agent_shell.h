@@ -51,7 +51,9 @@ struct agent {
     struct executor_sockets sockets;
     int pair[ATTEMPTS_MAX]; /* our end of the hand-over, -1 when there is none */
     int app[ATTEMPTS_MAX];  /* the application's end, until it takes it */
-    uint64_t dropped;       /* datagrams that the application did not read in time */
+    int raw
+        [ATTEMPTS_MAX]; /* another descriptor of a UDP socket that it was given, to lead it elsewhere */
+    uint64_t dropped; /* datagrams that the application did not read in time */
     uint64_t next_nonce;
     struct {
         enum app_event event;

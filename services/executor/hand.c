@@ -42,8 +42,12 @@ void executor_hand_sockets(struct executor *x, struct attempt *a, uint32_t spare
 void executor_hand_end(struct attempt *a, struct outputs *out)
 {
     a->hand.next_us = NEVER;
-    if (a->mode != MODE_RAW || a->way[WAY_RELAY].sock == 0 || a->hand.phase == HAND_DONE)
+    if (a->mode != MODE_RAW || a->way[WAY_RELAY].sock == 0)
         return;
+    if (a->hand.phase == HAND_DONE) {
+        executor_swap_close(a, out);
+        return;
+    }
     for (enum way w = 0; w < WAYS; w++)
         if (a->way[w].sock != 0)
             executor_socket(SOCKET_CLOSE, a->way[w].sock, a->way[w].sock, out);

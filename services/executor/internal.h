@@ -290,6 +290,7 @@ void executor_swap_tick(struct executor *x, struct attempt *a, struct outputs *o
 bool executor_swap_datagram(struct executor *x, const struct input *in,
                             const struct relay_control *c, struct outputs *out);
 void executor_swap_end(struct attempt *a);
+void executor_swap_close(struct attempt *a, struct outputs *out);
 
 /* flow.c: data, switching. */
 void executor_on_data(struct executor *x, const struct input *in, struct outputs *out);

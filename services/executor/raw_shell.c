@@ -105,17 +105,23 @@ static size_t count_ours(int fd, const struct marks *m, const struct addr *remot
     return last;
 }
 
+static bool connect_to(int fd, const struct addr *remote)
+{
+    struct sockaddr_storage sa;
+    socklen_t len = addr_to_sockaddr(remote, &sa);
+
+    return connect(fd, (struct sockaddr *)&sa, len) == 0;
+}
+
 static bool prepare(int fd, const struct attempt *a)
 {
     const struct addr *remote = a->flow == WAY_DIRECT ? &a->way[WAY_DIRECT].remote : &a->relay.addr;
     const struct marks m = marks_of(a);
-    struct sockaddr_storage sa;
-    socklen_t len = addr_to_sockaddr(remote, &sa);
     int error = 0;
     socklen_t error_len = sizeof error;
     uint8_t byte;
 
-    if (connect(fd, (struct sockaddr *)&sa, len) != 0 || !filter(fd, &m) ||
+    if (!connect_to(fd, remote) || !filter(fd, &m) ||
         fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK) != 0)
         return false;
     /* The error of a punch that met a closed port would be taken for an empty queue. */
@@ -135,4 +141,35 @@ int raw_socket(struct service *s, const struct attempt *a)
     if (fd >= 0)
         close(fd);
     return -1;
+}
+
+int raw_beside(int fd)
+{
+    struct sockaddr_storage at;
+    socklen_t len = sizeof at;
+    int on = 1, off = 0, other = -1;
+
+    /* Both must say so, and say so no longer when they share it: nobody else is to. */
+    if (getsockname(fd, (struct sockaddr *)&at, &len) == 0 &&
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0)
+        other = socket(at.ss_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (other >= 0 && (setsockopt(other, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
+                       bind(other, (struct sockaddr *)&at, len) != 0)) {
+        int err = errno;
+        close(other);
+        other = -1;
+        errno = err;
+    }
+    if (other >= 0)
+        setsockopt(other, SOL_SOCKET, SO_REUSEADDR, &off, sizeof off);
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &off, sizeof off);
+    return other;
+}
+
+/* The filter first: what waits is the application's, and what comes from there may be ours from now on. */
+bool raw_lead(int fd, const struct attempt *a)
+{
+    const struct marks m = marks_of(a);
+
+    return filter(fd, &m) && connect_to(fd, &a->relay.addr);
 }

@@ -4,6 +4,10 @@
  * An order for a settled session that names another relay has its side bind there, beside the one in use.  READY says
  * that both sides are bound there, so each switches when it hears it, and is heard from then on: both relays are
  * listened to.  What is on its way over the first still arrives.
+ *
+ * In raw mode the application's socket hears the first relay only.  Another one at the same port binds at the second
+ * and is heard there at the same address, since NATs can't tell the two apart; on READY the shell connects the
+ * application's to the second.  What is on its way over the first then is lost.
  */
 #include "services/executor/internal.h"
 
@@ -25,21 +29,41 @@ void executor_swap_end(struct attempt *a)
     sodium_memzero(a->swap.ticket, sizeof a->swap.ticket);
 }
 
+/* The socket that has bound there beside the application's has done its part. */
+void executor_swap_close(struct attempt *a, struct outputs *out)
+{
+    uint16_t sock = a->way[WAY_RELAY].sock;
+
+    if (a->mode == MODE_RAW && a->swap.to.len != 0)
+        executor_socket(SOCKET_CLOSE, sock, sock, out);
+}
+
+static bool may_swap(const struct attempt *a)
+{
+    if (a->mode == MODE_RAW)
+        return a->state == ATTEMPT_RELAYED && a->hand.phase == HAND_DONE && a->flow == WAY_RELAY;
+    return a->state == ATTEMPT_RELAYED || a->state == ATTEMPT_DIRECT;
+}
+
 /* False when the order says nothing of another relay. */
 bool executor_swap_order(struct executor *x, struct attempt *a,
                          const struct msg_punch_coordinate *m, struct outputs *out)
 {
-    if ((a->state != ATTEMPT_RELAYED && a->state != ATTEMPT_DIRECT) || a->mode != MODE_MANAGED ||
-        a->policy == POLICY_DIRECT || a->relay.addr.len == 0 || m->attempt != a->renewals ||
-        m->side != a->side || !peer_id_eq(&m->peer, &a->peer) || m->ticket.len != TICKET_BYTES ||
-        addr_eq(&m->relay, &a->relay.addr) || addr_eq(&m->relay, &a->swap.to) ||
-        !executor_admits(x, &m->relay))
+    if (!may_swap(a) || a->policy == POLICY_DIRECT || a->relay.addr.len == 0 ||
+        m->attempt != a->renewals || m->side != a->side || !peer_id_eq(&m->peer, &a->peer) ||
+        m->ticket.len != TICKET_BYTES || addr_eq(&m->relay, &a->relay.addr) ||
+        addr_eq(&m->relay, &a->swap.to) || !executor_admits(x, &m->relay))
         return false;
+    uint16_t sock = a->way[WAY_RELAY].sock;
+    if (a->mode == MODE_RAW && a->swap.to.len == 0)
+        executor_socket(SOCKET_BESIDE, sock, sock, out);
     a->swap.to = m->relay;
     memcpy(a->swap.ticket, m->ticket.b, TICKET_BYTES);
     rng_bytes(&x->rng, a->swap.nonce, sizeof a->swap.nonce);
     a->swap.tries = 0;
-    executor_swap_tick(x, a, out);
+    a->swap.next_us = x->now_us;
+    if (a->mode == MODE_MANAGED) /* else when there is a socket to send by */
+        executor_swap_tick(x, a, out);
     return true;
 }
 
@@ -63,6 +87,7 @@ static void give_up(struct attempt *a, const char *kind, struct outputs *out)
     m->session = a->session;
     m->relay = a->swap.to;
     msg_text(m->kind, sizeof m->kind, kind);
+    executor_swap_close(a, out);
     executor_swap_end(a);
 }
 
@@ -78,16 +103,27 @@ void executor_swap_tick(struct executor *x, struct attempt *a, struct outputs *o
     a->swap.next_us = x->now_us + SWAP_RETRY_US;
 }
 
-static void arrive(struct executor *x, struct attempt *a, struct outputs *out)
+/* What keeps a managed session there, and binds it again. */
+static void keep(const struct executor *x, struct attempt *a)
 {
-    a->swap.was = a->relay.addr;
-    a->relay.addr = a->swap.to;
     memcpy(a->relay.ticket, a->swap.ticket, sizeof a->relay.ticket);
-    memcpy(a->relay.nonce, a->swap.nonce, sizeof a->relay.nonce);
     a->relay.bound = a->relay.ready = true;
     a->relay.refused = a->relay.full = a->relay.told = a->relay.waiting = false;
     a->relay.tries = 0;
     a->relay.next_us = x->now_us + RELAY_KEEP_BUSY_US;
+}
+
+static void arrive(struct executor *x, struct attempt *a, struct outputs *out)
+{
+    a->swap.was = a->relay.addr;
+    a->relay.addr = a->swap.to;
+    memcpy(a->relay.nonce, a->swap.nonce, sizeof a->relay.nonce);
+    if (a->mode == MODE_MANAGED) {
+        keep(x, a);
+    } else {
+        executor_app(x, a, APP_MOVED, out);
+        executor_swap_close(a, out);
+    }
     executor_swap_end(a);
     x->n.relays_changed++;
     emit_note(out, &a->session, attempt_state_name[a->state], attempt_state_name[a->state],

@@ -263,6 +263,7 @@ static void change_sockets(struct world *w, struct world_peer *p, const struct o
         p->sockets[to].port = p->sockets[sock].port;
         p->sockets[sock].port = 0;
         break;
+    case SOCKET_BESIDE: break; /* they have one relay */
     case SOCKET_ASK:
         push(w, (struct world_event){.at_us = w->now_us,
                                      .kind = WORLD_BOUND,
