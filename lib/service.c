@@ -121,10 +121,10 @@ static void begin_zmq_threads(struct service *s)
 static void clear(struct service *s, enum role self, const char *bus_dir)
 {
     memset(s, 0, offsetof(struct service, dgram));
-    s->stop = s->draining = s->drained = false;
+    s->stop = s->draining = s->drained = s->settled = false;
     s->self = self;
     s->bus_dir = bus_dir;
-    s->signal_fd = -1;
+    s->signal_fd = s->ready_fd = -1;
     for (size_t i = 0; i < UDP_MAX; i++)
         s->udp[i] = -1;
 }
@@ -219,6 +219,12 @@ unsigned service_cores(unsigned max)
 
 int service_status(const struct service *s) { return s->drained ? SERVICE_DRAINED : 0; }
 
+static void say_to_supervisor(struct service *s, const char *what)
+{
+    if (s->ready_fd >= 0)
+        dprintf(s->ready_fd, "%s\n", what);
+}
+
 void service_ready(struct service *s)
 {
     const char *text = getenv("NATTERJACK_READY_FD");
@@ -226,12 +232,25 @@ void service_ready(struct service *s)
     log_info("event=ready");
     if (text) {
         int fd = atoi(text);
-        if (fd > STDERR_FILENO && fd < READY_FD_MAX) {
-            dprintf(fd, "%s\n", service_name[s->self]);
-            close(fd);
-        }
+        if (fd > STDERR_FILENO && fd < READY_FD_MAX)
+            s->ready_fd = fd;
+        say_to_supervisor(s, service_name[s->self]);
         unsetenv("NATTERJACK_READY_FD");
     }
+    if (!s->is_drained && s->ready_fd >= 0) { /* there will be no second word */
+        close(s->ready_fd);
+        s->ready_fd = -1;
+    }
+}
+
+bool service_settled(struct service *s)
+{
+    bool heard = s->ready_fd >= 0;
+
+    if (!s->settled)
+        say_to_supervisor(s, "settled");
+    s->settled = true;
+    return heard;
 }
 
 static bool stamp(struct input *in)

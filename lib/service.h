@@ -77,7 +77,8 @@ struct service {
     uint8_t dgram[65536]; /* what the last input's dgram points at */
     bool stop;
     int stop_signal; /* the signal that asked for it, or 0 */
-    bool draining, drained;
+    bool draining, drained, settled;
+    int ready_fd; /* to the supervisor, who hears of readiness and that it has settled; or -1 */
     int64_t drain_until_us, drain_look_us;
 };
 
@@ -136,6 +137,12 @@ int64_t service_wall_ms(void); /* CLOCK_REALTIME */
 
 /* Say so in the log, and to NATTERJACK_READY_FD when it is set. */
 void service_ready(struct service *s);
+
+/*
+ * To the supervisor, of a process that drains: what the next one drains has nothing to wait for here any more, though
+ * this process goes on.  Once; false when there is no supervisor to hear it.
+ */
+bool service_settled(struct service *s);
 
 /* Wait for the next input.  False when it is time to stop (SIGINT, SIGTERM, s->stop). */
 bool service_wait(struct service *s, int64_t deadline_us, struct input *in);

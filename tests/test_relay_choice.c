@@ -261,6 +261,25 @@ Test(relay_choice, both_sides_of_a_session_are_told_of_another_relay_when_theirs
     cr_assert(told(0) == 0 && told(1) == 0);
 }
 
+Test(relay_choice, a_coordinator_that_ends_waits_for_relays_of_its_bus_that_drain)
+{
+    two_random();
+    say_hello(22, 0, 100);
+    cr_assert_not(coordinator_relays_done(&b.core, false), "they may be told yet");
+    cr_assert(coordinator_relays_done(&b.core, true));
+    drains(21, 1);
+    cr_assert_not(coordinator_relays_done(&b.core, true), "one has sessions");
+    drains(21, 0);
+    cr_assert(coordinator_relays_done(&b.core, true));
+    say_hello_by_link(23, 23);
+    cr_assert(coordinator_relays_done(&b.core, true), "one elsewhere does not end with this host");
+    cr_assert(coordinator_has_other_relay(
+        &b.core, coordinator_relay_at(&b.core, &(struct addr){
+                                                   4, {203, 0, 113, 21},
+                                                    3480
+    })));
+}
+
 Test(relay_choice, a_raw_session_is_moved_while_its_relay_carries_it_and_not_when_it_is_direct)
 {
     settled_at_21();

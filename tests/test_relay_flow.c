@@ -160,7 +160,22 @@ static double carried(void)
 }
 
 /* The first is a little nearer, and so the one that is taken until it drains. */
-static void expect_drained_without_a_gap(const char *delay, const char *other, const char *mode)
+/* The relay alone. */
+static void drain_relay(void) { kill(ground_pid(&ground, "relay"), SIGUSR1); }
+
+/* The whole suite of this host; says whether sessions have where to go. */
+static void drain_suite(void)
+{
+    json_t *answer = ground_admin(&ground, "drain", NULL);
+    const json_t *relay = json_object_get(json_object_get(answer, "processes"), "relay");
+
+    cr_assert_eq(ground_number(relay, "sessions"), 1);
+    cr_assert(json_is_true(json_object_get(relay, "move")));
+    json_decref(answer);
+}
+
+static void expect_drained_without_a_gap(const char *delay, const char *other, const char *mode,
+                                         void (*drain)(void))
 {
     struct flow f;
 
@@ -170,9 +185,8 @@ static void expect_drained_without_a_gap(const char *delay, const char *other, c
     listen_as(mode);
     struct ground_run r = open_flow(&f, mode);
     send_numbers(&f, 1, BEFORE);
-    pid_t first = ground_pid(&ground, "relay");
     cr_assert_geq(carried(), BEFORE);
-    kill(first, SIGUSR1);
+    drain();
     send_numbers(&f, BEFORE, AFTER);
     hear_the_rest(&f);
     printf("drained: %u of %u lost, %u in a row; longest pause %.1f ms\n", AFTER - f.in_all, AFTER,
@@ -186,13 +200,20 @@ static void expect_drained_without_a_gap(const char *delay, const char *other, c
 
 Test(relay_flow, a_relay_that_drains_hands_its_sessions_over_without_a_gap)
 {
-    expect_drained_without_a_gap("5ms", "other=open,ip=203.0.113.30,delay=8ms", "managed");
+    expect_drained_without_a_gap("5ms", "other=open,ip=203.0.113.30,delay=8ms", "managed",
+                                 drain_relay);
+}
+
+Test(relay_flow, a_whole_suite_that_drains_moves_its_sessions_before_it_ends)
+{
+    expect_drained_without_a_gap("5ms", "other=open,ip=203.0.113.30,delay=8ms", "managed",
+                                 drain_suite);
 }
 
 /* What is on its way is lost, in each direction once: the flow goes both. */
 Test(relay_flow, a_relay_that_drains_hands_raw_sessions_over_with_no_gap_but_what_is_on_its_way)
 {
-    expect_drained_without_a_gap("2ms", "other=open,ip=203.0.113.30,delay=4ms", "raw");
+    expect_drained_without_a_gap("2ms", "other=open,ip=203.0.113.30,delay=4ms", "raw", drain_relay);
 }
 
 /* It is nearer, and so the one that is taken; nothing says that it has gone but its silence. */

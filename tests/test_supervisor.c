@@ -291,6 +291,32 @@ Test(supervisor, drains_one_child_after_the_other_and_then_ends_the_rest)
     cr_assert_eq(lines("a", pid) + lines("c", pid) + lines("d", pid), 3, "none was started again");
 }
 
+/* It has settled, says so, and ends its draining only when told by the file "go". */
+#define SETTLES                                                                           \
+    "trap 'echo settled >/proc/self/fd/$NATTERJACK_READY_FD; "                            \
+    "while ! [ -e $DIR/go ]; do sleep 0.02; done; echo 1 >>$DIR/b; exit 10' USR1; " READY \
+    "while :; do sleep 0.02; done"
+
+Test(supervisor, the_next_one_drains_while_one_that_has_settled_goes_on)
+{
+    pid_t pid[LINES_MAX];
+
+    setenv("DIR", dir, 1);
+    child("a", SETTLES);
+    child("c", "trap 'echo 1 >>$DIR/e; exit 10' USR1; " READY "while :; do sleep 0.02; done");
+    children[0].drains = children[1].drains = true;
+    begin(NULL);
+    wait_line("ready", 1);
+    kill(wait_line("a", 1), SIGUSR1); /* by itself: its word tells the supervisor */
+    wait_line("e", 1);
+    cr_assert_eq(lines("b", pid), 0, "the first one is still there");
+    char go[64];
+    snprintf(go, sizeof go, "%s/go", dir);
+    close(open(go, O_WRONLY | O_CREAT, 0600));
+    cr_assert_eq(exit_status(), EXIT_OK);
+    cr_assert_eq(lines("b", pid), 1, "and was waited for");
+}
+
 Test(supervisor, a_child_that_drained_by_itself_has_the_others_drain)
 {
     pid_t pid[LINES_MAX];

@@ -43,6 +43,7 @@ enum {
     COORD_RELAYS_MAX = 16,
     COORD_RELAY_NEAR_MS =
         10, /* relays whose round trips differ by less are as near: the load decides */
+    COORD_DRAIN_MS = 3000,     /* for relays on this bus to say that they drain as well */
     COORD_HELLO_TTL_MS = 5000, /* a prober or relay is alive this long after its last hello */
     COORD_REFRESH_S = 20,
     COORD_ATTACH_TTL_MS = 60000,
@@ -276,6 +277,7 @@ struct coordinator_relay {
     uint32_t sessions, sessions_max, assigned; /* assigned: by us since its last hello */
     int64_t seen_us;
     bool used, draining;
+    uint8_t link; /* by which it comes from another host; 0: it is on this bus */
 };
 
 /*
@@ -356,6 +358,12 @@ void coordinator_admission(struct coordinator *c, enum admission how, const stru
 bool coordinator_listed(const struct coordinator *c, const struct peer_id *peer);
 void coordinator_limit_relaying(struct coordinator *c, uint64_t bytes, uint64_t bytes_per_s);
 void coordinator_drain(struct coordinator *c);
+/* Has each relay of this bus that drains nothing left?  Of the others none is waited for any more when waited. */
+bool coordinator_relays_done(const struct coordinator *c, bool waited);
+
+/* Is there another one, with room, for the sessions of this one? */
+bool coordinator_has_other_relay(const struct coordinator *c, const struct coordinator_relay *than);
+
 bool coordinator_pending(const struct coordinator *c);
 
 /* Views for the admin socket and tests; NULL when there is none. */

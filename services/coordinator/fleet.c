@@ -173,6 +173,7 @@ void coordinator_on_relay_hello(struct coordinator *c, const struct input *in, s
         .seen_us = c->now_us,
         .used = true,
         .draining = m->draining,
+        .link = in->from.link,
     };
     memcpy(r->cert, cert, sizeof r->cert);
     r->places.n = m->places.n > 0;
@@ -261,6 +262,29 @@ struct place_list coordinator_places(const struct coordinator *c)
 }
 
 /* ---- the relay for a session -------------------------------------------------------------------- */
+
+bool coordinator_has_other_relay(const struct coordinator *c, const struct coordinator_relay *than)
+{
+    for (unsigned i = 0; i < COORD_RELAYS_MAX; i++) {
+        const struct coordinator_relay *r = &c->relays[i];
+        if (r != than && r->used && lately(c, r->seen_us) && !r->draining &&
+            load_of(r) < r->sessions_max)
+            return true;
+    }
+    return false;
+}
+
+bool coordinator_relays_done(const struct coordinator *c, bool waited)
+{
+    for (unsigned i = 0; i < COORD_RELAYS_MAX; i++) {
+        const struct coordinator_relay *r = &c->relays[i];
+        if (!r->used || r->link != 0 || !lately(c, r->seen_us))
+            continue;
+        if (r->draining ? r->sessions > 0 : !waited)
+            return false;
+    }
+    return true;
+}
 
 /* Both round trips, which is one over the relay; where a side has measured none it is as far as can be. */
 static uint32_t distance_ms(const struct coordinator *c, const struct coordinator_session *s,

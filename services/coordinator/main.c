@@ -209,7 +209,21 @@ static bool let_in(const struct peer_id *peer)
 }
 
 static void drain(void) { coordinator_drain(&core); }
-static bool is_drained(void) { return !coordinator_pending(&core); }
+
+/* Under a supervisor the relay drains next, and its sessions are moved from here. */
+static bool is_drained(void)
+{
+    static int64_t settled_us;
+
+    if (coordinator_pending(&core))
+        return false;
+    if (!service_settled(&svc))
+        return true;
+    if (settled_us == 0)
+        settled_us = service_now_us();
+    return coordinator_relays_done(&core,
+                                   service_now_us() - settled_us >= COORD_DRAIN_MS * INT64_C(1000));
+}
 
 static void open_doors(const struct coordinator_conf *conf)
 {
@@ -292,6 +306,7 @@ int main(int argc, char **argv)
     while (service_wait(&svc, coordinator_deadline(&core), &in)) {
         coordinator_step(&core, &in, &out);
         coordinator_tell(&core, &out);
+        relays_log(&core);
         service_emit(&svc, &out);
     }
     coordinator_admin_close();

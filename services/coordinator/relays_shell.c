@@ -1,7 +1,7 @@
 /* relays_shell.c - see relays_shell.h. */
 #include "services/coordinator/relays_shell.h"
+#include "lib/log.h"
 #include "services/coordinator/conns_shell.h"
-#include "services/coordinator/coordinator.h"
 
 #include <sodium.h>
 #include <stdio.h>
@@ -66,3 +66,22 @@ void relays_open(struct service *s, const struct service_link_conf *links,
 }
 
 void relays_close(void) { service_links_close(); }
+
+void relays_log(const struct coordinator *c)
+{
+    static bool told[COORD_RELAYS_MAX];
+    char at[ADDR_TEXT_MAX];
+
+    for (size_t i = 0; i < COORD_RELAYS_MAX; i++) {
+        const struct coordinator_relay *r = &c->relays[i];
+        bool drains = r->used && r->draining;
+        if (drains && !told[i] && coordinator_has_other_relay(c, r))
+            log_info("event=relay_drains relay=%s sessions=%u what=\"they go to others\"",
+                     addr_format(&r->addr, at, sizeof at), r->sessions);
+        else if (drains && !told[i])
+            log_warn("event=relay_drains relay=%s sessions=%u why=\"no other relay has room\" "
+                     "what=\"they stay until they end or its time is over\"",
+                     addr_format(&r->addr, at, sizeof at), r->sessions);
+        told[i] = drains;
+    }
+}

@@ -8,6 +8,7 @@
 #define COORDINATOR_RELAYS_SHELL_H
 
 #include "lib/service_link.h"
+#include "services/coordinator/coordinator.h"
 
 enum { RELAYS_ERROR_MAX = 256 };
 
@@ -22,5 +23,8 @@ bool relays_parse(const char *listen, const char *keys, struct service_link_conf
 void relays_open(struct service *s, const struct service_link_conf *links,
                  const uint8_t secret[static LINK_KEY]);
 void relays_close(void);
+
+/* Say in the log of a relay that has begun to drain whether its sessions have where to go. */
+void relays_log(const struct coordinator *c);
 
 #endif

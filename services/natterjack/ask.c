@@ -306,7 +306,7 @@ int cmd_health(int argc, char **argv)
 /* ---- what an operator has processes do ------------------------------------------------------ */
 
 /* With --state DIR, of the processes of the suite those that the verb is for. */
-static int order(enum argument kind, size_t n_processes, int argc, char **argv)
+static int order(enum argument kind, int argc, char **argv)
 {
     struct question q = {0};
     char request[64];
@@ -318,13 +318,65 @@ static int order(enum argument kind, size_t n_processes, int argc, char **argv)
     if (snprintf(request, sizeof request, "%s %s", argv[0], q.argument) >= (int)sizeof request)
         return usage_error("%s: %s is too long", argv[0], q.argument);
     json_t *all = json_object();
-    for (size_t i = 0; i < (q.socket ? 1 : n_processes); i++)
+    for (size_t i = 0; i < (q.socket ? 1 : PROCESSES); i++)
         ok = asked(&q, q.socket ? "process" : processes[i], request, all) && ok;
     return tell_all(&q, ok, "failed", "no", all);
 }
 
-int cmd_reload(int argc, char **argv) { return order(NO_ARGUMENT, PROCESSES, argc, argv); }
-int cmd_loglevel(int argc, char **argv) { return order(LEVEL, PROCESSES, argc, argv); }
+int cmd_reload(int argc, char **argv) { return order(NO_ARGUMENT, argc, argv); }
+int cmd_loglevel(int argc, char **argv) { return order(LEVEL, argc, argv); }
 
-/* The coordinator alone, which is the first of them: when it has drained, `up` has the others do it too. */
-int cmd_drain(int argc, char **argv) { return order(NO_ARGUMENT, 1, argc, argv); }
+/* How many sessions the suite's relay has, and whether there is another one with room for them. */
+static json_t *relayed(const struct question *q)
+{
+    char err[256];
+    json_t *own = ask(q, "relay", "state", err, sizeof err), *one;
+    json_t *all = ask(q, "coordinator", "relays", err, sizeof err);
+    const char *addr = json_string_value(json_object_get(own, "addr"));
+    json_int_t sessions = json_integer_value(json_object_get(own, "sessions"));
+    bool other = false;
+    size_t i;
+
+    json_array_foreach(all, i, one)
+    {
+        const char *at = json_string_value(json_object_get(one, "addr"));
+        other = other || (at && addr && strcmp(at, addr) != 0 &&
+                          json_is_true(json_object_get(one, "alive")) &&
+                          !json_is_true(json_object_get(one, "draining")) &&
+                          json_integer_value(json_object_get(one, "sessions")) <
+                              json_integer_value(json_object_get(one, "sessions_max")));
+    }
+    json_decref(own);
+    json_decref(all);
+    return json_pack("{s:b, s:I, s:b}", "ok", 1, "sessions", sessions, "move", other);
+}
+
+static void print_relayed(const json_t *relay)
+{
+    bool move = json_is_true(json_object_get(relay, "move"));
+
+    printf("%" JSON_INTEGER_FORMAT " sessions on the relay: %s\n",
+           json_integer_value(json_object_get(relay, "sessions")),
+           move ? "they go to other relays"
+                : "no other relay has room, they stay until they end or drain-limit is over");
+}
+
+/* The coordinator alone, which is the first of them: when it has settled, `up` has the others do it too. */
+int cmd_drain(int argc, char **argv)
+{
+    struct question q = {0};
+
+    int status = ask_parse(&q, NO_ARGUMENT, NULL, 0, argc, argv);
+    if (status != EXIT_OK)
+        return status;
+    json_t *all = json_object();
+    json_t *relay = q.socket ? NULL : relayed(&q);
+    bool ok = asked(&q, q.socket ? "process" : processes[0], "drain", all);
+    if (relay && ok && q.json)
+        json_object_set(all, "relay", relay);
+    status = tell_all(&q, ok, "failed", "no", all);
+    if (relay && ok && !q.json)
+        print_relayed(relay);
+    json_decref(relay);
+    return fflush(stdout) == 0 ? status : EXIT_FAILED;
+}

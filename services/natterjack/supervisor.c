@@ -70,7 +70,7 @@ static void start(struct child *c)
     pid_t parent = getpid();
 
     c->tries++;
-    c->ready = false;
+    c->ready = c->settled = false;
     c->started_us = service_now_us();
     if (pipe2(fd, O_CLOEXEC | O_NONBLOCK) != 0) {
         log_warn("event=not_started child=%s why=\"%s\"", c->name, strerror(errno));
@@ -105,8 +105,11 @@ static void on_ready_fd(struct child *c)
 
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
-    forget_ready_fd(c);
-    if (n > 0) {
+    if (n <= 0) {
+        forget_ready_fd(c);
+    } else if (c->ready) {
+        c->settled = true;
+    } else {
         c->ready = true;
         c->ready_us = service_now_us();
         log_info("event=child_ready child=%s pid=%d after_ms=%lld", c->name, (int)c->pid,
@@ -135,9 +138,11 @@ static bool on_drained(struct supervisor *s, struct child *c, int status)
     return true;
 }
 
-/* Tell the next child to drain; when all that can have, it is time to stop. */
+/* Tell the next child to drain, once those before have settled; when all have drained, it is time to stop. */
 static void drain_on(struct supervisor *s)
 {
+    bool all = true;
+
     for (size_t i = 0; i < s->n; i++) {
         struct child *c = &s->children[i];
         if (!c->drains || c->drained)
@@ -146,9 +151,11 @@ static void drain_on(struct supervisor *s)
             log_info("event=draining child=%s", c->name);
             c->told_to_drain = kill(c->pid, SIGUSR1) == 0;
         }
-        return;
+        if (!c->settled)
+            return;
+        all = false;
     }
-    s->stop = true;
+    s->stop = all;
 }
 
 static void on_death(struct supervisor *s, struct child *c, int status)
@@ -235,6 +242,8 @@ static void wait_until(struct supervisor *s, int64_t until_us)
     for (size_t i = 0; i < s->n; i++) /* before the deaths: a line that was written counts */
         if (p[1 + i].revents)
             on_ready_fd(&s->children[i]);
+    for (size_t i = 0; i < s->n; i++) /* who told it told all of them */
+        s->draining = s->draining || s->children[i].settled;
     if (p[0].revents)
         on_signal(s);
 }

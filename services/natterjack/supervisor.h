@@ -1,7 +1,8 @@
 /*
  * supervisor.h - keep a few child processes running until told to stop.
  *
- * A child says that it is ready by a line on the descriptor in NATTERJACK_READY_FD.  One that dies is
+ * A child says that it is ready by a line on the descriptor in NATTERJACK_READY_FD, and by a second one, while it drains,
+ * that the next one need not wait for its end.  One that dies is
  * started again: at once, and with a growing pause when it keeps dying young.  SIGTERM and SIGINT end all;
  * and when the supervisor itself is killed, the kernel kills its children.
  *
@@ -36,7 +37,7 @@ struct child {
     /* the rest is the supervisor's */
     pid_t pid; /* 0: not running */
     int ready_fd;
-    bool ready, told_to_drain, drained;
+    bool ready, told_to_drain, settled, drained; /* settled: the next may drain meanwhile */
     unsigned tries;
     int64_t started_us, ready_us, restart_us, backoff_us;
 };
