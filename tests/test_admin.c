@@ -5,6 +5,7 @@
 #include "lib/admin.h"
 #include "lib/peercred.h"
 #include "tests/lib/child.h"
+#include "tests/lib/tidy.h"
 
 #include <criterion/criterion.h>
 #include <dirent.h>
@@ -71,7 +72,7 @@ static void start(void)
 static void setup(void)
 {
     signal(SIGPIPE, SIG_DFL); /* so that a write to who has left shows */
-    cr_assert(mkdtemp(dir));
+    cr_assert(tidy_mkdtemp(dir));
     snprintf(path, sizeof path, "%s/admin", dir);
     start();
 }

@@ -1,5 +1,6 @@
 /* test_ask_hook.c - the command that decides on calls: what it is told, what its end means, its limits. */
 #include "services/natterjack/ask_hook.h"
+#include "tests/lib/tidy.h"
 
 #include <criterion/criterion.h>
 #include <fcntl.h>
@@ -15,7 +16,7 @@ static const struct peer_id caller = {{7}};
 
 static void setup(void)
 {
-    cr_assert(mkdtemp(dir));
+    cr_assert(tidy_mkdtemp(dir));
     snprintf(path, sizeof path, "%s/hook", dir);
     snprintf(heard, sizeof heard, "%s/heard", dir);
     service_open(&svc, SERVICE_executor, NULL);

@@ -4,6 +4,7 @@
  */
 #include "lib/admin.h"
 #include "tests/lib/ports.h"
+#include "tests/lib/tidy.h"
 
 #include <criterion/criterion.h>
 #include <dirent.h>
@@ -30,7 +31,7 @@ static char dir[] = "/tmp/test_cage.XXXXXX";
 static char join[LINE];
 static pid_t up_pid, peer_pid;
 
-static void setup(void) { cr_assert(mkdtemp(dir)); }
+static void setup(void) { cr_assert(tidy_mkdtemp(dir)); }
 
 static void end(pid_t pid)
 {

@@ -5,6 +5,7 @@
 #include "lib/cage.h"
 #include "lib/keys.h"
 #include "tests/lib/child.h"
+#include "tests/lib/tidy.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -23,7 +24,7 @@ enum { LINE = 2048 };
 
 static char dir[] = "/tmp/test_cage.XXXXXX";
 
-static void setup(void) { cr_assert(mkdtemp(dir)); }
+static void setup(void) { cr_assert(tidy_mkdtemp(dir)); }
 
 static void teardown(void)
 {

@@ -10,6 +10,7 @@
 #include "services/natterjack/command.h"
 #include "services/natterjack/state_dir.h"
 #include "tests/lib/ports.h"
+#include "tests/lib/tidy.h"
 
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
@@ -207,7 +208,7 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 
 static void setup(void)
 {
-    cr_assert(mkdtemp(top));
+    cr_assert(tidy_mkdtemp(top));
     snprintf(state, sizeof state, "%s/s", top);
     free_ports(port_text);
 }

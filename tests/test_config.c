@@ -2,6 +2,7 @@
 #include "lib/config.h"
 #include "lib/log.h"
 #include "tests/lib/child.h"
+#include "tests/lib/tidy.h"
 
 #include <criterion/criterion.h>
 #include <stdlib.h>
@@ -44,7 +45,7 @@ static const struct config_group groups[] = {
 
 static void setup(void)
 {
-    cr_assert(mkdtemp(dir));
+    cr_assert(tidy_mkdtemp(dir));
     snprintf(file, sizeof file, "%s/natterjack.yml", dir);
     snprintf(secret, sizeof secret, "%s/secret", dir);
 }

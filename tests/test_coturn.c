@@ -6,6 +6,7 @@
 #include "lib/udp.h"
 #include "services/classifier/classify.h"
 #include "services/executor/executor.h"
+#include "tests/lib/tidy.h"
 #include "tests/natlab/lab.h"
 
 #include <criterion/criterion.h>
@@ -166,7 +167,7 @@ Test(coturn, shows_our_executor_what_nats_do)
     cr_assert(lab_start(&lab, ARGS("--delay", "5ms", "pub=open,ip=203.0.113.10+203.0.113.11",
                                    "cone=ei/random/ei", "restricted=ei/contiguous/ad",
                                    "symmetric=apd/random/apd", "linux=linux")));
-    cr_assert(mkdtemp(dir));
+    cr_assert(tidy_mkdtemp(dir));
     snprintf(pid, sizeof pid, "%s/pid", dir);
     snprintf(db, sizeof db, "%s/db", dir);
     lab_spawn(&lab, "pub", -1,

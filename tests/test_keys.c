@@ -1,5 +1,6 @@
 /* test_keys.c - key files: exactness, modes, replacement, and what is refused. */
 #include "lib/keys.h"
+#include "tests/lib/tidy.h"
 
 #include <criterion/criterion.h>
 #include <dirent.h>
@@ -22,7 +23,7 @@ static const char *path(const char *name)
     return buf;
 }
 
-static void setup(void) { cr_assert(mkdtemp(dir)); }
+static void setup(void) { cr_assert(tidy_mkdtemp(dir)); }
 
 static int entries(void)
 {

@@ -1,5 +1,6 @@
 /* test_known.c - the names that a peer remembers, each with the key that it had. */
 #include "services/natterjack/known.h"
+#include "tests/lib/tidy.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -13,7 +14,7 @@ static struct peer_id bob = {{1}}, mallory = {{2}}, before;
 
 static void open_dir(void)
 {
-    cr_assert_not_null(mkdtemp(dir));
+    cr_assert_not_null(tidy_mkdtemp(dir));
     snprintf(key, sizeof key, "%s/alice.key", dir);
     snprintf(file, sizeof file, "%s.known_peers", key);
 }

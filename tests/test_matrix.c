@@ -2,6 +2,7 @@
  * test_matrix.c - the matrix of classes: its theory, its arithmetic, its picture; and each class against each
  * other once, which must open what it has opened.
  */
+#include "tests/lib/tidy.h"
 #include "tests/matrix/canvas.h"
 #include "tests/matrix/report.h"
 #include "tests/matrix/tally.h"
@@ -150,7 +151,7 @@ Test(matrix, the_report_says_what_was_played_and_how_to_play_a_miss_again)
 
     blank(3, true);
     m.cell[30].runs[0].direct = m.cell[30].runs[1].direct = true;
-    cr_assert_not_null(mkdtemp(dir));
+    cr_assert_not_null(tidy_mkdtemp(dir));
     cr_assert(report_write(&m, &conf, dir));
     snprintf(path, sizeof path, "%s/m.json", dir);
     json_t *o = json_load_file(path, 0, NULL),

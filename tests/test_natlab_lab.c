@@ -5,6 +5,7 @@
  * Needs root and /dev/net/tun, and says so by failing.  All traffic stays inside the labs.
  */
 #include "tests/lib/lab_bed.h"
+#include "tests/lib/tidy.h"
 #include "tests/natlab/control.h"
 
 #include <arpa/inet.h>
@@ -160,7 +161,7 @@ static void start_stun_server(char *dir)
 {
     char pid[80], db[80], log[80];
 
-    cr_assert(mkdtemp(dir));
+    cr_assert(tidy_mkdtemp(dir));
     snprintf(pid, sizeof pid, "%s/pid", dir);
     snprintf(db, sizeof db, "%s/db", dir);
     snprintf(log, sizeof log, "%s/log", dir);

@@ -4,6 +4,7 @@
  */
 #include "lib/admin.h"
 #include "tests/lib/child.h"
+#include "tests/lib/tidy.h"
 
 #include <criterion/criterion.h>
 #include <fcntl.h>
@@ -23,7 +24,7 @@ static pid_t pid;
 
 static void setup(void)
 {
-    cr_assert(mkdtemp(dir));
+    cr_assert(tidy_mkdtemp(dir));
     snprintf(file, sizeof file, "%s/natterjack.yml", dir);
     snprintf(admin_path, sizeof admin_path, "%s/admin", dir);
     snprintf(log_path, sizeof log_path, "%s/log", dir);

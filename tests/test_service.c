@@ -7,6 +7,7 @@
 #include "lib/service.h"
 #include "tests/lib/child.h"
 #include "tests/lib/random_msg.h"
+#include "tests/lib/tidy.h"
 
 #include <criterion/criterion.h>
 #include <fcntl.h>
@@ -23,7 +24,7 @@ static struct outputs out;
 static struct child child;
 static zsock_t *push, *pull;
 
-static void setup(void) { cr_assert(mkdtemp(dir)); /* 0700 */ }
+static void setup(void) { cr_assert(tidy_mkdtemp(dir)); /* 0700 */ }
 
 static void teardown(void)
 {

@@ -4,6 +4,7 @@
  */
 #include "lib/rng.h"
 #include "tests/lib/store_suite.h"
+#include "tests/lib/tidy.h"
 
 #include <criterion/criterion.h>
 #include <fcntl.h>
@@ -30,7 +31,7 @@ static struct store *opened(void)
 static void setup(void)
 {
     strcpy(dir, "/tmp/test_store.XXXXXX");
-    cr_assert(mkdtemp(dir));
+    cr_assert(tidy_mkdtemp(dir));
     snprintf(path, sizeof path, "%s/db", dir);
 }
 

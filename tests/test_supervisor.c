@@ -7,6 +7,7 @@
 #include "lib/service.h"
 #include "services/natterjack/command.h"
 #include "services/natterjack/supervisor.h"
+#include "tests/lib/tidy.h"
 
 #include <criterion/criterion.h>
 #include <fcntl.h>
@@ -26,7 +27,7 @@ static struct child children[CHILDREN_MAX];
 static size_t n;
 static pid_t supervisor;
 
-static void setup(void) { cr_assert(mkdtemp(dir)); }
+static void setup(void) { cr_assert(tidy_mkdtemp(dir)); }
 
 static void teardown(void)
 {

@@ -2,6 +2,7 @@
 #include "tests/lib/front_bed.h"
 
 #include "lib/keys.h"
+#include "tests/lib/tidy.h"
 
 #include <criterion/criterion.h>
 #include <fcntl.h>
@@ -116,7 +117,7 @@ void front_bed_setup(void)
 
     cr_assert_geq(sodium_init(), 0);
     strcpy(dir, "/tmp/front_bed.XXXXXX");
-    cr_assert(mkdtemp(dir));
+    cr_assert(tidy_mkdtemp(dir));
     for (int i = 0; i < 8; i++)
         snprintf(path[i], sizeof path[i], "%s/%s", dir, file[i]);
     cr_assert_eq(mkdir(front_bed_in_dir("bus"), 0700), 0);

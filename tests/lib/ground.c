@@ -1,5 +1,6 @@
 /* ground.c - see ground.h. */
 #include "tests/lib/ground.h"
+#include "tests/lib/tidy.h"
 
 #include <criterion/criterion.h>
 #include <ctype.h>
@@ -227,7 +228,7 @@ void ground_open_lab(struct ground *g, const char *const *lab_args)
 
     *g = (struct ground){.delay_us = 20000};
     snprintf(g->dir, sizeof g->dir, "/tmp/natterjack-test.XXXXXX");
-    cr_assert_not_null(mkdtemp(g->dir));
+    cr_assert_not_null(tidy_mkdtemp(g->dir));
     size_t n = append(argv, 0, lab_args);
     append(argv, n, (const char *const[]){pub, NULL});
     cr_assert(lab_start(&g->lab, argv), "no lab: root, /dev/net/tun and nft are needed");

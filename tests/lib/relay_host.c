@@ -4,6 +4,7 @@
 #include "lib/admin.h"
 #include "lib/keys.h"
 #include "lib/udp.h"
+#include "tests/lib/tidy.h"
 
 #include <criterion/criterion.h>
 #include <netinet/in.h>
@@ -82,7 +83,7 @@ void relay_host_setup(void)
 
     cr_assert_geq(sodium_init(), 0);
     rng_seed(&h->rng, 1);
-    cr_assert(mkdtemp(dir));
+    cr_assert(tidy_mkdtemp(dir));
     cr_assert_eq(mkdir(relay_host_path("bus"), 0700), 0);
     rng_bytes(&h->rng, h->secret, 32);
     rng_bytes(&h->rng, h->coordinator_secret, 32);

@@ -1,0 +1,14 @@
+/*
+ * tidy.h - a test's temporary directory, which goes when the test does, however that ends: an assertion, a crash and a
+ * time limit run no teardown.
+ */
+#ifndef TIDY_H
+#define TIDY_H
+
+/*
+ * mkdtemp(3); and a process that outlives this one removes the directory with all that is in it, once this one and what it
+ * has forked are gone.
+ */
+char *tidy_mkdtemp(char *template);
+
+#endif
