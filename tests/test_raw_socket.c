@@ -202,6 +202,8 @@ Test(raw_socket, one_beside_it_hears_the_others_at_its_port_and_nobody_else_can_
     int thief = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     cr_assert_eq(setsockopt(thief, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on), 0);
     cr_assert_eq(bind(thief, (struct sockaddr *)&sa, len), -1);
+    close(beside);
+    cr_assert_eq(bind(thief, (struct sockaddr *)&sa, len), -1, "afterwards neither");
 }
 
 Test(raw_socket, led_elsewhere_it_keeps_what_waits_and_hears_nothing_of_ours_from_there)
