@@ -9,6 +9,7 @@
 #include "lib/log.h"
 #include "services/executor/agent_shell.h"
 #include "tests/lib/ground.h"
+#include "tests/lib/ports.h"
 #include "tests/natlab/netns.h"
 
 #include <criterion/criterion.h>
@@ -92,7 +93,10 @@ static size_t in_state(enum attempt_state lo, enum attempt_state hi)
     return n;
 }
 
-static bool is_ready(void) { return agent.core.attached && agent.core.profile_known; }
+static bool is_ready(void)
+{
+    return agent.core.attached && agent.core.profile_known && agent.core.early.state == EARLY_KNOWN;
+}
 static bool all_settled(void) { return in_state(ATTEMPT_REQUESTED, ATTEMPT_EXECUTING) == 0; }
 static bool all_free(void)
 {
@@ -168,6 +172,7 @@ static void ask_and_cancel_half(void)
 Test(attempts, a_hundred_at_once_of_which_fifty_are_cancelled_leave_nothing)
 {
     bool patient = ground_times("PATIENT", 0) > 0;
+    uint16_t ports[PORTS_LASTING];
 
     /* A key has 60 requests a minute, unless the operator wants otherwise. */
     cr_assert_eq(setenv("NATTERJACK_COORDINATOR_REQUESTS_PER_MINUTE", "200", 1), 0);
@@ -183,6 +188,7 @@ Test(attempts, a_hundred_at_once_of_which_fifty_are_cancelled_leave_nothing)
     cr_assert_geq(back, 0);
     open_agent();
     cr_assert_eq(held_by_listener() + sessions_of("coordinator") + sessions_of("relay"), 0);
+    lasting_ports(listener, ports);
     size_t own = descriptors(getpid()), bobs = descriptors(listener),
            coordinators = descriptors(ground_pid(&ground, "coordinator"));
     ask_and_cancel_half();

@@ -5,10 +5,9 @@
  * GARBAGE=n throws n of each kind at each port, `make garbage` 100,000.  UDP is not to lose any in the
  * kernel, so a port gets no more before the process says that it has taken what came.
  */
-#include "lib/service.h"
-#include "services/executor/executor.h"
 #include "tests/lib/ground.h"
 #include "tests/lib/hostile.h"
+#include "tests/lib/ports.h"
 #include "tests/natlab/netns.h"
 
 #include <arpa/inet.h>
@@ -67,7 +66,6 @@ struct port {
 
 static struct port ports[PORTS_MAX];
 static size_t n_ports;
-enum { SUITE_PORTS = 5 }; /* the first ones; the others are the listener's */
 
 static void add_port(struct hostile *of, const char *from, const char *ip, uint16_t port)
 {
@@ -213,29 +211,11 @@ static void expect_accounted_for(uint64_t each)
     cr_assert_geq(now.bus[COORDINATOR] - before.bus[COORDINATOR], each, "the coordinator's inbox");
 }
 
-/* The ports of UDP sockets in its namespace, at most PORTS_MAX of them. */
-static size_t open_ports(pid_t pid, uint16_t found[static PORTS_MAX])
-{
-    char path[64], line[512];
-    unsigned ip, port;
-    size_t n = 0;
-
-    snprintf(path, sizeof path, "/proc/%d/net/udp", (int)pid);
-    FILE *f = fopen(path, "re");
-    cr_assert(f);
-    while (fgets(line, sizeof line, f))
-        if (n < PORTS_MAX && sscanf(line, " %*u: %x:%x", &ip, &port) == 2)
-            found[n++] = (uint16_t)port;
-    fclose(f);
-    return n;
-}
-
 /* A listener on alice, and those of its ports that stay: its first tests have some more. */
 static void open_listener(void)
 {
     struct hostile *p = &processes[LISTENER];
-    uint16_t found[PORTS_MAX];
-    size_t n;
+    uint16_t found[PORTS_LASTING];
 
     snprintf(p->admin, sizeof p->admin, "%s/listener", ground.dir);
     struct ground_run r = ground_start(&ground, "alice", "listen",
@@ -244,11 +224,7 @@ static void open_listener(void)
     cr_assert_str_eq(ground_text(said, "event"), "listening");
     json_decref(said);
     p->pid = ground_program(&r);
-    int64_t end_us = service_now_us() + GROUND_WAIT_MS * INT64_C(1000);
-    while ((n = open_ports(p->pid, found)) != 1 + SAMPLES_MAX) {
-        cr_assert_lt(service_now_us(), end_us, "%zu ports", n);
-        usleep(10000);
-    }
+    size_t n = lasting_ports(p->pid, found);
     while (n-- > 0)
         add_port(p, "alice", ALICE_IP, found[n]);
 }
