@@ -114,8 +114,10 @@ static enum verdict truth(const struct nat_conf *a, const struct nat_conf *b, bo
     /* By chance two ports meet only where a random side has opened some. */
     bool chance = (is_random(a) && x->opened > 0) || (is_random(b) && y->opened > 0);
 
+    if (!reachable && is_random(a) && is_random(b))
+        return a->block > 0 && b->block > 0 ? VERDICT_blocks_closed : VERDICT_both_random;
     if (!reachable)
-        return is_random(a) && is_random(b) ? VERDICT_both_random : VERDICT_one_random;
+        return VERDICT_one_random;
     if (!direct)
         return chance ? VERDICT_birthday_missed : VERDICT_prediction_missed;
     if ((fixed(a) && a->filtering == NAT_EI) || (fixed(b) && b->filtering == NAT_EI))

@@ -114,7 +114,7 @@ static void try(struct executor *x, struct early_socket *s, struct outputs *out)
         send(x, s, ASK_LOW, FAR, out);
     if (s->tries == 0) {
         s->began_us = x->now_us;
-        x->opened_early += mappings(x, s);
+        x->opened_asking += mappings(x, s);
     }
     if (silence_us < SILENCE_US)
         silence_us = SILENCE_US;

@@ -12,7 +12,7 @@
 
 #include <string.h>
 
-static uint32_t own_mappings(const struct executor *x) { return x->opened + x->opened_early; }
+static uint32_t own_mappings(const struct executor *x) { return x->opened + x->opened_asking; }
 
 /* The last round of probing ended at the samples, if it had some: what they got was the newest then. */
 void executor_sight(struct executor *x)

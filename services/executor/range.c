@@ -69,7 +69,7 @@ void executor_range_want(struct executor *x, struct outputs *out)
     for (; r->n < RANGE_SOCKETS && seen + r->n < RANGE_SAMPLES; r->n++) {
         rng_bytes(&x->rng, r->v[r->n].txid, sizeof r->v[r->n].txid);
         executor_socket(SOCKET_OPEN, sock_of(r->n), sock_of(r->n), out);
-        x->opened++;
+        x->opened_asking++;
     }
     ask(x, out);
 }
