@@ -166,8 +166,8 @@ static void send_dgram(struct world *w, size_t host, const struct addr *src, con
                            .len = o->dgram.len};
 
     bool to_peer = host != w->suite && o->dgram.dst.ip[0] != 203; /* that is the suite's net */
-    uint32_t lost_ppm = host < WORLD_PEERS_MAX && to_peer ? w->holes_ppm[host] : 0;
-    bool walled = w->wall || (host < WORLD_PEERS_MAX && w->walled[host]);
+    uint32_t lost_ppm = host < WORLD_HOSTS_MAX && to_peer ? w->holes_ppm[host] : 0;
+    bool walled = w->wall || (host < WORLD_HOSTS_MAX && w->walled[host]);
     if (walled && to_peer)
         return;
     if (lost_ppm > 0 && rng_below(&w->rng, 1000000) < lost_ppm)

@@ -19,6 +19,7 @@
 
 enum {
     WORLD_PEERS_MAX = 16,
+    WORLD_HOSTS_MAX = WORLD_PEERS_MAX + 1, /* and the suite's */
     WORLD_EVENTS_MAX = 4096,
     WORLD_SLOTS = 2048, /* UDP packets under way */
     WORLD_RESULTS_MAX = 128,
@@ -110,8 +111,8 @@ struct world {
     bool coordinator_up, relay_up;
     bool wall; /* drops all packets from peer to peer */
     bool walled
-        [WORLD_PEERS_MAX]; /* by host: a firewall that drops all that this peer sends to others */
-    uint32_t holes_ppm[WORLD_PEERS_MAX]; /* by host: of what it sends to other peers gets lost */
+        [WORLD_HOSTS_MAX]; /* a firewall that drops all that this host's peer sends to others */
+    uint32_t holes_ppm[WORLD_HOSTS_MAX]; /* by host: of what it sends to other peers gets lost */
     bool forgets;                        /* the store knows of no earlier contact */
     bool prober_deaf;                    /* it says hello, and hears nothing */
     uint32_t next_conn;
