@@ -115,6 +115,7 @@ $(B)/bin/bench: $(BENCH_SRC:%.c=$(B)/%.o) $(B)/tests/matrix/canvas.o $(B)/lab.a 
 
 $(B)/bin/matrix-sim $(B)/tests/test_matrix $(B)/tests/test_matrix_lab: LDLIBS += -lpng
 $(B)/bin/matrix-sim: $(B)/tests/matrix/main.o $(B)/testlib.a $(B)/lab.a $(B)/lib.a
+	@mkdir -p $(@D)
 	@echo "  LD  $@"
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
 
@@ -122,11 +123,13 @@ $(B)/bin/matrix-sim: $(B)/tests/matrix/main.o $(B)/testlib.a $(B)/lab.a $(B)/lib
 $(B)/tests/compare/nice.o: CFLAGS += $(patsubst -I%,-isystem %,$(shell pkg-config --cflags nice))
 $(B)/bin/compare-nice: LDLIBS += $(shell pkg-config --libs nice)
 $(B)/bin/compare-%: $(B)/tests/compare/%.o $(B)/lib.a
+	@mkdir -p $(@D)
 	@echo "  LD  $@"
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
 $(B)/tests/test_compare $(B)/tests/test_matrix_lab: | $(B)/bin/compare-nice $(B)/bin/compare-ours
 
 $(B)/bin/hostile-relay: $(B)/tests/hostile/main.o $(B)/lib.a
+	@mkdir -p $(@D)
 	@echo "  LD  $@"
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
 $(B)/tests/test_attack: | $(B)/bin/hostile-relay
@@ -137,9 +140,11 @@ $(TESTS:%=$(B)/tests/%): $(B)/tests/%: $(B)/tests/%.o $(B)/testlib.a $(B)/lab.a 
 
 # ONLY=name runs one test file; Criterion's own --filter goes in ARGS.
 test: all $(TESTS:%=$(B)/tests/%)
-	@failed=; for t in $(if $(ONLY),$(ONLY:%=test_%),$(TESTS)); do \
-	    echo "== $(B)/tests/$$t"; $(B)/tests/$$t --short-filename $(ARGS) || failed="$$failed $$t"; done; \
-	[ -z "$$failed" ] || { echo "failed:$$failed"; exit 1; }
+ifdef ONLY
+	$(B)/tests/test_$(ONLY) --short-filename $(ARGS)
+else
+	@ARGS='$(ARGS)' tests/run-all.sh $(B)/tests $(TESTS)
+endif
 
 $(B)/schemadoc: $(B)/tools/schemadoc.o
 	$(Q)$(CC) $(CFLAGS) $< -o $@
