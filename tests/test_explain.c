@@ -166,6 +166,19 @@ Test(explain, says_which_side_it_is)
     expect_cause(NAT_EI, ALLOC_PRESERVE, "one-random", 0, 0, verdict_cause(VERDICT_one_random));
 }
 
+Test(explain, names_the_side_whose_udp_is_blocked)
+{
+    request("bob", POLICY_AUTO);
+    for (unsigned i = 0; i < 2; i++) {
+        struct msg m = coordinator_bed_result(b, PATH_FAILED, TECHNIQUE_NONE,
+                                              i == 0 ? "peer-udp-blocked" : "udp-blocked");
+        coordinator_bed_from_peer(b, i, &m);
+    }
+    json_t *o = explain();
+    expect_field(o, "cause", "bob gets no answer from any prober or relay by UDP");
+    json_decref(o);
+}
+
 Test(explain, tells_why_a_request_was_refused)
 {
     request("nobody", POLICY_AUTO);

@@ -49,6 +49,11 @@ static bool hears(const struct coordinator_side *side)
     return false;
 }
 
+static bool blocked(const struct coordinator_side *side)
+{
+    return verdict_find(side->verdict) == VERDICT_udp_blocked;
+}
+
 static bool silent(const struct coordinator_side *side) { return !side->reported; }
 
 /* The one side of which this is so, or 2 when it is so of both or of neither. */
@@ -98,6 +103,10 @@ static bool name_side(const struct coordinator_session *s, const char *const nam
     case VERDICT_profile_unknown:
         i = only(s, unmeasured);
         return i < 2 && say(text, "the router of %s has not been measured yet", name[i]);
+    case VERDICT_udp_blocked:
+    case VERDICT_peer_udp_blocked:
+        i = only(s, blocked);
+        return i < 2 && say(text, "%s gets no answer from any prober or relay by UDP", name[i]);
     case VERDICT_no_token:
         i = only(s, unseen);
         return i < 2 &&
