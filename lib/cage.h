@@ -3,6 +3,7 @@
  * capability, no new program.
  *
  *   cage_secrets   first of all: no core dump, no tracing by others of this user, new files mode 0600
+ *   memory_open    lib/memory.h: /proc is closed next
  *   cage_files     keys are read, databases open: Landlock holds all that is opened from here on
  *   ...            sockets, threads
  *   cage_calls     all is set up: capabilities go, and seccomp kills the process that calls anything

@@ -82,4 +82,7 @@ const char *config_admin_group(void);
 /* common.drain-limit: a process that is told to drain ends after this at the latest. */
 int64_t config_drain_limit_us(void);
 
+/* common.memory-max: what a service may have in memory; 0 is any. */
+uint32_t config_memory_max_mib(void);
+
 #endif

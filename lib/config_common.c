@@ -2,6 +2,7 @@
 #include "lib/config_common.h"
 
 #include "lib/log.h"
+#include "lib/memory.h"
 #include "lib/peercred.h"
 
 #include <string.h>
@@ -9,16 +10,19 @@
 static struct {
     const char *log_level, *log_format, *cage, *user, *admin_group;
     int64_t drain_limit_us;
+    uint32_t memory_max_mib;
 } common = {.log_level = "info",
             .log_format = "logfmt",
             .cage = "auto",
-            .drain_limit_us = INT64_C(300000000)};
+            .drain_limit_us = INT64_C(300000000),
+            .memory_max_mib = MEMORY_MAX_MIB};
 
 /* clang-format off */
 static const struct param common_table[] = {
     {"log-level",   PARAM_TEXT,    &common.log_level,      "debug|info|warn  the least that is logged", PARAM_RELOAD},
     {"log-format",  PARAM_TEXT,    &common.log_format,     "logfmt|json  how it is logged", PARAM_RELOAD},
     {"drain-limit", PARAM_SECONDS, &common.drain_limit_us, "S  when told to drain, end after this at the latest", PARAM_RELOAD},
+    {"memory-max",  PARAM_U32,     &common.memory_max_mib, "N  MiB in memory: a service that has more ends, to be started again; 0 is any", PARAM_RELOAD},
     {"cage",        PARAM_TEXT,    &common.cage,           "auto|required|off  Landlock and seccomp: what the kernel has, or no start", 0},
     {"user",        PARAM_TEXT,    &common.user,           "NAME  whom to become when root has started it", 0},
     {"admin-group", PARAM_TEXT,    &common.admin_group,    "NAME  whose members may use admin sockets, beside root and the process's own user", 0},
@@ -74,3 +78,5 @@ const char *config_admin_group(void)
 const char *config_user(void) { return common.user && *common.user ? common.user : NULL; }
 
 int64_t config_drain_limit_us(void) { return common.drain_limit_us; }
+
+uint32_t config_memory_max_mib(void) { return common.memory_max_mib; }

@@ -3,6 +3,7 @@
 #include "lib/cage.h"
 #include "lib/config.h"
 #include "lib/log.h"
+#include "lib/service_end.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,8 +20,6 @@
 #include <unistd.h>
 
 enum {
-    WAIT_MAX_MS = 60000,
-    DRAIN_LOOK_MS = 100, /* while draining: between looks whether it is over */
     LINGER_MS = 200,
     READY_FD_MAX = 1024,
 };
@@ -121,7 +120,8 @@ static void begin_zmq_threads(struct service *s)
 static void clear(struct service *s, enum role self, const char *bus_dir)
 {
     memset(s, 0, offsetof(struct service, dgram));
-    s->stop = s->draining = s->drained = s->settled = false;
+    s->stop = s->draining = s->drained = s->settled = s->over_memory = false;
+    s->memory_look_us = 0;
     s->self = self;
     s->bus_dir = bus_dir;
     s->signal_fd = s->ready_fd = -1;
@@ -178,35 +178,6 @@ bool service_reload(struct service *s, char *err)
     return ok;
 }
 
-void service_drain(struct service *s)
-{
-    if (s->draining)
-        return;
-    s->draining = true;
-    s->drain_look_us = service_now_us() + DRAIN_LOOK_MS * INT64_C(1000); /* who asked is answered */
-    s->drain_until_us = service_now_us() + config_drain_limit_us();
-    if (s->drain)
-        s->drain();
-    log_info("event=draining limit_s=%" PRId64, config_drain_limit_us() / 1000000);
-}
-
-/* Whether draining has come to its end. */
-static bool drained(struct service *s)
-{
-    int64_t now = service_now_us();
-
-    if (now < s->drain_look_us)
-        return false;
-    s->drain_look_us =
-        now + DRAIN_LOOK_MS * INT64_C(1000); /* it may take a walk over all sessions */
-    bool empty = !s->is_drained || s->is_drained();
-    if (!empty && now < s->drain_until_us)
-        return false;
-    log_info("event=drained empty=%s", empty ? "yes" : "no");
-    s->drained = s->stop = true;
-    return true;
-}
-
 unsigned service_cores(unsigned max)
 {
     cpu_set_t set;
@@ -216,8 +187,6 @@ unsigned service_cores(unsigned max)
     unsigned n = (unsigned)CPU_COUNT(&set);
     return n < max ? n : max;
 }
-
-int service_status(const struct service *s) { return s->drained ? SERVICE_DRAINED : 0; }
 
 static void say_to_supervisor(struct service *s, const char *what)
 {
@@ -286,33 +255,37 @@ static bool tick(struct service *s, struct input *in)
     return stamp(in);
 }
 
+/* How long to wait for a source. */
+static long wait_ms(const struct service *s, int64_t deadline_us, int64_t now)
+{
+    int64_t most = service_look_ms(s);
+
+    if (deadline_us <= now)
+        return 0;
+    int64_t ms = deadline_us == NEVER ? most : (deadline_us - now + 999) / 1000;
+    return (long)(ms < most ? ms : most);
+}
+
 bool service_wait(struct service *s, int64_t deadline_us, struct input *in)
 {
     zmq_pollitem_t items[SOURCES_MAX];
 
     while (!s->stop) {
+        int64_t now = service_now_us();
         memset(in, 0, sizeof *in);
-        if (s->draining && drained(s))
+        if (service_ends(s, now))
             break;
         if (s->store_answer && s->store_answer(s, in))
             return stamp(in);
-        int64_t now = service_now_us();
-        bool due = deadline_us <= now;
-        if (due && !s->ticked) /* in turn with the sources: neither can starve the other */
+        if (deadline_us <= now &&
+            !s->ticked) /* in turn with the sources: neither can starve the other */
             return tick(s, in);
         s->ticked = false;
-        int64_t wait_ms = due                    ? 0
-                          : deadline_us == NEVER ? WAIT_MAX_MS
-                                                 : (deadline_us - now + 999) / 1000;
-        if (wait_ms > WAIT_MAX_MS)
-            wait_ms = WAIT_MAX_MS;
-        if (s->draining && wait_ms > DRAIN_LOOK_MS)
-            wait_ms = DRAIN_LOOK_MS;
         size_t n = s->n_sources;
         for (size_t i = 0; i < n; i++)
             items[i] =
                 (zmq_pollitem_t){s->sources[i].zsock, s->sources[i].fd, s->sources[i].events, 0};
-        if (zmq_poll(items, (int)n, (long)wait_ms) > 0 && take(s, items, n, in))
+        if (zmq_poll(items, (int)n, wait_ms(s, deadline_us, now)) > 0 && take(s, items, n, in))
             return true;
     }
     return false;

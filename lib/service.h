@@ -25,6 +25,9 @@ enum { SOURCES_MAX = 1024, UDP_MAX = 640, LINKS_MAX = 16 };
 /* The exit status that tells a supervisor that the process was told to drain, and has. */
 enum { SERVICE_DRAINED = 10 };
 
+/* And the one that tells it that the process had more than common.memory-max, and wants to be started again. */
+enum { SERVICE_OVER_MEMORY = 11 };
+
 struct service;
 
 /* Take one thing from a source.  True when it made *in an input; false when there is nothing to step. */
@@ -80,6 +83,8 @@ struct service {
     bool draining, drained, settled;
     int ready_fd; /* to the supervisor, who hears of readiness and that it has settled; or -1 */
     int64_t drain_until_us, drain_look_us;
+    bool over_memory;
+    int64_t memory_look_us; /* when to look next */
 };
 
 /*
@@ -159,7 +164,7 @@ void service_drain(struct service *s);
 /* The cores that this process may run on, at most so many. */
 unsigned service_cores(unsigned max);
 
-/* What main returns after service_close: 0, or SERVICE_DRAINED. */
+/* What main returns after service_close: 0, SERVICE_DRAINED or SERVICE_OVER_MEMORY. */
 int service_status(const struct service *s);
 
 /*

@@ -188,6 +188,19 @@ Test(operate, a_process_with_nothing_to_wait_for_has_drained_at_once)
     cr_assert_eq(end(), SERVICE_DRAINED);
 }
 
+Test(operate, a_process_that_has_more_than_it_may_says_so_and_ends_in_order)
+{
+    write_file("");
+    start(NULL, NULL);
+    wait_log("event=ready");
+    write_file("common:\n  memory-max: 1\n");
+    kill(pid, SIGHUP);
+    cr_assert_eq(end(), SERVICE_OVER_MEMORY);
+    cr_assert(strstr(read_log(), "event=over_memory kib="), "%s", text);
+    cr_assert(strstr(text, " max_kib=1024 "), "%s", text);
+    cr_assert_neq(access(admin_path, F_OK), 0, "it ends in order");
+}
+
 /* Sockets are open by then, of which czmq would complain. */
 Test(operate, a_start_that_fails_says_why_in_its_last_line_and_complains_of_nothing_else)
 {

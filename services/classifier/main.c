@@ -3,6 +3,7 @@
 #include "lib/cage.h"
 #include "lib/config.h"
 #include "lib/log.h"
+#include "lib/memory.h"
 #include "services/classifier/classifier.h"
 
 #include <sodium.h>
@@ -68,6 +69,7 @@ int main(int argc, char **argv)
     if (config_task() == CONFIG_CHECK)
         return 0;
     cage_secrets();
+    memory_open();
     close_cage();
     service_open(&sh.svc, SERVICE_classifier, flags.bus);
     void *memory = malloc(classifier_bytes(CLASSIFIER_PEERS));

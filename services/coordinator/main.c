@@ -3,6 +3,7 @@
 #include "lib/config.h"
 #include "lib/keys.h"
 #include "lib/log.h"
+#include "lib/memory.h"
 #include "services/coordinator/admin_shell.h"
 #include "services/coordinator/allowlist_shell.h"
 #include "services/coordinator/check_shell.h"
@@ -280,6 +281,7 @@ int main(int argc, char **argv)
     if (config_task() == CONFIG_CHECK)
         return 0;
     cage_secrets();
+    memory_open();
     read_conf(&conf);
     store_shell_open(flags.store);
     close_cage();

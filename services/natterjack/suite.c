@@ -206,6 +206,8 @@ static const char *flag_text(const struct param *p)
 {
     if (p->kind == PARAM_TEXT)
         return *(const char *const *)p->value;
+    if (p->kind == PARAM_U32)
+        return text("%" PRIu32, *(const uint32_t *)p->value);
     assert(p->kind == PARAM_SECONDS); /* `common` has no other kinds */
     int64_t us = *(const int64_t *)p->value;
     return text("%" PRId64 ".%06d", us / 1000000, (int)(us % 1000000));

@@ -169,7 +169,10 @@ static void on_death(struct supervisor *s, struct child *c, int status)
     schedule(c, now);
     if (on_drained(s, c, status))
         return;
-    if (WIFSIGNALED(status))
+    if (WIFEXITED(status) && WEXITSTATUS(status) == SERVICE_OVER_MEMORY)
+        log_warn("event=child_over_memory child=%s pid=%d times=%u next=%s", c->name, pid,
+                 ++c->over_memory, next);
+    else if (WIFSIGNALED(status))
         log_warn("event=child_died child=%s pid=%d signal=%d why=\"%s\" next=%s", c->name, pid,
                  WTERMSIG(status), strsignal(WTERMSIG(status)), next);
     else if (!s->stop || WEXITSTATUS(status) != 0)

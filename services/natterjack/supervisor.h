@@ -6,6 +6,8 @@
  * started again: at once, and with a growing pause when it keeps dying young.  SIGTERM and SIGINT end all;
  * and when the supervisor itself is killed, the kernel kills its children.
  *
+ * One that ends with SERVICE_OVER_MEMORY is started again like any other, and its log line counts how often that was.
+ *
  * SIGHUP reads the configuration again, and goes on to the children.  SIGUSR1, or a child that ends with
  * SERVICE_DRAINED, drains: the children that can are told one after the other, each when the one before
  * has ended, and then the rest is ended.
@@ -38,7 +40,7 @@ struct child {
     pid_t pid; /* 0: not running */
     int ready_fd;
     bool ready, told_to_drain, settled, drained; /* settled: the next may drain meanwhile */
-    unsigned tries;
+    unsigned tries, over_memory;                 /* how often it ended with SERVICE_OVER_MEMORY */
     int64_t started_us, ready_us, restart_us, backoff_us;
 };
 

@@ -4,6 +4,7 @@
 #include "lib/config.h"
 #include "lib/keys.h"
 #include "lib/log.h"
+#include "lib/memory.h"
 #include "lib/xdp_shell.h"
 #include "services/prober/partners_shell.h"
 #include "services/prober/workers_shell.h"
@@ -308,6 +309,7 @@ int main(int argc, char **argv)
     if (config_task() == CONFIG_CHECK)
         return 0;
     cage_secrets();
+    memory_open();
     load_keys(&conf);
     load_places(ips, n_ips, &conf.places);
     close_cage(&links);

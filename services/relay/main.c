@@ -4,6 +4,7 @@
 #include "lib/config.h"
 #include "lib/keys.h"
 #include "lib/log.h"
+#include "lib/memory.h"
 #include "lib/service_link.h"
 #include "lib/xdp_shell.h"
 #include "services/relay/workers_shell.h"
@@ -242,6 +243,7 @@ int main(int argc, char **argv)
     if (config_task() == CONFIG_CHECK)
         return 0;
     cage_secrets();
+    memory_open();
     load_keys(&conf);
     close_cage();
     service_open(&svc, SERVICE_relay, flags.bus);
