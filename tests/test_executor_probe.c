@@ -199,17 +199,19 @@ static void attach(void)
     step(&in);
 }
 
-static void classified(void)
+static void classified_as(const struct profile *p)
 {
     struct msg m = {.type = MSG_nat_profile};
     struct input in = {.kind = IN_MSG};
 
-    m.nat_profile = (struct msg_nat_profile){
-        .serial = core.probe_serial, .reflexive = seen, .profile = {.mapping = NAT_EI}};
+    m.nat_profile =
+        (struct msg_nat_profile){.serial = core.probe_serial, .reflexive = seen, .profile = *p};
     in.msg = &m;
     in.from = (struct sender){.service = SERVICE_coordinator};
     step(&in);
 }
+
+static void classified(void) { classified_as(&(struct profile){.mapping = NAT_EI}); }
 
 static const char *times(uint16_t sock, unsigned to, uint32_t change)
 {
@@ -415,6 +417,34 @@ Test(executor_probe, a_refresh_does_not_ask_for_hairpin_again)
     classified();
     run_to(PROBE_EVERY_US / 1000 + 5000);
     cr_assert_str_eq(times(0, TO_SELF, PLAIN), "80 180 330 ");
+}
+
+/* ---- more ports ------------------------------------------------------------------------------------ */
+
+Test(executor_probe, more_ports_are_looked_at_when_few_may_be_steps_apart_by_chance)
+{
+    static const struct {
+        int16_t delta;
+        uint16_t hi;
+        bool again;
+    } rows[] = {
+        {1,  5000, false},
+        {1,  5005, true }, /* farther than as many steps as ports were seen */
+        {8,  5024, true }, /* of a block of 256 random ones four may well lie so */
+        {-2, 5006, true },
+    };
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        setup();
+        attach();
+        run_to(200);
+        classified_as(&(struct profile){.mapping = NAT_EI,
+                                        .allocation = ALLOC_CONTIGUOUS,
+                                        .delta = rows[i].delta,
+                                        .port_lo = 5000,
+                                        .port_hi = rows[i].hi});
+        cr_assert_eq(times(RANGE_FIRST, 0, PLAIN)[0] != '\0', rows[i].again, "row %zu", i);
+    }
 }
 
 /* ---- one at a time, and again --------------------------------------------------------------------- */

@@ -47,13 +47,16 @@ static void ask(struct executor *x, struct outputs *out)
     r->next_us = x->now_us + executor_probe_retry_us[r->tries++];
 }
 
-/* So few ports may seem to be steps apart by chance, where they were drawn from a small block. */
+/*
+ * So few ports may seem to be steps apart by chance, where they were drawn from a small block: once in a thousand by steps
+ * of two and more, once in 100,000 by one.
+ */
 static bool is_doubtful(const struct profile *p, size_t seen)
 {
     int step = p->delta < 0 ? -p->delta : p->delta;
 
     return p->allocation == ALLOC_RANDOM ||
-           (p->allocation == ALLOC_CONTIGUOUS && p->port_hi - p->port_lo > step * (int)seen);
+           (p->allocation == ALLOC_CONTIGUOUS && (step > 1 || p->port_hi - p->port_lo > (int)seen));
 }
 
 void executor_range_want(struct executor *x, struct outputs *out)
