@@ -327,6 +327,26 @@ Test(classifier, answers_that_overtook_each_other_are_still_contiguous)
     expect("unknown/contiguous 95% delta=1 2000-2003 age=0 192.0.2.1:2000");
 }
 
+Test(classifier, others_may_take_many_ports_before_further_ones_are_looked_at)
+{
+    static const int random[] = {0, 150, 34, 210, 88, 122, 14, 180, 60, 240, 102};
+    char at[32];
+
+    begin("10.0.0.2:4000");
+    for (uint8_t i = 0; i < 11;
+         i++) { /* four, and seven after others had taken forty of two each */
+        snprintf(at, sizeof at, "192.0.2.1:%d", 2000 + 2 * i + (i < 4 ? 0 : 80));
+        saw(i, (uint16_t)(4000 + 10 * i), A1P1, at);
+    }
+    expect("unknown/contiguous 95% delta=2 2000-2100 age=0 192.0.2.1:2000");
+    begin("10.0.0.2:4000");
+    for (uint8_t i = 0; i < 11; i++) { /* so close together, but to and fro */
+        snprintf(at, sizeof at, "192.0.2.1:%d", 2000 + random[i]);
+        saw(i, (uint16_t)(4000 + 10 * i), A1P1, at);
+    }
+    expect("unknown/random 95% delta=0 2000-2240 age=0 192.0.2.1:2000");
+}
+
 Test(classifier, most_neighbours_tell_the_direction_else_the_ends)
 {
     begin("10.0.0.2:4000");

@@ -3,6 +3,7 @@
 
 #include "services/classifier/block.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* A new mapping: the first sight of a socket at an address. */
@@ -186,20 +187,27 @@ static int exact_delta(const struct mappings *m)
     return delta;
 }
 
-/* The largest step whose multiples all the distances are, when they stay close together; or 0. */
+/*
+ * The largest step whose multiples all the distances are, when they stay close together; or 0.  Between the samples and
+ * further ones, which come after the first word on them, others may have taken any number of ports.
+ */
 static int loose_delta(const struct mappings *m)
 {
-    int g = 0, steps = 0, ups = 0, lo = m->v[0].port, hi = lo;
+    int g = 0, steps = 0, ups = 0, way = 0, widest = 0, lo = m->v[0].port, hi = lo;
 
     for (size_t i = 1; i < m->n; i++) {
         int d = m->v[i].port - m->v[i - 1].port;
         g = gcd(g, d);
+        way += abs(d);
+        widest = abs(d) > widest ? abs(d) : widest;
         steps += steps_between(&m->v[i - 1], &m->v[i]);
         ups += d > 0 ? 1 : -1;
         lo = m->v[i].port < lo ? m->v[i].port : lo;
         hi = m->v[i].port > hi ? m->v[i].port : hi;
     }
-    if (hi - lo > g * steps * CONTIGUOUS_SLACK)
+    int most = g * steps * CONTIGUOUS_SLACK;
+    bool paused = m->n >= BLOCK_SAMPLES_MIN && way - widest <= most;
+    if (hi - lo > most && !paused)
         return 0;
     if (ups == 0) /* as many up as down: from the first to the last */
         ups = m->v[m->n - 1].port - m->v[0].port;
