@@ -9,7 +9,7 @@
 #   make matrix          the classes with real programs, RUNS=5, FROM= and TO= narrow it, resumable (root; an hour)
 #   make compare         40 pairs of NATs and a ladder of losses with libnice and aioice beside ours, into README.md (root; an hour)
 #   make attack          55 attacks on a suite, 10^5 attempts, and each against a build without its defence (root; minutes)
-#   make flood           all ports at once for two minutes, with what one core sends and with ten times of what is taken (root)
+#   make flood           all ports at once for three minutes, with what one core sends and with ten times of what is taken (root)
 #   make garbage         100,000 pieces of garbage of each kind at each port of a suite (root; minutes)
 #   make soak-raw        a program's flow over a punched socket, MINUTES=10, NATs that forget in 30 s (root)
 #   make test-compose    docker-compose.yml with a Docker engine of its own (root; minutes)

@@ -2,7 +2,7 @@
  * test_flood.c - floods at all ports of a suite at once, from forged sources and many addresses: the suite stays
  * small, and how many peers connect meanwhile.
  *
- * Of a suite that has the machine's cores, what one core sends is within what it takes.  So for the second test
+ * Of a suite that has the machine's cores, what one core sends is within what it takes.  So for the others
  * each of its processes is held to a share of a core; what it can take is measured first, port by port, in
  * the same run, and ten times that is offered.  FLOOD_S=n lasts so many seconds, `make flood` 60.  The peers are
  * across the laboratory's lines.
@@ -109,20 +109,21 @@ static void expect_small(void)
     cr_expect_lt(all, RSS_MAX_KIB);
 }
 
+static const char *const hosts[] = {"alice", "carol", "victim", "mallory"};
+
 /* Peers connect to Bob, one after the other, for so long. */
 static struct tally {
     unsigned tried, good, direct;
     int64_t ms;
 } connect_for(unsigned seconds)
 {
-    static const char *const hosts[] = {"alice", "carol", "victim", "mallory"};
     struct tally t = {0};
     int64_t began = zclock_mono();
     int status;
 
     while ((t.ms = zclock_mono() - began) < (int64_t)seconds * 1000 || t.tried == 0) {
-        json_decref(ground_connect(&attack.ground, hosts[t.tried % 4], "bob",
-                                   ARGS("--ping", "1", "--timeout", "10"), &status));
+        json_decref(ground_connect(&attack.ground, hosts[t.tried % (sizeof hosts / sizeof *hosts)],
+                                   "bob", ARGS("--ping", "1", "--timeout", "10"), &status));
         t.tried++;
         t.good += status == 0 || status == 3;
         t.direct += status == 0;
@@ -130,9 +131,10 @@ static struct tally {
     return t;
 }
 
-static void print(const struct tally *t, const uint64_t before[], const uint64_t can[])
+static void print(enum flood_door first, const struct tally *t, const uint64_t before[],
+                  const uint64_t can[])
 {
-    for (enum flood_door d = 0; d < FLOOD_DOORS; d++) {
+    for (enum flood_door d = first; d < FLOOD_DOORS; d++) {
         uint64_t offered = (floods_sent(d) - before[d]) * 1000 / (uint64_t)t->ms;
         printf("%-7s is offered %6lu a second", flood_name[d], offered);
         if (can)
@@ -173,7 +175,7 @@ Test(flood, at_every_port_leaves_the_suite_small_and_peers_connecting)
     for (enum flood_door d = 0; d < FLOOD_DOORS; d++)
         floods_set(d, seconds > 0 ? doors[d].saturating : doors[d].saturating / 10);
     struct tally t = connect_for(seconds > 0 ? seconds : CI_S);
-    print(&t, before, NULL);
+    print(FLOOD_PROBER, &t, before, NULL);
     for (enum flood_door d = 0; d < FLOOD_DOORS; d++)
         cr_expect_gt(d < FLOOD_FRONT ? taken(d) : floods_sent(d), 0, "not at the %s",
                      flood_name[d]);
@@ -181,30 +183,53 @@ Test(flood, at_every_port_leaves_the_suite_small_and_peers_connecting)
     close_all();
 }
 
-/* Peers that come while it lasts are crowded out with it (docs/SECURITY.md); those that come after it are not. */
-Test(flood, of_ten_times_what_a_suite_takes_leaves_it_small_and_is_over_when_it_ends)
+/* Twelve times what each door from this one on takes, which is measured first, for so many seconds of connects. */
+static struct tally crowd(enum flood_door first, unsigned seconds)
 {
-    unsigned seconds = ground_times("FLOOD_S", 0);
     uint64_t can[FLOOD_DOORS], before[FLOOD_DOORS];
 
-    if (seconds == 0)
-        cr_skip("only for make flood: it takes a minute");
-    open_all();
     cr_assert(hold_all(), "no process can be held to a share of a core here");
-    for (enum flood_door d = 0; d < FLOOD_DOORS; d++) {
+    for (enum flood_door d = first; d < FLOOD_DOORS; d++) {
         can[d] = capacity(d);
         cr_assert_gt(can[d], 0, "the flood does not get to the %s", flood_name[d]);
     }
-    for (enum flood_door d = 0; d < FLOOD_DOORS; d++) {
+    for (enum flood_door d = first; d < FLOOD_DOORS; d++) {
         before[d] = floods_sent(d);
         floods_set(d, TOLD * can[d]);
     }
     struct tally t = connect_for(seconds);
-    print(&t, before, can);
-    for (enum flood_door d = 0; d < FLOOD_DOORS; d++)
+    print(first, &t, before, can);
+    for (enum flood_door d = first; d < FLOOD_DOORS; d++)
         floods_set(d, 0);
+    return t;
+}
+
+/* Peers that come while it lasts are crowded out with it (docs/SECURITY.md); those that come after it are not. */
+Test(flood, of_ten_times_what_a_suite_takes_leaves_it_small_and_is_over_when_it_ends)
+{
+    unsigned seconds = ground_times("FLOOD_S", 0);
+
+    if (seconds == 0)
+        cr_skip("only for make flood: it takes a minute");
+    open_all();
+    crowd(FLOOD_PROBER, seconds);
     rest(SETTLE_MS);
-    t = connect_for(1);
+    struct tally t = connect_for(1);
     cr_expect_eq(t.good, t.tried, "after it");
+    close_all();
+}
+
+/* Theirs wait in a queue that strangers can't fill (services/coordinator/queues_shell.h). */
+Test(flood, of_ten_times_what_the_coordinator_takes_lets_those_in_who_have_been_there)
+{
+    unsigned seconds = ground_times("FLOOD_S", 0);
+
+    if (seconds == 0)
+        cr_skip("only for make flood: it takes a minute");
+    open_all();
+    struct tally t = connect_for(1);
+    cr_assert(t.good == t.tried && t.tried >= sizeof hosts / sizeof *hosts, "all, before it");
+    t = crowd(FLOOD_FRONT, seconds);
+    cr_expect_geq(t.good * 100, t.tried * GOOD_PERCENT);
     close_all();
 }

@@ -2,6 +2,7 @@
 #include "services/coordinator/front_shell.h"
 #include "services/coordinator/check_shell.h"
 #include "services/coordinator/conns_shell.h"
+#include "services/coordinator/queues_shell.h"
 
 #include "lib/chase_shell.h"
 #include "lib/log.h"
@@ -9,6 +10,7 @@
 #include "lib/table.h"
 #include "lib/zap.h"
 
+#include <errno.h>
 #include <sodium.h>
 #include <stdlib.h>
 
@@ -50,6 +52,7 @@ static struct {
     uint16_t ports[2]; /* as bound: front, enrol */
     void *memory[2];
     struct chaser chaser;
+    struct queues queues;
     struct front_counters n;
 } front;
 
@@ -190,6 +193,8 @@ static bool take(struct service *s, zmq_msg_t frame[3], bool enrolling, struct i
         .enrolling = enrolling,
         .source = source_of(&frame[2]),
     };
+    if (!enrolling)
+        familiar_note(&front.queues.familiar, &in->from.source);
     return true;
 }
 
@@ -240,6 +245,33 @@ static void send_peer(struct service *s, const struct output *o)
 
 /* ---- life --------------------------------------------------------------------------------------------- */
 
+/* A listening socket that is open already; -1: libzmq opens its own. */
+static void use_fd(zsock_t *sock, int fd)
+{
+    zmq_setsockopt(zsock_resolve(sock), ZMQ_USE_FD, &fd, sizeof fd);
+}
+
+static void bind_at(zsock_t *sock, const char *domain, const char *where, uint32_t port)
+{
+    struct addr at;
+    int fd[QUEUES], n = 0;
+
+    if (port != 0 && front.queues.program >= 0 &&
+        addr_parse_ip(front.conf.listen_ip, (uint16_t)port, &at)) {
+        n = queues_listen(&front.queues, &at, true, BACKLOG, fd) ? QUEUES : -1;
+    }
+    for (int i = 0; n >= 0 && i < (n > 0 ? n : 1); i++) {
+        if (n > 0)
+            use_fd(sock, fd[i]);
+        if (zmq_bind(zsock_resolve(sock), where) != 0)
+            n = -1; /* zsock_bind draws a port itself; the kernel shall */
+    }
+    use_fd(sock, -1);
+    if (n < 0)
+        die("event=no_front door=%s addr=%s:%u why=\"%s\"", domain, front.conf.listen_ip, port,
+            zmq_strerror(errno));
+}
+
 static zsock_t *bind_router(struct service *s, const char *domain, uint32_t port)
 {
     zsock_t *sock = zsock_new(ZMQ_ROUTER);
@@ -262,10 +294,7 @@ static zsock_t *bind_router(struct service *s, const char *domain, uint32_t port
     zsock_set_ipv6(sock, v6);
     conns_watch(s, sock);
     snprintf(at, sizeof at, v6 ? "tcp://[%s]:%u" : "tcp://%s:%u", front.conf.listen_ip, port);
-    if (zmq_bind(zsock_resolve(sock), at) !=
-        0) /* zsock_bind draws a port itself; the kernel shall */
-        die("event=no_front door=%s addr=%s:%u why=\"%s\"", domain, front.conf.listen_ip, port,
-            zmq_strerror(errno));
+    bind_at(sock, domain, at, port);
     return sock;
 }
 
@@ -315,6 +344,10 @@ void front_open(struct service *svc, const struct front_conf *conf)
     /* The handler stands before any door opens. */
     front.zap = zap_open();
     service_watch_zmq(svc, front.zap, receive_zap, NULL);
+    if (!queues_init(&front.queues))
+        log_warn("event=one_queue why=\"%s\" text=\"a flood of strangers can crowd out peers' "
+                 "connections; it takes CAP_BPF\"",
+                 strerror(errno));
     front.front = bind_router(svc, "front", conf->front_port);
     front.enrol = bind_router(svc, "enrol", conf->enrol_port);
     service_watch_zmq(svc, front.front, receive_peer, front.front);
@@ -333,6 +366,7 @@ void front_close(void)
     zsock_destroy(&front.front);
     zsock_destroy(&front.enrol);
     zsock_destroy(&front.zap);
+    queues_close(&front.queues);
     free(front.memory[0]);
     free(front.memory[1]);
     free(front.conns);

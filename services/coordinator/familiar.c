@@ -1,0 +1,19 @@
+/* familiar.c - see familiar.h. */
+#include "services/coordinator/familiar.h"
+
+#include "lib/bytes.h"
+
+uint64_t familiar_key(const struct addr *a)
+{
+    uint64_t first = get_u64(a->ip);
+
+    return a->len == 4 ? first >> 32 << 8 | FAMILIAR_V4 : (first & ~UINT64_C(0xff)) | FAMILIAR_V6;
+}
+
+void familiar_note(struct familiar *f, const struct addr *a)
+{
+    uint64_t key = familiar_key(a);
+
+    if (f->cells && a->len != 0) /* a whole cell, since the kernel reads it meanwhile */
+        __atomic_store_n(&f->cells[FAMILIAR_CELL(key)], key, __ATOMIC_RELAXED);
+}
