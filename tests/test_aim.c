@@ -377,6 +377,8 @@ Test(aim, pongs_that_return_no_ping_keep_no_path_alive)
 
 /* ---- guesses ------------------------------------------------------------------------------------------------- */
 
+static struct profile theirs; /* what the coordinator says that the peer's NAT is like */
+
 /* The peer's NAT draws random ports: this side tries them, at the ip of these tokens. */
 static void try_ports(int64_t ms, uint8_t session, size_t n_tokens)
 {
@@ -391,6 +393,7 @@ static void try_ports(int64_t ms, uint8_t session, size_t n_tokens)
     order.punch_coordinate.theirs = (struct msg_token_list){
         (uint8_t)n_tokens, {token_at(&executor_bed_peer_addr), token_at(&second)}
     };
+    order.punch_coordinate.their_profile = theirs;
     executor_bed_msg(ms, &order);
 }
 
@@ -402,6 +405,21 @@ Test(aim, ports_are_guessed_only_where_two_fresh_tokens_name_the_ip)
     cr_assert_eq(X.n.guesses, 0);
     try_ports(1250, 2, 2);
     sent_until(2250, &victim);
+    cr_assert_gt(X.n.guesses, 400);
+}
+
+/* There is no stride for such a walk. */
+Test(aim, a_block_of_one_port_is_none_to_guess_in)
+{
+    theirs = (struct profile){.mapping = NAT_APD,
+                              .allocation = ALLOC_RANDOM,
+                              .port_lo = 5000,
+                              .port_hi = 5100,
+                              .block_lo = 5000,
+                              .block_hi = 5000};
+    executor_bed_ready();
+    try_ports(240, 1, 2);
+    sent_until(1240, &victim);
     cr_assert_gt(X.n.guesses, 400);
 }
 

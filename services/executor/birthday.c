@@ -69,7 +69,7 @@ static bool range_of(const struct profile *p, unsigned i, uint16_t *lo, uint16_t
     case 0:
         *lo = p->block_hi != 0 ? p->block_lo : p->port_lo;
         *hi = p->block_hi != 0 ? p->block_hi : p->port_hi;
-        return block && *lo >= GUESS_PORT_MIN;
+        return block && *lo >= GUESS_PORT_MIN && *hi > *lo;
     case 1:
         if (p->port_lo > GUESS_PORT_MIN + BLOCK_WIDER)
             *lo = (uint16_t)(p->port_lo - BLOCK_WIDER);
