@@ -236,7 +236,7 @@ bool executor_may_guess_back(struct executor *x, const struct addr *ip)
     struct guesses *g = guesses_at(x, ip);
 
     if (!g || g->n >= GUESSES_MAX ||
-        g->next_us > x->now_us + (int64_t)GUESS_AT_ONCE * GUESS_EVERY_US)
+        g->next_us >= x->now_us + (int64_t)GUESS_BACK_AT_ONCE * GUESS_EVERY_US)
         return false;
     if (g->next_us < x->now_us)
         g->next_us = x->now_us;

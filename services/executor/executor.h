@@ -56,7 +56,9 @@ enum {
     RANGE_SPREAD_MAX = 2048,             /* ports further apart are of no block */
     SPARE_TARGETS = 2,                   /* prober addresses that each is probed with */
     GUESSES_MAX = EFFORT_PORTS_birthday, /* ports tried at one ip in GUESS_WINDOW_US */
-    GUESS_AT_ONCE = 48,
+    GUESS_AT_ONCE = 40,
+    SCAN_ANSWERS = 64,
+    GUESS_BACK_AT_ONCE = 8, /* answers that run ahead of the pace */
     GUESS_IPS_MAX = 16,
     KNOCKS_MAX =
         40, /* packets at once to what is called a prober or relay, until it answers as one */
@@ -130,7 +132,7 @@ enum executor_times {
     RELAY_BUSY_US = 10 * 1000000,   /* how long after a datagram a path counts as busy */
     ANSWER_US = 500 * 1000,         /* a refusal's way back, of what the application gave */
     RESULT_EVERY_US = 60 * 1000000, /* tells the coordinator that the session still lives */
-    GUESS_EVERY_US = 2212,          /* with GUESS_AT_ONCE before: 500 in any second */
+    GUESS_EVERY_US = 2212,          /* with GUESS_AT_ONCE before and answers: 500 in any second */
     GUESS_WINDOW_US = 600 * 1000000,
     LOOK_RETRY_US = 100 * 1000,    /* or two round trips */
     LOOK_COUNT_US = 100 * 1000,    /* between two looks that count what others take */
@@ -371,6 +373,8 @@ struct attempt {
         uint8_t at_once; /* that may still be tried without a pause */
         uint32_t left;   /* scans: mappings that may still be made */
         bool met;        /* scans: the peer's packets get in here, and ours there */
+        uint8_t answers
+            [SCAN_ANSWERS]; /* of scans, by the port that they went to; some ports share one */
         int64_t next_us;
     } birthday;
     struct { /* raw: see hand.c */

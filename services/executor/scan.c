@@ -80,6 +80,19 @@ void executor_scan_tick(struct executor *x, struct attempt *a, struct outputs *o
         a->birthday.next_us = x->now_us + GUESS_EVERY_US;
 }
 
+/* To where an authentic packet came from, as to any address that has not answered: PACKETS_MAX of them. */
+static void answer(struct executor *x, struct attempt *a, const struct input *in, uint8_t type,
+                   uint64_t echo, struct outputs *out)
+{
+    const struct addr *to = &in->dgram.src;
+    uint8_t *n = &a->birthday.answers[to->port % SCAN_ANSWERS];
+
+    if (to->port < GUESS_PORT_MIN || *n == PACKETS_MAX || !executor_may_guess_back(x, to))
+        return;
+    ++*n;
+    executor_send_punch(x, a, WAY_DIRECT, type, echo, in->dgram.sock, to, out);
+}
+
 bool executor_scan_one_way(struct executor *x, struct attempt *a, const struct input *in,
                            const struct punch *p, struct outputs *out)
 {
@@ -90,13 +103,11 @@ bool executor_scan_one_way(struct executor *x, struct attempt *a, const struct i
     bool ours = p->type == PACKET_PONG && p->echo == executor_challenge(a, &in->dgram.src);
     a->birthday.met = ours || (p->flags & PUNCH_MET) != 0;
     if (a->side == 1 && !(p->flags & PUNCH_MET)) {
-        if (ours && executor_may_guess_back(x, &in->dgram.src)) /* says that it is one */
-            executor_send_punch(x, a, WAY_DIRECT, PACKET_PUNCH, 0, in->dgram.sock, &in->dgram.src,
-                                out);
+        if (ours) /* says that it is one */
+            answer(x, a, in, PACKET_PUNCH, 0, out);
         a->birthday.met = false;
     }
-    if (!a->birthday.met && p->type == PACKET_PUNCH && executor_may_guess_back(x, &in->dgram.src))
-        executor_send_punch(x, a, WAY_DIRECT, PACKET_PONG, p->echo, in->dgram.sock, &in->dgram.src,
-                            out);
+    if (!a->birthday.met && p->type == PACKET_PUNCH)
+        answer(x, a, in, PACKET_PONG, p->echo, out);
     return !a->birthday.met;
 }
