@@ -16,7 +16,7 @@ enum {
     SUSPECT_AFTER = 8, /* at 520 ms, or sooner when the peer is heard */
     /* Once the peer is heard the way is open, and only losses can keep its pong away. */
     HEARD_EVERY_US = 40000,
-    HEARD_LONG_US = 400000,
+    HEARD_LONG_US = 160000,
 };
 
 /*
