@@ -15,8 +15,13 @@ printf '%s\n' "$@" | xargs -P "$(nproc)" -I '{}' sh -c '
     "$dir/$1" --short-filename $ARGS > "$work/$1" 2>&1 < /dev/null || echo "$1" >> "$work/failed"
     exec 9> "$work/printing"
     flock 9
+    echo "$1" >> "$work/done"
     echo "== $dir/$1"
     cat "$work/$1"' sh '{}'
+[ "$(wc -l < "$work/done")" -eq $# ] || {
+    echo "only $(wc -l < "$work/done") of $# programs ran"
+    exit 1
+}
 [ ! -s "$work/failed" ] || {
     echo "failed: $(sort "$work/failed" | tr '\n' ' ')"
     exit 1
