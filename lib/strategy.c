@@ -55,8 +55,9 @@ static const uint8_t outcome[PORT_COUNT][PORT_COUNT] = {
 };
 /* clang-format on */
 
+enum { SCAN_EVERY_US = 2250 }; /* the pace of a scan, with some room for answers */
+
 /* What a look adds until the ports can be tried: it takes a round trip, telling of it another, and either twice. */
-enum { SCAN_EVERY_US = 2250 };
 enum { LOOK_ROUND_TRIPS = 4, LOOK_SPAN_MAX_US = 4 * 1000000 };
 
 static enum port port_of(const struct profile *p)

@@ -16,10 +16,10 @@ struct reach {
     const char *how;   /* ... this was done; NULL when nothing would make it more */
 };
 
-/* has_token: a prober vouches for an address of this host. */
 /* "apd/random/ad": mapping, allocation and filtering of class i. */
 const char *reach_class(unsigned i, char text[static REACH_CLASS_TEXT]);
 
+/* has_token: a prober vouches for an address of this host. */
 struct reach reach_of(const struct profile *own, bool has_token);
 
 #endif
