@@ -94,6 +94,26 @@ Test(budgets, one_ip_cannot_use_up_what_a_target_takes_from_all)
     cr_assert_null(ask(5, "n150"));
 }
 
+Test(budgets, a_session_that_nobody_here_knows_is_one_more_call_of_its_target)
+{
+    struct msg m = coordinator_bed_request("", 0);
+
+    attach_from(0, host(0));
+    attach_from(150, host(150));
+    b->core.limits[COORD_LIMIT_CALLED] = 2;
+    m.punch_request.target_id = coordinator_bed_peer(150);
+    for (uint8_t k = 1; k <= 5; k++) { /* a new try of one that was invented */
+        m.punch_request.session.b[0] = k;
+        m.punch_request.nonce = ++nonce;
+        coordinator_bed_from_peer(b, 0, &m);
+        cr_assert_eq(coordinator_session(&b->core, &m.punch_request.session) != NULL, k <= 2,
+                     "session %u", k);
+    }
+    expect_limited(&b->out.v[b->out.n - 1].msg.punch_refused);
+    cr_assert_eq(b->core.n.calls_limited, 3);
+    expect_limited(ask(0, "n150"));
+}
+
 Test(budgets, what_the_operator_asks_for_is_not_limited)
 {
     struct msg m = coordinator_bed_request("n150", 0);

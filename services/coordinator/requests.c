@@ -66,7 +66,7 @@ static void found(struct coordinator *c, struct coordinator_session *s, uint32_t
                   struct outputs *out)
 {
     coordinator_session_link(c, s, 1, target);
-    if (!s->by_operator && !s->redriven)
+    if (!s->by_operator && !s->redriven) /* that was asked before it was taken up */
         s->wait_ms = coordinator_call_wait_ms(c, &c->peers[s->side[0].peer], &c->peers[target]);
     if (s->wait_ms > 0)
         coordinator_refuse(c, s, "rate-limited", VERDICT_rate_limited,
@@ -129,7 +129,8 @@ static struct coordinator_session *begin(struct coordinator *c, const struct sid
 
 /*
  * A new try for a session that is not known here: its coordinator, this one before a restart, has died while
- * it lived on.  It is taken up as it says it is; the target's consent is sought as ever.
+ * it lived on.  It is taken up as it says it is; the target's consent is sought as ever, and it is one more call
+ * of that target, since who asks may have made it up.
  */
 static void redrive(struct coordinator *c, const struct coordinator_peer *p,
                     const struct msg_punch_request *m, const struct peer_id *target,
@@ -140,6 +141,11 @@ static void redrive(struct coordinator *c, const struct coordinator_peer *p,
     if (m->policy != POLICY_AUTO || m->mode != MODE_MANAGED || m->attempt >= COORD_TRIES_MAX ||
         slot == TABLE_NONE || !c->peers[slot].attached) {
         c->n.ignored++;
+        return;
+    }
+    uint32_t wait_ms = coordinator_call_wait_ms(c, p, &c->peers[slot]);
+    if (wait_ms > 0) { /* nothing of it is kept, so that it can be taken up later */
+        limit_early(c, p, m->nonce, wait_ms, out);
         return;
     }
     struct coordinator_session *s = begin(c, &m->session, p, m, out);
