@@ -177,6 +177,30 @@ Test(rotation, a_side_whose_ticket_is_refused_gets_another_but_not_more_than_one
     coordinator_bed_fini(&b);
 }
 
+Test(rotation, nor_does_it_get_more_when_its_relay_is_gone_and_no_other_has_room)
+{
+    struct msg ask = coordinator_bed_request("bob", 1), refused = {.type = MSG_relay_refused};
+
+    coordinator_bed_init(&b, 4, 4);
+    coordinator_bed_ready(&b, 0, "alice");
+    coordinator_bed_ready(&b, 1, "bob");
+    coordinator_bed_from_peer(&b, 0, &ask);
+    both_report();
+    refused.relay_refused.session = b.order[0].punch_coordinate.session;
+    refused.relay_refused.relay = b.relay.addr;
+    b.relay.addr.port++; /* it is at another place, and full */
+    b.relay.sessions = b.relay.sessions_max;
+    coordinator_bed_relay_hello(&b);
+    minute();
+    for (unsigned i = 0; i < 5; i++)
+        coordinator_bed_from_peer(&b, 1, &refused);
+    cr_assert_eq(b.core.n.tickets_renewed, 1);
+    minute();
+    coordinator_bed_from_peer(&b, 1, &refused);
+    cr_assert_eq(b.core.n.tickets_renewed, 2);
+    coordinator_bed_fini(&b);
+}
+
 /* ---- whole sessions ------------------------------------------------------------------------------ */
 
 static struct world w;

@@ -34,6 +34,7 @@ void coordinator_reseal(struct coordinator *c, struct coordinator_session *s, st
         s->relay.len == 0 || coordinator_conn(c, s, 0) == 0 || coordinator_conn(c, s, 1) == 0)
         return;
     c->n.tickets_renewed++;
+    s->sealed_us = c->now_us; /* also when there is no relay to seal to: it was tried */
     for (unsigned side = 0; side < 2; side++)
         coordinator_send_order(c, s, side, out);
 }
