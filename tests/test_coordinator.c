@@ -388,6 +388,7 @@ Test(coordinator, keeps_a_bounded_list_of_probers_and_relays)
     for (unsigned i = 0; i < 2 * COORD_RELAYS_MAX; i++) {
         b->prober.key[0]++;
         b->relay.key.b[0]++;
+        b->relay.addr.port++;
         cert_sign('p', b->prober.key, b->authority_secret, b->prober.cert);
         cert_sign('r', b->relay.key.b, b->authority_secret, b->relay.cert.b);
         coordinator_bed_hellos(b);

@@ -43,6 +43,24 @@ static void say_hello(uint8_t last, uint32_t sessions, uint32_t sessions_max)
     coordinator_bed_from_suite(&b, SERVICE_relay, &m);
 }
 
+Test(relay_choice, nobody_takes_the_place_of_a_relay_that_is_up)
+{
+    coordinator_bed_init_alone(&b, 0, 0);
+    say_hello(21, 0, 100);
+    struct msg m = hello(22, 0, 100);
+    m.relay_hello.addr = addr_v4(203, 0, 113, 21, 3480);
+    coordinator_bed_from_suite(&b, SERVICE_relay, &m);
+    cr_assert_eq(b.core.n.hellos_refused, 1);
+    say_hello(22, 0, 100); /* nor does one that has its own */
+    coordinator_bed_from_suite(&b, SERVICE_relay, &m);
+    cr_assert_eq(b.core.n.hellos_refused, 2);
+    coordinator_bed_pass_alone(&b, COORD_HELLO_TTL_MS + 1); /* it is gone */
+    coordinator_bed_from_suite(&b, SERVICE_relay, &m);
+    cr_assert_eq(b.core.n.hellos_refused, 2);
+    cr_assert(
+        peer_id_eq(&coordinator_relay_at(&b.core, &m.relay_hello.addr)->key, &m.relay_hello.key));
+}
+
 /* How far this peer says that relays .21 and .22 are. */
 static void measure(unsigned peer, uint16_t to_21, uint16_t to_22)
 {

@@ -146,6 +146,18 @@ static void untry(struct coordinator *c, unsigned slot)
             c->sessions[i].relays_tried &= (uint16_t) ~(1u << slot);
 }
 
+/* Is another one there that is up?  Its sessions are not taken over by who says that it is at its place. */
+static bool is_anothers(const struct coordinator *c, const struct msg_relay_hello *m)
+{
+    for (unsigned i = 0; i < COORD_RELAYS_MAX; i++) {
+        const struct coordinator_relay *r = &c->relays[i];
+        if (r->used && lately(c, r->seen_us) && addr_eq(&r->addr, &m->addr) &&
+            !peer_id_eq(&r->key, &m->key))
+            return true;
+    }
+    return false;
+}
+
 void coordinator_on_relay_hello(struct coordinator *c, const struct input *in, struct outputs *out)
 {
     const struct msg_relay_hello *m = &in->msg->relay_hello;
@@ -153,7 +165,7 @@ void coordinator_on_relay_hello(struct coordinator *c, const struct input *in, s
     struct coordinator_relay *r = relay_slot(c, &m->key);
     bool same = r && r->used && peer_id_eq(&r->key, &m->key);
 
-    if (!r || !own || addr_kind(&m->addr) == ADDR_REFUSED ||
+    if (!r || !own || addr_kind(&m->addr) == ADDR_REFUSED || is_anothers(c, m) ||
         (!same &&
          (m->cert.len != 64 || !cert_verify('r', m->key.b, c->conf.authority, m->cert.b)))) {
         c->n.hellos_refused++;
