@@ -159,6 +159,35 @@ static void refuse(unsigned peer, uint8_t last, const char *kind)
     coordinator_bed_from_peer(&b, peer, &m);
 }
 
+Test(relay_choice, a_relay_elsewhere_is_believed_of_the_sessions_that_it_has_or_had)
+{
+    struct input in = {.kind = IN_MSG};
+    struct msg m = {.type = MSG_relay_usage};
+
+    two_random();
+    measure(1, 10, 60);
+    measure(2, 10, 60);
+    cr_assert_eq(chosen(1), 21);
+    m.relay_usage.session = b.last;
+    m.relay_usage.packets = 1;
+    in.msg = &m;
+    in.from = (struct sender){.service = SERVICE_relay, .link = 1};
+    const struct coordinator_session *s = coordinator_session(&b.core, &b.last);
+    for (uint8_t last = 21; last <= 23; last++) { /* 23 has never said hello */
+        memset(in.from.peer.b, last, sizeof in.from.peer.b);
+        coordinator_bed_step(&b, &in);
+        cr_assert_eq(s->relay_packets, 1, "relay .%u", last);
+    }
+    cr_assert(b.core.n.ignored == 2 && b.core.n.relay_packets == 1);
+    refuse(2, 21, "overloaded");
+    for (uint8_t last = 21; last <= 23; last++) {
+        memset(in.from.peer.b, last, sizeof in.from.peer.b);
+        coordinator_bed_step(&b, &in);
+    }
+    cr_assert_eq(s->relay_packets, 3, "and now of both");
+    cr_assert_eq(b.core.n.ignored, 3);
+}
+
 Test(relay_choice, what_one_side_is_refused_by_a_relay_both_try_at_the_next)
 {
     two_random();

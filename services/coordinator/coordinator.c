@@ -131,7 +131,7 @@ static void on_suite_msg(struct coordinator *c, const struct input *in, struct o
     case MSG_nat_profile: coordinator_on_nat_profile(c, &m->nat_profile, out); break;
     case MSG_prober_hello: coordinator_on_prober_hello(c, &m->prober_hello); break;
     case MSG_relay_hello: coordinator_on_relay_hello(c, in, out); break;
-    case MSG_relay_usage: coordinator_on_relay_usage(c, &m->relay_usage); break;
+    case MSG_relay_usage: coordinator_on_relay_usage(c, in); break;
     case MSG_punch_request: coordinator_on_operator_request(c, &m->punch_request, out); break;
     case MSG_punch_cancel: coordinator_on_operator_cancel(c, &m->punch_cancel, out); break;
     default: c->n.ignored++; break;

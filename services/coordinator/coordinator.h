@@ -248,6 +248,7 @@ struct coordinator_session {
     const char *kind;          /* static: of its failure, "" of none */
     uint32_t wait_ms;          /* of a limit, when it is not that of the initiator\'s minute */
     struct addr relay;         /* len 0: none */
+    struct addr relay_before;  /* it may say yet what it has carried */
     struct peer_id ticket_key; /* the relay's that its tickets are sealed to, and when */
     int64_t sealed_us;
     uint16_t relays_tried; /* bits, by slot: those that a side could not use */

@@ -348,6 +348,7 @@ void coordinator_assign_relay(struct coordinator *c, struct coordinator_session 
 {
     struct coordinator_relay *r = coordinator_choose_relay(c, s);
 
+    s->relay_before = s->relay;
     s->relay = r ? r->addr : (struct addr){0};
     s->relays_full = !r && coordinator_relay_up(c);
     if (!r)

@@ -29,6 +29,7 @@ bool coordinator_move(struct coordinator *c, struct coordinator_session *s, stru
 
     if (!to || !is_carried(s) || addr_eq(&to->addr, &s->relay))
         return false;
+    s->relay_before = s->relay;
     s->relay = to->addr;
     to->assigned++;
     c->n.relays_changed++;

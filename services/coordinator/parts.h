@@ -188,7 +188,7 @@ void coordinator_on_operator_cancel(struct coordinator *c, const struct msg_punc
                                     struct outputs *out);
 void coordinator_on_relay_refused(struct coordinator *c, const struct coordinator_peer *p,
                                   const struct msg_relay_refused *m, struct outputs *out);
-void coordinator_on_relay_usage(struct coordinator *c, const struct msg_relay_usage *m);
+void coordinator_on_relay_usage(struct coordinator *c, const struct input *in);
 void coordinator_silence(struct coordinator *c, struct coordinator_session *s, struct outputs *out);
 
 /* fleet.c */

@@ -265,10 +265,30 @@ void coordinator_on_relay_refused(struct coordinator *c, const struct coordinato
 
 /* ---- what relays say ---------------------------------------------------------------------------- */
 
-void coordinator_on_relay_usage(struct coordinator *c, const struct msg_relay_usage *m)
+static bool is_relay_at(struct coordinator *c, const struct addr *at, const struct peer_id *key)
 {
+    const struct coordinator_relay *r = coordinator_relay_at(c, at);
+
+    return r && peer_id_eq(&r->key, key);
+}
+
+/* A relay on another host has a word on the sessions that were given to it, and on no others. */
+static bool is_carrier(struct coordinator *c, const struct coordinator_session *s,
+                       const struct sender *from)
+{
+    return from->link == 0 || is_relay_at(c, &s->relay, &from->peer) ||
+           is_relay_at(c, &s->relay_before, &from->peer);
+}
+
+void coordinator_on_relay_usage(struct coordinator *c, const struct input *in)
+{
+    const struct msg_relay_usage *m = &in->msg->relay_usage;
     struct coordinator_session *s = coordinator_find(c, &m->session);
 
+    if (s && !is_carrier(c, s, &in->from)) {
+        c->n.ignored++;
+        return;
+    }
     c->n.relay_packets += m->packets;
     c->n.relay_bytes += m->bytes;
     if (!s)
