@@ -1,8 +1,8 @@
 /*
  * relays_shell.h - relays on other hosts: who of them reaches this coordinator by its link (lib/service_link.h).
  *
- * Each is known by one key, that which tickets are sealed to; it is CURVE's as well, so that nobody says hello for
- * another relay.  Nothing is said to them.
+ * Each is known by one key, that which it is certified by; it is CURVE's as well, so that nobody says hello for
+ * another relay.  Tickets are sealed to keys of a day that follow from it (lib/ticket.h).  Nothing is said to them.
  */
 #ifndef COORDINATOR_RELAYS_SHELL_H
 #define COORDINATOR_RELAYS_SHELL_H
