@@ -112,8 +112,10 @@ static void open_beside(struct service *s, uint16_t sock)
 {
     struct addr local = service_udp_local(s, 0);
 
+    if (s->udp[sock] >= 0) /* it is watched, once */
+        return;
     local.port = 0;
-    if (s->n_sources < SOURCES_MAX && s->udp[sock] < 0)
+    if (s->n_sources < SOURCES_MAX)
         s->udp[sock] = bound_socket(&local, 0);
     if (s->udp[sock] < 0)
         s->n.sockets_refused++; /* what is sent by it is dropped: one chance fewer */

@@ -447,6 +447,40 @@ Test(executor_probe, more_ports_are_looked_at_when_few_may_be_steps_apart_by_cha
     }
 }
 
+/* What becomes of a number first in these outputs; SOCKET_MOVE when nothing does. */
+static enum socket_op first_of(uint16_t sock)
+{
+    for (size_t i = 0; i < out.n; i++) {
+        const struct output *o = &out.v[i];
+        uint16_t last = o->socket.op == SOCKET_CLOSE ? o->socket.to : o->socket.sock;
+        if (o->kind == OUT_SOCKET && o->socket.sock <= sock && sock <= last)
+            return o->socket.op;
+    }
+    return SOCKET_MOVE;
+}
+
+Test(executor_probe, sockets_that_a_new_address_left_open_are_closed_before_they_are_opened_again)
+{
+    const struct profile random = {
+        .mapping = NAT_EI, .allocation = ALLOC_RANDOM, .port_lo = 5000, .port_hi = 5024};
+    struct executor_sockets sockets = {
+        addr_v4(10, 0, 0, 3, 5000), {5001, 5002, 5003}
+    };
+    struct input change = {.kind = IN_NETWORK, .network.sockets = &sockets};
+
+    attach();
+    run_to(200);
+    classified_as(&random);
+    cr_assert_eq(core.range.state, RANGE_ASKING);
+    step(&change);
+    attach();
+    run_to(400);
+    classified_as(&random);
+    cr_assert_eq(core.range.state, RANGE_ASKING);
+    for (uint16_t i = 0; i < RANGE_SOCKETS; i++)
+        cr_assert_eq(first_of((uint16_t)(RANGE_FIRST + i)), SOCKET_CLOSE);
+}
+
 /* ---- one at a time, and again --------------------------------------------------------------------- */
 
 Test(executor_probe, no_second_round_begins_while_one_is_under_way)

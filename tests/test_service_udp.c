@@ -145,3 +145,22 @@ Test(service_udp, the_wildcards_of_both_families_share_a_port)
     cr_assert_eq(service_udp(&svc, &v4), 1);
     service_close(&svc);
 }
+
+Test(service_udp, a_socket_that_is_opened_twice_is_watched_once)
+{
+    const enum socket_op ops[] = {SOCKET_OPEN, SOCKET_OPEN, SOCKET_CLOSE};
+    struct addr local = addr_v4(127, 0, 0, 1, 0);
+
+    service_open(&svc, SERVICE_prober, NULL);
+    cr_assert_eq(service_udp(&svc, &local), 0);
+    size_t before = svc.n_sources;
+    for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
+        out.n = 0;
+        struct output *o = outputs_add(&out, OUT_SOCKET);
+        o->socket.op = ops[i], o->socket.sock = o->socket.to = 5;
+        service_emit(&svc, &out);
+        cr_assert_eq(svc.n_sources, before + (ops[i] == SOCKET_OPEN));
+    }
+    cr_assert(svc.udp[5] < 0 && svc.n.sockets_refused == 0);
+    service_close(&svc);
+}

@@ -69,6 +69,8 @@ void executor_range_want(struct executor *x, struct outputs *out)
         p->port_hi == 0 || p->port_hi - p->port_lo >= RANGE_SPREAD_MAX || seen >= RANGE_SAMPLES)
         return;
     *r = (struct range_test){.state = RANGE_ASKING, .server = x->targets[0].addr};
+    /* A round that began anew may have left some open. */
+    executor_socket(SOCKET_CLOSE, sock_of(0), sock_of(RANGE_SOCKETS - 1), out);
     for (; r->n < RANGE_SOCKETS && seen + r->n < RANGE_SAMPLES; r->n++) {
         rng_bytes(&x->rng, r->v[r->n].txid, sizeof r->v[r->n].txid);
         executor_socket(SOCKET_OPEN, sock_of(r->n), sock_of(r->n), out);
