@@ -195,7 +195,8 @@ static void open_hook(struct shell *sh, struct prober_conf *conf, const struct a
 
     for (uint8_t i = 0; i < sh->svc.n_udp; i++)
         bound[i] = service_udp_local(&sh->svc, i);
-    xdp_open(&sh->xdp, &plan, fill_hook, conf);
+    if (!xdp_open(&sh->xdp, &plan, fill_hook, conf))
+        conf->spent = NULL; /* what was filled may be gone again */
 }
 
 static json_t *counters(const struct prober_counters *n)

@@ -167,7 +167,8 @@ static void open_hook(struct relay_conf *conf, uint8_t sock)
         .socket = svc.udp[sock],
     };
 
-    xdp_open(&hook, &plan, fill_hook, conf);
+    if (!xdp_open(&hook, &plan, fill_hook, conf))
+        conf->express = (struct express){0}; /* what was filled may be gone again */
 }
 
 static json_t *counters_json(const struct relay_counters *n)
