@@ -67,6 +67,18 @@ Test(relay_express, what_is_left_of_a_grant_is_taken_back)
     cr_assert_eq(express_revoke(&e, at), 0);
 }
 
+Test(relay_express, a_new_session_begins_without_what_came_back_after_the_old_one)
+{
+    struct addr a = addr_v4(192, 0, 2, 1, 1), b = addr_v4(192, 0, 2, 2, 2);
+    uint32_t at = express_take(&e, path_of(0));
+
+    express_leave(&e, at);
+    cells[at].credit += 300; /* the program had taken it */
+    cr_assert_eq(express_take(&e, path_of(0)), at);
+    express_lead(&e, at, 5, &a, &b);
+    cr_assert_eq(express_left(&e, at), 0);
+}
+
 Test(relay_express, at_most_half_a_bucket_is_lent_and_counts_as_spent)
 {
     struct quota q = {0};

@@ -73,6 +73,8 @@ void express_lead(struct express *e, uint32_t at, uint32_t back, const struct ad
     memset(c->to_mac, 0, sizeof c->to_mac);
     memset(c->from_mac, 0, sizeof c->from_mac);
     c->reachable = 0;
+    __atomic_store_n(&c->credit, 0,
+                     __ATOMIC_RELAXED); /* one packet's may have come back since it was left */
     __atomic_store_n(&c->version, c->version + 1, __ATOMIC_SEQ_CST);
 }
 
