@@ -48,15 +48,20 @@ static __always_inline struct express_cell *find(const struct express_head *h, u
     return NULL;
 }
 
-static __always_inline bool copy_mac(uint8_t *to, const uint8_t *from)
+static __always_inline bool is_mac(const uint8_t *a, const uint8_t *b)
+{
+    const uint16_t *x = (const uint16_t *)a, *y = (const uint16_t *)b;
+
+    return x[0] == y[0] && x[1] == y[1] && x[2] == y[2];
+}
+
+static __always_inline void copy_mac(uint8_t *to, const uint8_t *from)
 {
     uint16_t *t = (uint16_t *)to;
     const uint16_t *f = (const uint16_t *)from;
 
-    if (t[0] == f[0] && t[1] == f[1] && t[2] == f[2])
-        return false;
-    t[0] = f[0], t[1] = f[1], t[2] = f[2];
-    return true;
+    if (!is_mac(to, from))
+        t[0] = f[0], t[1] = f[1], t[2] = f[2];
 }
 
 static __always_inline uint64_t path_at(const uint8_t *p)
@@ -78,12 +83,15 @@ static __always_inline void on_keep(const struct express_head *h, const struct f
     c->reachable = 1;
 }
 
-/* So is a packet of it, for what goes the other way. */
-static __always_inline void learn(struct express_cell *c, const struct frame *f)
+/* So is a packet of it, for what goes the other way; unless the cell has become another session's meanwhile. */
+static __always_inline void learn(struct express_cell *c, uint32_t version, const struct frame *f)
 {
-    if (!copy_mac(c->from_mac, f->eth->h_source))
+    uint32_t at = c->back;
+
+    if (is_mac(c->from_mac, f->eth->h_source) || __sync_fetch_and_add(&c->version, 0) != version)
         return;
-    struct express_cell *back = bpf_map_lookup_elem(&cells, &c->back);
+    copy_mac(c->from_mac, f->eth->h_source);
+    struct express_cell *back = bpf_map_lookup_elem(&cells, &at);
     if (back) {
         copy_mac(back->to_mac, f->eth->h_source);
         back->reachable = 1;
@@ -133,7 +141,7 @@ static __always_inline int forward(struct frame *f, const struct express_head *h
         !ip_right(f->ip))
         return XDP_PASS;
     __builtin_memcpy(mac, c->to_mac, sizeof mac);
-    learn(c, f);
+    learn(c, version, f);
     if (!c->reachable || c->credit < len || checksum_begun(f))
         return XDP_PASS;
     int64_t credit = __sync_fetch_and_add(&c->credit, -len);
