@@ -72,6 +72,8 @@ static bool receive_monitor(struct service *s, void *arg, struct input *in)
     /* The front does not know this key (any more): the store may be another one.  Knock again. */
     if (event == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH && !enrolling && !g->enrol && !g->core.refused)
         g->enrol = open_link(g, &g->conf.join.enrol[0], true);
+    if (event == ZMQ_EVENT_DISCONNECTED && !enrolling)
+        g->front_fd = -1; /* closed: the number may soon be another one's */
     in->kind = IN_LINK;
     in->link.enrolling = enrolling;
     in->link.up = event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED;
