@@ -371,10 +371,33 @@ Test(relay_choice, one_that_was_started_again_may_be_moved_to)
     cr_assert(told(0) == 22 && told(1) == 22);
     drains(22, 1);
     cr_assert(told(0) == 0 && told(1) == 0);
+    coordinator_bed_pass_alone(&b, COORD_UNTRY_MS);
     b.relay.epoch++;
     say_hello(21, 0, 100);
     drains(22, 1);
     cr_assert(told(0) == 21 && told(1) == 21);
+}
+
+Test(relay_choice, one_that_is_started_again_and_again_has_sessions_looked_at_once_a_second)
+{
+    settled_at_21();
+    coordinator_bed_pass_alone(&b, COORD_UNTRY_MS);
+    const struct coordinator_session *s = coordinator_session(&b.core, &b.last);
+    refuse(1, 21, "unreachable");
+    cr_assert_neq(s->relays_tried, 0);
+    b.relay.epoch++;
+    say_hello(21, 0, 100);
+    cr_assert_eq(s->relays_tried, 0);
+    refuse(1, 22, "unreachable");
+    refuse(1, 21, "unreachable");
+    cr_assert_neq(s->relays_tried, 0);
+    uint16_t tried = s->relays_tried;
+    b.relay.epoch++;
+    say_hello(21, 0, 100);
+    cr_assert_eq(s->relays_tried, tried, "too soon");
+    coordinator_bed_pass_alone(&b, COORD_UNTRY_MS);
+    say_hello(21, 0, 100);
+    cr_assert_neq(s->relays_tried, tried, "and it is not forgotten");
 }
 
 Test(relay_choice, a_session_that_is_not_settled_is_not_moved)

@@ -45,6 +45,7 @@ enum {
         10, /* relays whose round trips differ by less are as near: the load decides */
     COORD_DRAIN_MS = 3000,     /* for relays on this bus to say that they drain as well */
     COORD_HELLO_TTL_MS = 5000, /* a prober or relay is alive this long after its last hello */
+    COORD_UNTRY_MS = 1000,     /* between two looks at all sessions for the same relay */
     COORD_REFRESH_S = 20,
     COORD_ATTACH_TTL_MS = 60000,
     COORD_ROW_TTL_MS = 180000,
@@ -276,7 +277,7 @@ struct coordinator_relay {
     struct addr addr;
     uint64_t epoch;
     uint32_t sessions, sessions_max, assigned; /* assigned: by us since its last hello */
-    int64_t seen_us;
+    int64_t seen_us, untried_us; /* untried: who could not use it was last told that it can */
     bool used, draining;
     uint8_t link; /* by which it comes from another host; 0: it is on this bus */
 };

@@ -173,16 +173,19 @@ void coordinator_on_relay_hello(struct coordinator *c, const struct input *in, s
     }
     uint8_t cert[sizeof r->cert]; /* the one that was verified */
     memcpy(cert, same ? r->cert : m->cert.b, sizeof cert);
-    if (!same || r->epoch != m->epoch)
+    bool untries =
+        !same || (r->epoch != m->epoch && c->now_us - r->untried_us >= COORD_UNTRY_MS * 1000LL);
+    if (untries)
         untry(c, (unsigned)(r - c->relays));
     *r = (struct coordinator_relay){
         .key = m->key,
         .ticket_key = peer_id_none(&m->ticket_key) ? m->key : m->ticket_key,
         .addr = m->addr,
-        .epoch = m->epoch,
+        .epoch = untries ? m->epoch : r->epoch, /* a later hello makes up for it */
         .sessions = m->sessions,
         .sessions_max = m->sessions_max,
         .seen_us = c->now_us,
+        .untried_us = untries ? c->now_us : r->untried_us,
         .used = true,
         .draining = m->draining,
         .link = in->from.link,
