@@ -216,6 +216,7 @@ struct way_state {
     bool heard, confirmed; /* an authentic packet came; and both directions are proven */
     bool peer_confirmed;   /* the peer said that it has both directions */
     uint8_t burst;         /* punches sent so far in the schedule */
+    uint8_t again;         /* that follow sooner than it says */
     int64_t next_punch_us; /* NEVER when the schedule is over or not begun */
     int64_t first_heard_us, confirmed_us, last_heard_us;
     int64_t asked_us; /* data came on a way that is not proven: when that was last asked for */

@@ -14,9 +14,10 @@
 enum {
     HAIRPIN_AFTER = 2, /* punches of the schedule: at 40 ms */
     SUSPECT_AFTER = 8, /* at 520 ms, or sooner when the peer is heard */
-    /* Once the peer is heard the way is open, and only losses can keep its pong away. */
+    /* Once the peer is heard the way is open, and only losses can keep its pong away.  Over a long way, where
+     * it is heard after the burst, an address's packets would be used up. */
     HEARD_EVERY_US = 40000,
-    HEARD_LONG_US = 160000,
+    HEARD_AGAIN = 6,
 };
 
 /*
@@ -64,8 +65,10 @@ static void schedule(struct way_state *w)
 
     if (w->burst + 1 < PUNCH_BURST)
         gap = punch_offset_us[w->burst + 1] - punch_offset_us[w->burst];
-    if (w->heard && w->next_punch_us < w->first_heard_us + HEARD_LONG_US && gap > HEARD_EVERY_US)
-        gap = HEARD_EVERY_US;
+    if (w->again > 0) {
+        w->again--;
+        gap = gap < HEARD_EVERY_US ? gap : HEARD_EVERY_US;
+    }
     w->next_punch_us += gap;
     if (w->burst < UINT8_MAX)
         w->burst++;
@@ -147,7 +150,8 @@ static void on_first(struct executor *x, struct attempt *a, enum way way, const 
         a->fault.lost = a->fault.guarded = false;
     w->heard = true;
     w->first_heard_us = x->now_us;
-    if (w->next_punch_us != NEVER && w->next_punch_us > x->now_us + HEARD_EVERY_US)
+    w->again = w->burst < PUNCH_BURST ? HEARD_AGAIN : 0;
+    if (w->again > 0 && w->next_punch_us != NEVER && w->next_punch_us > x->now_us + HEARD_EVERY_US)
         w->next_punch_us = x->now_us + HEARD_EVERY_US;
     w->remote = *src;
     struct msg_punch_ack *m = &emit(out, SERVICE_coordinator, MSG_punch_ack)->punch_ack;
