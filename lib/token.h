@@ -8,6 +8,11 @@
  *           it, and returned what the prober sent there
  *   cert    signature by the authority over "natterjack-cert-1" | role 1 ('p' or 'r') | key 32
  *   place   signature by the authority over "natterjack-place-1" | family 4 or 6 | ip 16: the suite lives there
+ *
+ * A place has no end, since it proves nothing: it lets a few small packets out (KNOCKS_MAX), and what answers counts by its
+ * certified key.  An end would bound those few, and cost that the authority, which may be kept off line, signs again in
+ * time, and that peers trust their clocks.  It names no port, since ports are configuration: relays come and go on a host,
+ * which the authority would have to be asked for each time.
  */
 #ifndef TOKEN_H
 #define TOKEN_H
