@@ -47,7 +47,8 @@ static void step(struct input in)
     executor_step(&x, &in, &out);
     for (size_t i = 0; i < out.n; i++) {
         const struct output *o = &out.v[i];
-        if (o->kind == OUT_DATAGRAM) {
+        if (o->kind == OUT_DATAGRAM &&
+            o->dgram.sock < SOCKETS) { /* not those that are opened for a while */
             socklen_t len = addr_to_sockaddr(&o->dgram.dst, &sa);
             sendto(fd[o->dgram.sock], o->dgram.data, o->dgram.len, 0, (struct sockaddr *)&sa, len);
         } else if (o->kind == OUT_MSG && o->msg.type == MSG_reflex_report) {

@@ -66,8 +66,9 @@ static const char *datagram_name(const uint8_t *data)
 
 static void show(const struct output *o)
 {
-    static const char *const events[] = {"enrolled", "attached", "profile", "refused", "opened",
-                                         "settled",  "path",     "data",    "closed",  "reflex"};
+    static const char *const events[] = {"enrolled", "attached", "profile", "refused",
+                                         "opened",   "settled",  "path",    "data",
+                                         "closed",   "reflex",   "moved",   "invited"};
     char line[1024], where[ADDR_TEXT_MAX];
 
     switch (o->kind) {
