@@ -1,6 +1,6 @@
 /*
  * test_budgets.c - what one ip, the callers of one target and all together may have of the coordinator, beside what one
- * key may (test_coordinator.c): each limit with its counter, its kind and a time to come again that is true.
+ * key may (test_coordinator_peers.c): each limit with its counter, its kind and a time to come again that is true.
  */
 #include "tests/lib/coordinator_bed.h"
 #include "tests/lib/executor_bed.h"

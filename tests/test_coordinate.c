@@ -12,8 +12,7 @@ static struct bed bed, *const b = &bed;
 static void setup(void)
 {
     coordinator_bed_init(b, 0, 0);
-    coordinator_bed_ready(b, 0, "alice");
-    coordinator_bed_ready(b, 1, "bob");
+    coordinator_bed_two(b);
 }
 static void teardown(void) { coordinator_bed_fini(b); }
 
@@ -50,11 +49,6 @@ static void answer(unsigned from, bool accepted)
     coordinator_bed_from_peer(b, from, &m);
 }
 
-static const struct coordinator_session *session(void)
-{
-    return coordinator_session(&b->core, &b->last);
-}
-
 Test(coordinate, both_get_orders_and_the_session_has_the_id_that_the_operator_was_told)
 {
     coordinate(0, "bob", 9);
@@ -74,7 +68,7 @@ Test(coordinate, both_get_orders_and_the_session_has_the_id_that_the_operator_wa
         struct msg m = coordinator_bed_result(b, PATH_DIRECT, TECHNIQUE_SYNCHRONOUS, "");
         coordinator_bed_from_peer(b, i, &m);
     }
-    cr_assert_eq(session()->state, COORD_DIRECT);
+    cr_assert_eq(coordinator_bed_session(b)->state, COORD_DIRECT);
 }
 
 Test(coordinate, who_accepts_nobody_is_aimed_at_nobody_on_either_side)
@@ -87,7 +81,7 @@ Test(coordinate, who_accepts_nobody_is_aimed_at_nobody_on_either_side)
     coordinate(1, "alice", 2);
     expect(b, "free -> requested: the operator asked for it\n"
               "requested -> closed: the target does not accept this key\n");
-    cr_assert_eq(session()->verdict, VERDICT_not_accepted);
+    cr_assert_eq(coordinator_bed_session(b)->verdict, VERDICT_not_accepted);
     cr_assert_eq(b->core.kinds[kind_find("rendezvous-rejected")], 2);
 }
 
@@ -198,7 +192,8 @@ Test(coordinate, is_no_request_of_the_initiators_own)
     m.punch_request.nonce = 8;
     coordinator_bed_from_peer(b, 0, &m);
     struct peer_id alice = coordinator_bed_peer(0);
-    cr_assert(peer_id_eq(&session()->side[0].id, &alice) && !session()->by_operator);
+    cr_assert(peer_id_eq(&coordinator_bed_session(b)->side[0].id, &alice) &&
+              !coordinator_bed_session(b)->by_operator);
 }
 
 Test(coordinate, a_side_that_will_not_ends_it_with_its_reason)
@@ -211,7 +206,7 @@ Test(coordinate, a_side_that_will_not_ends_it_with_its_reason)
     coordinator_bed_from_peer(b, 0, &m);
     expect(b, "p1: punch_cancel rendezvous-rejected\n"
               "coordinating -> closed: the initiator ended it\n");
-    cr_assert_eq(session()->verdict, VERDICT_not_accepted);
+    cr_assert_eq(coordinator_bed_session(b)->verdict, VERDICT_not_accepted);
     cr_assert_eq(b->core.kinds[kind_find("rendezvous-rejected")], 1);
     cr_assert(b->core.n.rejections == 1 && b->core.n.cancelled == 0);
 }

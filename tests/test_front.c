@@ -1,7 +1,7 @@
 /*
  * test_front.c - the coordinator as a process: its doors, who comes in by them, and what it survives.
  *
- * What it decides is tested in test_coordinator.c; this checks the shell around it.
+ * What it decides is tested in test_coordinator*.c; this checks the shell around it.
  */
 #include "services/coordinator/coordinator.h"
 #include "tests/lib/front_bed.h"

@@ -15,8 +15,7 @@ static struct bed bed, *const b = &bed;
 static void setup(void)
 {
     coordinator_bed_init(b, 0, 0);
-    coordinator_bed_ready(b, 0, "alice");
-    coordinator_bed_ready(b, 1, "bob");
+    coordinator_bed_two(b);
     b->store.learns = true;
 }
 static void teardown(void) { coordinator_bed_fini(b); }

@@ -11,8 +11,7 @@ static struct bed bed, *const b = &bed;
 static void setup(void)
 {
     coordinator_bed_init(b, 0, 0);
-    coordinator_bed_ready(b, 0, "alice");
-    coordinator_bed_ready(b, 1, "bob");
+    coordinator_bed_two(b);
 }
 static void teardown(void) { coordinator_bed_fini(b); }
 
@@ -97,27 +96,17 @@ Test(redrive, another_peers_session_is_not_taken_up)
 enum { SECOND = 1000000 };
 static struct world w;
 
-static const struct attempt *attempt_of(size_t peer, const struct sid *session)
-{
-    for (size_t i = 0; i < ATTEMPTS_MAX; i++)
-        if (sid_eq(&w.peers[peer].core.attempts[i].session, session))
-            return &w.peers[peer].core.attempts[i];
-    return NULL;
-}
-
 static void upgraded_after_a_restart(uint16_t accept)
 {
-    struct world_conf c = {.seed = 5, .delay_us = 20000, .n_peers = 2};
+    struct world_conf c = world_two("ei/preserve/apd", "ei/random/apd", 5);
 
-    c.peers[0] = world_nat("ei/preserve/apd");
-    c.peers[1] = world_nat("ei/random/apd");
     world_open(&w, &c);
     w.wall = true;
     world_run(&w, 4 * SECOND);
     size_t n = world_connect(&w, 0, 1, POLICY_AUTO, 15 * SECOND);
     world_run(&w, w.now_us + 10 * SECOND);
     struct sid session = w.results[n].at.session;
-    cr_assert_eq(attempt_of(0, &session)->state, ATTEMPT_RELAYED);
+    cr_assert_eq(world_attempt(&w, 0, &session)->state, ATTEMPT_RELAYED);
     w.peers[1].core.conf.accept = accept; /* told with its next attach */
     world_crash_coordinator(&w, SECOND);
     world_run(&w, w.now_us + 50 * SECOND);
@@ -126,7 +115,7 @@ static void upgraded_after_a_restart(uint16_t accept)
     w.wall = false;
     world_run(&w, w.now_us + 100 * SECOND);
     for (size_t side = 0; side < 2; side++) {
-        const struct attempt *a = attempt_of(side, &session);
+        const struct attempt *a = world_attempt(&w, side, &session);
         cr_assert(a && a->state == ATTEMPT_DIRECT, "side %zu: %s", side,
                   a ? attempt_state_name[a->state] : "gone");
     }

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { CONN_FIRST = 100, WALL_START_MS = 1700000000 };
+enum { CONN_FIRST = 100 };
 
 static void key_pair(uint8_t seed, uint8_t pk[32], uint8_t sk[64])
 {
@@ -121,87 +121,6 @@ void coordinator_bed_expect(struct bed *b, const char *text, int line)
     coordinator_bed_forget(b);
 }
 
-/* ---- the store ---------------------------------------------------------------------------------- */
-
-static struct dir_record *row(struct bed *b, const struct peer_id *peer, const char *name)
-{
-    for (size_t i = 0; i < b->store.n; i++)
-        if (peer ? peer_id_eq(&b->store.v[i].peer, peer) : strcmp(b->store.v[i].name, name) == 0)
-            return &b->store.v[i];
-    return NULL;
-}
-
-static enum store_status put(struct bed *b, const struct dir_record *r)
-{
-    struct dir_record *named = r->name[0] ? row(b, NULL, r->name) : NULL;
-    struct dir_record *own = row(b, &r->peer, NULL);
-
-    if (named && !peer_id_eq(&named->peer, &r->peer))
-        return STORE_NAME_TAKEN;
-    if (r->name[0] && !named && b->store.names_spent)
-        return STORE_NAMES_SPENT;
-    if (own && (r->epoch < own->epoch || (r->epoch == own->epoch && r->seq < own->seq)))
-        return STORE_STALE;
-    if (!own) {
-        cr_assert_lt(b->store.n, BED_PEERS);
-        own = &b->store.v[b->store.n++];
-    }
-    *own = *r;
-    b->store.puts++;
-    return STORE_OK;
-}
-
-static struct history *history(struct bed *b, const struct history_key *key)
-{
-    size_t i = 0;
-
-    while (i < b->store.n_histories && memcmp(&b->store.histories[i].key, key, sizeof *key) != 0)
-        i++;
-    cr_assert_lt(i, BED_HISTORIES);
-    if (i == b->store.n_histories)
-        b->store.histories[b->store.n_histories++].key = *key;
-    return &b->store.histories[i].is;
-}
-
-static struct input answer(struct bed *b, const struct output *o)
-{
-    struct input in = {.kind = IN_STORE};
-    const struct dir_record *found;
-
-    in.store.op = o->store.op;
-    in.store.tag = o->store.tag;
-    in.store.record = o->store.record;
-    if (b->store.away) {
-        in.store.status = STORE_AWAY;
-    } else if (o->store.op == STORE_PUT) {
-        in.store.status = put(b, &o->store.record);
-    } else if (o->store.op == STORE_PUT_CONTACT) {
-        cr_assert_lt(b->store.n_contacts, BED_CONTACTS);
-        b->store.contacts[b->store.n_contacts][0] = o->store.record.peer;
-        b->store.contacts[b->store.n_contacts++][1] = o->store.other;
-    } else if (o->store.op == STORE_GET_CONTACT) {
-        in.store.status = STORE_NOT_FOUND;
-        for (size_t i = 0; i < b->store.n_contacts; i++)
-            for (int k = 0; k < 2; k++)
-                if (peer_id_eq(&b->store.contacts[i][k], &o->store.record.peer) &&
-                    peer_id_eq(&b->store.contacts[i][!k], &o->store.other))
-                    in.store.status = STORE_OK;
-    } else if (o->store.op == STORE_GET_HISTORY && b->store.learns) {
-        in.store.history = *history(b, &o->store.outcome.key);
-    } else if (o->store.op == STORE_PUT_OUTCOME && b->store.learns) {
-        history_add(history(b, &o->store.outcome.key), o->store.outcome.technique,
-                    o->store.outcome.hit, WALL_START_MS + b->now_us / 1000);
-    } else if (o->store.op != STORE_PUT_ENROLLED && o->store.op != STORE_PUT_OUTCOME &&
-               o->store.op != STORE_GET_HISTORY) {
-        bool by_name = o->store.op == STORE_GET_NAME;
-        found = by_name ? row(b, NULL, o->store.record.name) : row(b, &o->store.record.peer, NULL);
-        in.store.status = found ? STORE_OK : STORE_NOT_FOUND;
-        if (found)
-            in.store.record = *found;
-    }
-    return in;
-}
-
 /* ---- inputs ------------------------------------------------------------------------------------- */
 
 void coordinator_bed_step(struct bed *b, const struct input *in)
@@ -210,13 +129,13 @@ void coordinator_bed_step(struct bed *b, const struct input *in)
     size_t n = 0;
 
     stamped.now_us = b->now_us;
-    stamped.wall_ms = WALL_START_MS + b->now_us / 1000;
+    stamped.wall_ms = BED_WALL_START_MS + b->now_us / 1000;
     coordinator_step(&b->core, &stamped, &b->out);
     for (size_t i = 0; i < b->out.n; i++) {
         record(b, &b->out.v[i]);
         if (b->out.v[i].kind == OUT_STORE) {
             cr_assert_lt(n, sizeof answers / sizeof answers[0]);
-            answers[n++] = answer(b, &b->out.v[i]);
+            answers[n++] = coordinator_bed_answer(b, &b->out.v[i]);
         }
     }
     for (size_t i = 0; i < n; i++)
@@ -373,6 +292,38 @@ struct msg coordinator_bed_result(const struct bed *b, enum path_kind path,
     m.punch_result.technique = (uint16_t)technique;
     msg_text(m.punch_result.verdict, sizeof m.punch_result.verdict, verdict);
     return m;
+}
+
+void coordinator_bed_ask(struct bed *b, unsigned from, const char *target, uint64_t nonce)
+{
+    struct msg m = coordinator_bed_request(target, nonce);
+
+    coordinator_bed_from_peer(b, from, &m);
+}
+
+void coordinator_bed_tell(struct bed *b, unsigned from, enum path_kind path, const char *verdict)
+{
+    struct msg m = coordinator_bed_result(b, path, TECHNIQUE_SYNCHRONOUS, verdict);
+
+    coordinator_bed_from_peer(b, from, &m);
+}
+
+const struct coordinator_session *coordinator_bed_session(const struct bed *b)
+{
+    return coordinator_session(&b->core, &b->last);
+}
+
+void coordinator_bed_two(struct bed *b)
+{
+    coordinator_bed_ready(b, 0, "alice");
+    coordinator_bed_ready(b, 1, "bob");
+}
+
+void coordinator_bed_ordered(struct bed *b)
+{
+    coordinator_bed_two(b);
+    coordinator_bed_ask(b, 0, "bob", 7);
+    coordinator_bed_forget(b);
 }
 
 /* ---- life --------------------------------------------------------------------------------------- */

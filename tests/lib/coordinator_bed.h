@@ -7,9 +7,13 @@
 
 #include "services/coordinator/coordinator.h"
 
-enum { BED_PEERS = 200, BED_CONTACTS = 2000, BED_TEXT = 65536 };
-
-enum { BED_HISTORIES = 8 };
+enum {
+    BED_PEERS = 200,
+    BED_CONTACTS = 2000,
+    BED_HISTORIES = 8,
+    BED_TEXT = 65536,
+    BED_WALL_START_MS = 1700000000,
+};
 
 struct bed {
     struct coordinator core;
@@ -81,7 +85,19 @@ struct msg coordinator_bed_request(const char *target, uint64_t nonce);
 struct msg coordinator_bed_result(const struct bed *b, enum path_kind path,
                                   enum technique technique, const char *verdict);
 
+void coordinator_bed_ask(struct bed *b, unsigned from, const char *target, uint64_t nonce);
+/* What came of the last session, by this side's report: of a synchronous try, when direct. */
+void coordinator_bed_tell(struct bed *b, unsigned from, enum path_kind path, const char *verdict);
+const struct coordinator_session *coordinator_bed_session(const struct bed *b); /* the last */
+/* A and B are here and measured ... */
+void coordinator_bed_two(struct bed *b);
+/* ... and A has asked for B; the transcript is emptied. */
+void coordinator_bed_ordered(struct bed *b);
+
 void coordinator_bed_forget(struct bed *b); /* empties the transcript */
+/* coordinator_store.c: what the store says to that output. */
+struct input coordinator_bed_answer(struct bed *b, const struct output *o);
+
 /* Compare the transcript since the last time, and empty it. */
 void coordinator_bed_expect(struct bed *b, const char *text, int line);
 #define expect(b, text) coordinator_bed_expect((b), (text), __LINE__)
