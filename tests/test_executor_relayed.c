@@ -1,5 +1,5 @@
 /*
- * test_executor_relayed.c - the executor's core towards its relay over time: how it notices that one has gone, is full
+ * test_executor_relayed.c - the executor's core towards its relay: binding; and over time, how it notices that one has gone, is full
  * or waits, and what it sends meanwhile.
  */
 #include "lib/relaywire.h"
@@ -75,6 +75,91 @@ static uint64_t punched_until(int64_t ms)
 
     executor_bed_run_to(ms);
     return ATTEMPT.way[WAY_RELAY].punches_sent - before;
+}
+
+Test(executor_relayed, binds_proves_and_punches_through_the_relay_when_both_are_there)
+{
+    order = executor_bed_start(1, TECHNIQUE_RELAYED, POLICY_AUTO);
+    executor_bed_forget();
+    from_relay(250, RELAY_CHALLENGE, 0);
+    executor_bed_expect("[  250] 0 > 203.0.113.10:3480 prove\n");
+    from_relay(260, RELAY_BOUND, RELAY_WAITING);
+    executor_bed_expect("");
+    from_relay(270, RELAY_BOUND, RELAY_READY);
+    executor_bed_expect("[  270] 0 > 203.0.113.10:3480 punch\n");
+}
+
+Test(executor_relayed, asks_a_silent_relay_again_and_again_and_then_says_that_it_is_unreachable)
+{
+    order = executor_bed_start(0, TECHNIQUE_RELAYED, POLICY_AUTO);
+    size_t binds = executor_bed_count(PACKET_RELAY, NULL);
+    while (ATTEMPT.state == ATTEMPT_EXECUTING) {
+        executor_bed_tick();
+        binds += executor_bed_count(PACKET_RELAY, NULL);
+    }
+    cr_assert_geq(binds, 8);
+    cr_assert_leq(binds, 20);
+    cr_assert_eq(ATTEMPT.verdict, VERDICT_relay_unreachable);
+}
+
+Test(executor_relayed, a_relay_that_is_full_has_the_coordinator_asked_for_another_one)
+{
+    order = executor_bed_start(0, TECHNIQUE_RELAYED, POLICY_AUTO);
+    executor_bed_forget();
+    from_relay(250, RELAY_BOUND, RELAY_FULL);
+    executor_bed_expect("[  250] relay_refused session=55555555555555555555555555555555 "
+                        "relay=203.0.113.10:3480 kind=overloaded\n");
+    order.punch_coordinate.relay.ip[3]++;
+    executor_bed_msg(290, &order);
+    executor_bed_expect("[  290] 0 > 203.0.113.11:3480 bind\n");
+    executor_bed_msg(300, &order);
+    executor_bed_expect("");
+    executor_bed_run_to(2000);
+    cr_assert_eq(ATTEMPT.state, ATTEMPT_EXECUTING);
+}
+
+Test(executor_relayed,
+     when_all_relays_are_full_it_ends_at_once_and_else_after_a_second_without_an_answer)
+{
+    order = executor_bed_start(0, TECHNIQUE_RELAYED, POLICY_AUTO);
+    from_relay(250, RELAY_BOUND, RELAY_FULL);
+    executor_bed_run_to(1249);
+    cr_assert_eq(ATTEMPT.state, ATTEMPT_EXECUTING);
+    executor_bed_tick();
+    cr_assert_eq(ATTEMPT.state, ATTEMPT_FAILED);
+    cr_assert_eq(ATTEMPT.verdict, VERDICT_relay_full);
+
+    executor_bed_open();
+    order = executor_bed_start(0, TECHNIQUE_RELAYED, POLICY_AUTO);
+    from_relay(250, RELAY_BOUND, RELAY_FULL);
+    order.punch_coordinate.relay = (struct addr){0};
+    order.punch_coordinate.ticket.len = 0;
+    order.punch_coordinate.relays_full = true;
+    executor_bed_msg(290, &order);
+    cr_assert_eq(ATTEMPT.state, ATTEMPT_FAILED);
+    cr_assert_eq(ATTEMPT.verdict, VERDICT_relay_full);
+    cr_assert_str_eq(ATTEMPT.kind, "rendezvous-no-relay");
+}
+
+Test(executor_relayed, binds_again_once_for_any_number_of_unknowns)
+{
+    order = executor_bed_start(1, TECHNIQUE_RELAYED, POLICY_AUTO);
+    from_relay(250, RELAY_BOUND, RELAY_READY);
+    executor_bed_forget();
+    for (int i = 0; i < 5; i++)
+        from_relay(260 + i, RELAY_UNKNOWN, 0);
+    executor_bed_expect("[  260] 0 > 203.0.113.10:3480 bind\n");
+}
+
+Test(executor_relayed, takes_relay_control_from_its_relay_alone)
+{
+    uint8_t data[RELAY_CONTROL_MAX];
+    struct relay_control c = {.op = RELAY_BOUND, .status = RELAY_READY};
+
+    order = executor_bed_start(1, TECHNIQUE_RELAYED, POLICY_AUTO);
+    memcpy(c.nonce, ATTEMPT.relay.nonce, sizeof c.nonce);
+    executor_bed_datagram(250, &executor_bed_peer_addr, data, relay_encode(&c, data));
+    cr_assert_not(ATTEMPT.relay.bound);
 }
 
 Test(executor_relayed, looks_often_whether_the_other_side_has_come)
