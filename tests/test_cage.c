@@ -43,12 +43,9 @@ static void end(pid_t pid)
 
 static void teardown(void)
 {
-    char command[64];
-
     end(peer_pid);
     end(up_pid);
-    snprintf(command, sizeof command, "rm -rf %s", dir);
-    cr_assert_eq(system(command), 0);
+    tidy_remove(dir);
 }
 
 TestSuite(cage, .init = setup, .fini = teardown, .timeout = 60);

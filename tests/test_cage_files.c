@@ -26,13 +26,7 @@ static char dir[] = "/tmp/test_cage.XXXXXX";
 
 static void setup(void) { cr_assert(tidy_mkdtemp(dir)); }
 
-static void teardown(void)
-{
-    char command[64];
-
-    snprintf(command, sizeof command, "rm -rf %s", dir);
-    cr_assert_eq(system(command), 0);
-}
+static void teardown(void) { tidy_remove(dir); }
 
 TestSuite(cage_files, .init = setup, .fini = teardown, .timeout = 60);
 

@@ -2,6 +2,7 @@
 #include "lib/admin.h"
 #include "lib/memory.h"
 #include "tests/lib/ports.h"
+#include "tests/lib/tidy.h"
 
 #include <criterion/criterion.h>
 #include <fcntl.h>
@@ -21,21 +22,18 @@ static pid_t up;
 
 static void setup(void)
 {
-    cr_assert(mkdtemp(dir));
+    cr_assert(tidy_mkdtemp(dir));
     snprintf(file, sizeof file, "%s/natterjack.yml", dir);
     snprintf(log_path, sizeof log_path, "%s/log", dir);
 }
 
 static void teardown(void)
 {
-    char command[64];
-
     if (up > 0) {
         kill(up, SIGTERM);
         waitpid(up, NULL, 0);
     }
-    snprintf(command, sizeof command, "rm -rf %s", dir);
-    cr_assert_eq(system(command), 0);
+    tidy_remove(dir);
 }
 
 TestSuite(memory, .init = setup, .fini = teardown, .timeout = 60);

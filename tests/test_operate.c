@@ -32,14 +32,11 @@ static void setup(void)
 
 static void teardown(void)
 {
-    char command[64];
-
     if (pid > 0) {
         kill(pid, SIGKILL);
         waitpid(pid, NULL, 0);
     }
-    snprintf(command, sizeof command, "rm -rf %s", dir);
-    cr_assert_eq(system(command), 0);
+    tidy_remove(dir);
 }
 
 TestSuite(operate, .init = setup, .fini = teardown, .timeout = 60);

@@ -28,14 +28,11 @@ static void setup(void) { cr_assert(tidy_mkdtemp(dir)); /* 0700 */ }
 
 static void teardown(void)
 {
-    char command[64];
-
     zsock_destroy(&push);
     zsock_destroy(&pull);
     if (child.pid > 0)
         kill(child.pid, SIGKILL);
-    snprintf(command, sizeof command, "rm -rf %s", dir);
-    cr_assert_eq(system(command), 0);
+    tidy_remove(dir);
 }
 
 TestSuite(service, .init = setup, .fini = teardown, .timeout = 60);

@@ -37,11 +37,8 @@ static void setup(void)
 
 static void teardown(void)
 {
-    char command[64];
-
     store_close(s);
-    snprintf(command, sizeof command, "rm -rf %s", dir);
-    cr_assert_eq(system(command), 0);
+    tidy_remove(dir);
 }
 
 TestSuite(store, .init = setup, .fini = teardown, .timeout = 60);

@@ -130,14 +130,11 @@ void front_bed_setup(void)
 
 void front_bed_teardown(void)
 {
-    char command[64];
-
     if (front_bed_pid > 0) {
         kill(front_bed_pid, SIGKILL);
         waitpid(front_bed_pid, NULL, 0);
     }
-    snprintf(command, sizeof command, "rm -rf %s", dir);
-    cr_assert_eq(system(command), 0);
+    tidy_remove(dir);
 }
 
 /* ---- a peer ------------------------------------------------------------------------------------------- */

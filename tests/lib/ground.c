@@ -6,7 +6,6 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -257,18 +256,12 @@ void ground_open(struct ground *g, const char *const *lab_args)
     ground_up(g, "203.0.113.10,203.0.113.11", "");
 }
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    (void)st, (void)type, (void)ftw;
-    return remove(path);
-}
-
 void ground_close(struct ground *g)
 {
     lab_stop(&g->lab); /* ends all that runs in it */
     while (waitpid(-1, NULL, WNOHANG) > 0)
         ;
-    nftw(g->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    tidy_remove(g->dir);
 }
 
 /* Whose command line is "natterjack-PROCESS ... DIR..."? */

@@ -19,6 +19,8 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
     return remove(path) == 0 || errno == ENOENT ? 0 : -1;
 }
 
+void tidy_remove(const char *dir) { nftw(dir, remove_one, FDS_AT_ONCE, FTW_DEPTH | FTW_PHYS); }
+
 /* Programs in a laboratory that ends may still make files. */
 __attribute__((noreturn)) static void outlive(const char *dir, int end)
 {
@@ -31,7 +33,7 @@ __attribute__((noreturn)) static void outlive(const char *dir, int end)
     while (read(0, &byte, 1) != 0)
         continue;
     for (int i = 0; i < TRIES && access(dir, F_OK) == 0; i++) {
-        nftw(dir, remove_one, FDS_AT_ONCE, FTW_DEPTH | FTW_PHYS);
+        tidy_remove(dir);
         if (access(dir, F_OK) == 0)
             usleep(PAUSE_US);
     }

@@ -11,4 +11,7 @@
  */
 char *tidy_mkdtemp(char *template);
 
+/* It and all that is in it, as far as that can be removed now. */
+void tidy_remove(const char *dir);
+
 #endif
