@@ -7,13 +7,14 @@
  * ei, and a firewall that lets everything in once something has gone out looks like none.
  * An assertion prints its seed; SEED=n runs that one alone.
  */
+#include "tests/matrix/matrix.h"
 #include "tests/sim/world.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { CLASSES = 27, RUNS = 20, SECOND = 1000000 };
+enum { RUNS = 20, SECOND = 1000000 };
 
 static struct world w;
 
@@ -22,15 +23,6 @@ TestSuite(classes, .timeout = 300);
 struct tally {
     size_t all, unknown, hairpins;
 };
-
-static const char *class_name(size_t i, char text[static 32])
-{
-    static const char *const scope[] = {"ei", "ad", "apd"};
-    static const char *const allocation[] = {"preserve", "contiguous", "random"};
-
-    snprintf(text, 32, "%s/%s/%s", scope[i / 9], allocation[i / 3 % 3], scope[i % 3]);
-    return text;
-}
 
 /* The model's word for what the profile should say. */
 static struct profile truth(const struct nat_conf *n)
@@ -83,20 +75,19 @@ static void run(uint64_t seed, uint32_t loss_ppm, size_t first, size_t n, struct
     static const int32_t deltas[] = {1, 1, 2, -1};
     struct world_conf c = {.seed = seed, .n_peers = n, .loss_ppm = loss_ppm};
     struct rng r;
-    char name[32];
 
     rng_seed(&r, seed ^ 0xc1a55);
     c.delay_us = 5000 + (int64_t)rng_below(&r, 80000);
     c.jitter_us = (int64_t)rng_below(&r, 10000);
     for (size_t i = 0; i < n; i++) {
-        c.peers[i] = world_nat(class_name(first + i, name));
+        c.peers[i] = world_nat(matrix_class((unsigned)(first + i)).text);
         c.peers[i].nat.delta = deltas[rng_below(&r, 4)];
         c.peers[i].nat.hairpin = (enum nat_hairpin)((first + i + seed) % 3);
     }
     world_open(&w, &c);
     world_run(&w, 8 * SECOND);
     for (size_t i = 0; i < n; i++)
-        judge(i, seed, class_name(first + i, name), t);
+        judge(i, seed, matrix_class((unsigned)(first + i)).text, t);
     world_close(&w);
 }
 
@@ -107,8 +98,8 @@ static struct tally run_all(uint64_t first_seed, uint32_t loss_ppm)
 
     for (uint64_t seed = first_seed; seed < first_seed + RUNS; seed++)
         if (!only || strtoull(only, NULL, 10) == seed) {
-            run(seed, loss_ppm, 0, CLASSES / 2, &t);
-            run(seed, loss_ppm, CLASSES / 2, CLASSES - CLASSES / 2, &t);
+            run(seed, loss_ppm, 0, MATRIX_CLASSES / 2, &t);
+            run(seed, loss_ppm, MATRIX_CLASSES / 2, MATRIX_CLASSES - MATRIX_CLASSES / 2, &t);
         }
     printf("%zu of %zu with something unknown; of %zu the hairpin exactly\n", t.unknown, t.all,
            t.hairpins);
@@ -147,11 +138,10 @@ Test(classes, a_firewalled_host_is_never_called_reachable)
 
 Test(classes, filtering_stays_unknown_where_the_prober_has_one_address)
 {
-    struct world_conf c = {.seed = 400, .n_peers = 2, .delay_us = 20000, .one_address = true};
+    struct world_conf c = world_two("open", "apd/random/ei", 400);
     struct tally t = {0};
 
-    c.peers[0] = world_nat("open");
-    c.peers[1] = world_nat("apd/random/ei");
+    c.one_address = true;
     world_open(&w, &c);
     world_run(&w, 8 * SECOND);
     for (size_t i = 0; i < c.n_peers; i++) {

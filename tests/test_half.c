@@ -21,10 +21,8 @@ TestSuite(half, .fini = teardown, .timeout = 60);
  * or by anybody. */
 static void meet(size_t mute, const char *a, const char *b, uint64_t seed)
 {
-    struct world_conf c = {.seed = seed, .n_peers = 2, .delay_us = 20000};
+    struct world_conf c = world_two(a, b, seed);
 
-    c.peers[0] = world_nat(a);
-    c.peers[1] = world_nat(b);
     world_open(&w, &c);
     w.walled[w.peers[mute].host] = true;
     world_run(&w, 5 * SECOND);

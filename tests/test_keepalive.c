@@ -33,10 +33,8 @@ static struct attempt *side(size_t peer)
 static void begin(const char *a, const char *b, int64_t a_keeps_s, int64_t b_keeps_s,
                   bool inbound_counts)
 {
-    struct world_conf c = {.seed = (uint64_t)a_keeps_s, .delay_us = 20000, .n_peers = 2};
+    struct world_conf c = world_two(a, b, (uint64_t)a_keeps_s);
 
-    c.peers[0] = world_nat(a);
-    c.peers[1] = world_nat(b);
     c.peers[0].nat.lifetime_us = a_keeps_s * SECOND;
     c.peers[1].nat.lifetime_us = b_keeps_s * SECOND;
     c.peers[0].nat.inbound_refreshes = c.peers[1].nat.inbound_refreshes = inbound_counts;

@@ -4,13 +4,14 @@
  *
  * RUNS=n plays each n times (1).
  */
+#include "tests/matrix/matrix.h"
 #include "tests/sim/world.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { CLASSES = 27, SECOND = 1000000, MS = 1000, STEP_US = 10 * MS, PATIENCE_US = 3 * SECOND };
+enum { SECOND = 1000000, MS = 1000, STEP_US = 10 * MS, PATIENCE_US = 3 * SECOND };
 
 static struct world w;
 
@@ -21,15 +22,6 @@ struct tally {
     uint64_t packets_max;
     int64_t block_us_max;
 };
-
-static const char *class_name(size_t i, char text[static 32])
-{
-    static const char *const scope[] = {"ei", "ad", "apd"};
-    static const char *const allocation[] = {"preserve", "contiguous", "random"};
-
-    snprintf(text, 32, "%s/%s/%s", scope[i / 9], allocation[i / 3 % 3], scope[i % 3]);
-    return text;
-}
 
 /* The block that the model's only subscriber has; false: all ports. */
 static bool true_block(const struct nat *n, uint16_t *lo, uint16_t *hi)
@@ -113,15 +105,14 @@ Test(ranges, a_block_is_told_exactly_and_none_where_there_is_none)
 {
     static const uint16_t blocks[] = {0, 256, 512, 1024, 2048};
     struct tally random = {0}, others = {0};
-    char name[32];
 
     for (size_t b = 0; b < sizeof blocks / sizeof *blocks; b++) {
         struct tally here = {0};
-        for (size_t i = 0; i < CLASSES; i++) {
+        for (size_t i = 0; i < MATRIX_CLASSES; i++) {
             bool blocky = i / 3 % 3 == 2 && blocks[b] > 0;
             for (unsigned k = 0; k < runs(1) && (blocky || b == 0); k++)
-                run(class_name(i, name), blocks[b], 50000, 1000 * b + 37 * i + 100000 * k,
-                    blocky ? &here : &others);
+                run(matrix_class((unsigned)i).text, blocks[b], 50000,
+                    1000 * b + 37 * i + 100000 * k, blocky ? &here : &others);
         }
         printf(
             "blocks of %4u: %u of %u known, %u exactly, %u late, slowest %.0f ms, %llu packets\n",

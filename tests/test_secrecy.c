@@ -40,10 +40,8 @@ static size_t found(size_t peer, const uint8_t key[static 32])
  * attempt. */
 static const struct attempt *pair(enum policy policy, bool wall)
 {
-    struct world_conf c = {.seed = 7, .delay_us = 20000, .n_peers = 2};
+    struct world_conf c = world_two("ei/preserve/apd", "ei/random/apd", 7);
 
-    c.peers[0] = world_nat("ei/preserve/apd");
-    c.peers[1] = world_nat("ei/random/apd");
     world_open(&w, &c);
     w.wall = wall;
     world_run(&w, 2 * SECOND);

@@ -157,8 +157,17 @@ void world_move_peer(struct world *w, size_t peer);
 /* Its NAT starts anew: no mapping is left, and its outside is the other address when it has moved. */
 void world_reboot_nat(struct world *w, size_t peer, bool moved);
 
+/* Two peers behind such NATs, 20 ms from each other. */
+struct world_conf world_two(const char *a, const char *b, uint64_t seed);
+/* Open it, warm both, connect, and return how it ended, 18 s after the beginning. */
+const struct world_result *world_pair(struct world *w, const struct world_conf *c,
+                                      enum policy policy);
+
+/* The attempt of this session at a peer, or NULL. */
+struct attempt *world_attempt(struct world *w, size_t peer, const struct sid *session);
+
 /* The other side's attempt of this session, or NULL. */
-const struct attempt *world_other_side(const struct world *w, const struct world_result *r);
+const struct attempt *world_other_side(struct world *w, const struct world_result *r);
 
 /* A NAT in one word for tests: "ei/preserve/apd" and so on, or "open"; "none/preserve/apd" is a host with
  * a public address behind a firewall. */
