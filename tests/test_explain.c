@@ -126,6 +126,55 @@ Test(explain, tells_why_it_is_relayed_and_what_would_help)
     json_decref(o);
 }
 
+/* What the two were told to do first, had the plan begun with this technique. */
+static json_t *told_of(enum technique technique, uint8_t role)
+{
+    struct coordinator_session s = *coordinator_session(&b->core, &b->last);
+
+    s.plan.n = 1;
+    s.plan.v[0] = (struct step){.technique = (uint8_t)technique, .role = role};
+    json_t *o = coordinator_explain_json(&b->core, &s, b->now_us);
+    json_t *sentence = json_incref(json_array_get(json_object_get(o, "story"), 5));
+    json_decref(o);
+    return sentence;
+}
+
+Test(explain, has_a_sentence_for_each_technique)
+{
+    json_t *told[TECHNIQUE_COUNT];
+
+    request("bob", POLICY_AUTO);
+    results(PATH_DIRECT, "direct-synchronous");
+    for (unsigned t = TECHNIQUE_HOST; t <= TECHNIQUE_RELAYED; t++) {
+        bool by_both = t == TECHNIQUE_HOST || t == TECHNIQUE_SYNCHRONOUS ||
+                       t == TECHNIQUE_BLOCK_BIRTHDAY || t == TECHNIQUE_RELAYED;
+        told[t] = told_of((enum technique)t, by_both ? 2 : 1);
+        bool none = strstr(json_string_value(told[t]), "No direct way was tried") != NULL;
+        cr_assert_eq(none, t == TECHNIQUE_RELAYED, "%s: %s", technique_name[t],
+                     json_string_value(told[t]));
+        for (unsigned other = TECHNIQUE_HOST; other < t; other++)
+            cr_assert_not(json_equal(told[t], told[other]), "%s as %s", technique_name[t],
+                          technique_name[other]);
+    }
+    cr_assert_str_eq(json_string_value(told[TECHNIQUE_MAPPED]),
+                     "A port mapping on the router of alice leads to it, as a prober has checked, "
+                     "so bob was told to send there.");
+    for (unsigned t = TECHNIQUE_HOST; t <= TECHNIQUE_RELAYED; t++)
+        json_decref(told[t]);
+}
+
+Test(explain, tells_a_firewall_from_a_router)
+{
+    coordinator_bed_profile(b, 1, NAT_NONE, NAT_AD, ALLOC_PRESERVE);
+    request("bob", POLICY_AUTO);
+    json_t *o = explain(), *story = json_object_get(o, "story");
+    cr_assert_str_eq(json_string_value(json_array_get(story, 3)),
+                     "bob has a public address of its own.");
+    cr_assert_str_eq(json_string_value(json_array_get(story, 4)),
+                     "A firewall lets packets in to bob only from hosts that bob has sent to.");
+    json_decref(o);
+}
+
 /* Bob's router is such, alice's is strict; what the two say of it, and which packets each has seen. */
 static void expect_cause(enum behaviour mapping, enum allocation allocation, const char *verdict,
                          uint32_t alice_saw, uint32_t bob_saw, const char *cause)

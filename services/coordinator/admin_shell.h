@@ -26,6 +26,10 @@ json_t *coordinator_explain_json(const struct coordinator *c, const struct coord
                                  int64_t now_us);
 enum { NAME_TEXT = NAME_MAX_BYTES + 16, SENTENCE_MAX = 512 };
 
+/* story_shell.c: the sentences; settled is the last settled state, COORD_FREE when there was none. */
+json_t *coordinator_story(const struct coordinator_session *s, const char *const name[2],
+                          enum coordinator_state settled);
+
 /* cause_shell.c: why it went so, with the sides by name. */
 void coordinator_cause(const struct coordinator_session *s, const char *const name[2],
                        char text[static SENTENCE_MAX]);

@@ -1,7 +1,6 @@
-/* explain_shell.c - one session as JSON, and as a story for somebody who has never heard of NAT types. */
+/* explain_shell.c - one session as JSON: as `session` shows it, and all that is known of it. */
 #include "services/coordinator/admin_shell.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 
 /* ---- small parts ------------------------------------------------------------------------------------ */
@@ -176,209 +175,15 @@ static json_t *transitions_json(const struct coordinator_session *s)
     return list;
 }
 
-/* ---- the story ------------------------------------------------------------------------------------------ */
-
-__attribute__((format(printf, 2, 3))) static void tell(json_t *story, const char *fmt, ...)
-{
-    char text[SENTENCE_MAX];
-    va_list ap;
-
-    va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
-    va_end(ap);
-    json_array_append_new(story, json_string(text));
-}
-
-static void tell_ports(json_t *story, const char *name, const struct profile *p)
-{
-    switch (p->mapping) {
-    case NAT_NONE: tell(story, "%s has a public address of its own.", name); return;
-    case NAT_EI:
-        tell(story,
-             "%s is behind a router that shows one public address and port for it, the same to "
-             "everybody.",
-             name);
-        return;
-    case NAT_AD:
-    case NAT_APD: break;
-    default: tell(story, "It was not known yet what kind of router %s is behind.", name); return;
-    }
-    switch (p->allocation) {
-    case ALLOC_PRESERVE:
-        tell(story,
-             "%s is behind a router that keeps %s's own port number, so others can foresee it.",
-             name, name);
-        break;
-    case ALLOC_RANDOM:
-        tell(story,
-             "%s is behind a router that draws a new random port for everyone it talks to, so "
-             "nobody can know beforehand where to send.",
-             name);
-        break;
-    case ALLOC_CONTIGUOUS:
-        tell(story,
-             "%s is behind a router that takes another port for everyone it talks to, each a fixed "
-             "step after the last.",
-             name);
-        break;
-    default:
-        tell(story, "%s is behind a router that takes another port for everyone it talks to.",
-             name);
-    }
-}
-
-static void tell_filter(json_t *story, const char *name, const struct profile *p)
-{
-    switch (p->filtering) {
-    case NAT_NONE:
-    case NAT_EI: tell(story, "Anyone may send to %s there.", name); break;
-    case NAT_AD:
-        tell(story, "It lets packets in to %s only from hosts that %s has sent to.", name, name);
-        break;
-    case NAT_APD:
-        tell(story,
-             "It lets packets in to %s only from the exact address and port that %s has sent to.",
-             name, name);
-        break;
-    default: break;
-    }
-}
-
-static void tell_plan(json_t *story, const struct coordinator_session *s, const char *const name[2])
-{
-    char addr[ADDR_TEXT_MAX];
-    const struct step *first = &s->plan.v[0];
-    const char *dialler = first->role == 1 ? name[1] : name[0];
-    const char *dialled = first->role == 1 ? name[0] : name[1];
-
-    if (first->technique == TECHNIQUE_HOST)
-        tell(story, "Both come from the same public address, so they were told each other's local "
-                    "one, to try that first and then the way through their own router.");
-    else if (first->technique == TECHNIQUE_REVERSAL)
-        tell(story, "Since %s can be reached by anyone, %s was told to call it directly.", dialled,
-             dialler);
-    else if (first->technique == TECHNIQUE_SYNCHRONOUS)
-        tell(story,
-             "Both were told to send to each other at the same moment, so that each router takes "
-             "what comes in for an answer.");
-    else if (first->technique == TECHNIQUE_SEND_FIRST)
-        tell(story,
-             "Nobody can know the next port of %s, so it was told to send first, and %s to answer "
-             "where it hears it.",
-             dialler, dialled);
-    else if (first->technique == TECHNIQUE_PREDICTION && first->role == 2)
-        tell(story,
-             "Both routers give out their ports one after the other, so each side looked at which "
-             "was next, and both opened several at one instant.");
-    else if (first->technique == TECHNIQUE_PREDICTION)
-        tell(story,
-             "The router of %s gives out its ports one after the other, so %s looked at which was "
-             "next, and %s was told to send there.",
-             dialler, dialler, dialled);
-    else if (first->technique == TECHNIQUE_BIRTHDAY)
-        tell(
-            story,
-            "Nobody can know the next port of %s, so it was told to open many, and %s to try many, "
-            "until two meet.",
-            dialler, dialled);
-    else
-        tell(story, "No direct way was tried: %s.", verdict_cause(s->reason));
-    if (s->relay.len)
-        tell(story,
-             "Meanwhile both could talk through the relay at %s, which can't read what it carries.",
-             addr_format(&s->relay, addr, sizeof addr));
-}
-
-static void tell_tries(json_t *story, const struct coordinator_session *s,
-                       const char *const name[2])
-{
-    for (unsigned i = 0; i < 2; i++) {
-        uint64_t sent = 0, received = 0;
-        for (size_t k = 0; k < s->side[i].tried.n; k++) {
-            sent += s->side[i].tried.v[k].sent;
-            received += s->side[i].tried.v[k].received;
-        }
-        if (s->side[i].reported && sent + received > 0)
-            tell(story, "%s sent %llu packets for it and received %llu.", name[i],
-                 (unsigned long long)sent, (unsigned long long)received);
-        else if (!s->side[i].reported && s->state >= COORD_DIRECT)
-            tell(story, "%s never said what came of it.", name[i]);
-    }
-}
-
-static void tell_outcome(json_t *story, const struct coordinator_session *s,
-                         const char *const name[2])
-{
-    const struct coordinator_side *sure = &s->side[!s->side[0].reported];
-    char local[ADDR_TEXT_MAX], remote[ADDR_TEXT_MAX], cause[SENTENCE_MAX];
-
-    coordinator_cause(s, name, cause);
-    switch (settled(s)) {
-    case COORD_DIRECT:
-        tell(story, "After %.0f ms they were talking directly: %s at %s, %s at %s.",
-             sure->after_us / 1000.0, name[sure != &s->side[0]],
-             addr_format(&sure->local, local, sizeof local), name[sure == &s->side[0]],
-             addr_format(&sure->remote, remote, sizeof remote));
-        break;
-    case COORD_HALF: tell(story, "Only one direction goes directly: %s.", cause); break;
-    case COORD_RELAYED: tell(story, "They are connected through the relay: %s.", cause); break;
-    case COORD_FAILED: tell(story, "They are not connected: %s.", cause); break;
-    default: break;
-    }
-    if (s->relay_packets > 0)
-        tell(story, "The relay has carried %llu packets, %llu bytes, for them.",
-             (unsigned long long)s->relay_packets, (unsigned long long)s->relay_bytes);
-}
-
-static void tell_end(json_t *story, const struct coordinator_session *s, const char *const name[2])
-{
-    if (s->state == COORD_REQUESTED)
-        tell(story, "%s is not here yet; the request waits for it.", name[1]);
-    else if (s->state == COORD_INVITING)
-        tell(story, "Both are here; their routers are still being measured.");
-    else if (s->state < COORD_DIRECT)
-        tell(story, "They are trying right now.");
-    else if (!ordered(s))
-        tell(story, "No path was tried: %s.", verdict_cause(s->verdict));
-    else if (s->state == COORD_CLOSED && settled(s) == COORD_FREE)
-        tell(story, "It ended before a path was settled: %s.", verdict_cause(s->verdict));
-    else if (s->state == COORD_CLOSED)
-        tell(story, "The session is over: %s.", s->changes[(s->n_changes - 1) % COORD_HISTORY].why);
-    if (s->state >= COORD_DIRECT && settled(s) != COORD_DIRECT)
-        tell(story, "What would help: %s.", verdict_remedy(s->verdict));
-}
-
-static json_t *story_json(const struct coordinator_session *s)
-{
-    char a[NAME_TEXT], b[NAME_TEXT];
-    const char *const name[2] = {name_of(s, 0, a), name_of(s, 1, b)};
-    json_t *story = json_array();
-
-    if (s->by_operator)
-        tell(story, "The operator asked for a path between %s and %s.", name[0], name[1]);
-    else
-        tell(story, "%s asked for a path to %s.", name[0], name[1]);
-    for (unsigned i = 0; i < 2 && s->plan.n > 0; i++) {
-        tell_ports(story, name[i], &s->side[i].profile);
-        tell_filter(story, name[i], &s->side[i].profile);
-    }
-    if (ordered(s)) {
-        tell_plan(story, s, name);
-        tell_tries(story, s, name);
-        tell_outcome(story, s, name);
-    }
-    tell_end(story, s, name);
-    return story;
-}
-
 json_t *coordinator_explain_json(const struct coordinator *c, const struct coordinator_session *s,
                                  int64_t now_us)
 {
     json_t *o = coordinator_session_json(c, s, now_us);
     char a[NAME_TEXT], b[NAME_TEXT], cause[SENTENCE_MAX];
+    const char *const name[2] = {name_of(s, 0, a), name_of(s, 1, b)};
     bool over = s->state >= COORD_DIRECT;
 
-    coordinator_cause(s, (const char *const[]){name_of(s, 0, a), name_of(s, 1, b)}, cause);
+    coordinator_cause(s, name, cause);
     json_object_set_new(o, "cause", over ? json_string(cause) : json_null());
     json_object_set_new(o, "remedy", over ? json_string(verdict_remedy(s->verdict)) : json_null());
     json_object_set_new(o, "warm", json_boolean(s->warm));
@@ -391,6 +196,6 @@ json_t *coordinator_explain_json(const struct coordinator *c, const struct coord
     json_object_set_new(o, "relay_bytes", json_integer((json_int_t)s->relay_bytes));
     json_object_set_new(o, "relay_ended", json_boolean(s->relay_ended));
     json_object_set_new(o, "transitions", transitions_json(s));
-    json_object_set_new(o, "story", story_json(s));
+    json_object_set_new(o, "story", coordinator_story(s, name, settled(s)));
     return o;
 }
