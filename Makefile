@@ -66,7 +66,7 @@ TESTS    := $(patsubst tests/%.c,%,$(wildcard tests/test_*.c))
 CORES    := $(filter-out %/main.c %_shell.c services/natterjack/%,$(wildcard services/*/*.c)) \
             $(wildcard tests/natlab/nat*.c) $(filter-out %/netns.c,$(wildcard tests/natlab/net*.c))
 PURE_LIB := addr budget chase deadlines effort fence history id noise packet profile rekey relaywire rng strategy stun table ticket token verdict
-SOURCES  := $(wildcard lib/*.c services/*/*.c tests/*.c tests/*/*.c tools/*.c)
+SOURCES  := $(wildcard lib/*.c services/*/*.c tests/*.c tests/*/*.c tools/*.c docs/*.c)
 HEADERS  := $(wildcard lib/*.h lib/xdp/*.h services/*/*.h tests/*.h tests/*/*.h)
 LIB_SRC  := $(filter-out $(XDP_NOT),$(wildcard lib/*.c)) $(filter-out %/main.c,$(wildcard services/*/*.c))
 LAB_SRC  := $(filter-out %/main.c,$(wildcard tests/natlab/*.c))
@@ -133,6 +133,12 @@ $(B)/bin/hostile-relay: $(B)/tests/hostile/main.o $(B)/lib.a
 	@echo "  LD  $@"
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
 $(B)/tests/test_attack: | $(B)/bin/hostile-relay
+
+# The example of docs/peers.md.
+$(B)/bin/hello: docs/socket.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $< -o $@
+$(B)/tests/test_peers_page: | $(B)/bin/hello
 
 $(TESTS:%=$(B)/tests/%): $(B)/tests/%: $(B)/tests/%.o $(B)/testlib.a $(B)/lab.a $(B)/lib.a
 	@echo "  LD  $@"

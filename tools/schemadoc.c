@@ -27,6 +27,13 @@ static void verdicts(void)
 #include "schemas/kinds.def"
 }
 
+/* As commands print it: the schema's names are identifiers. */
+static void put_name(const char *id)
+{
+    for (; *id; id++)
+        putchar(*id == '_' ? '-' : *id);
+}
+
 static void techniques(void)
 {
     puts("# Techniques\n\nGenerated from schemas/efforts.def by `make docs`: what each way of opening a direct path may take.  "
@@ -35,7 +42,7 @@ static void techniques(void)
          "which doubles up to the bound.\n\n| technique | when | round trips | within ms | sockets | ports | again after ms | up to |\n"
          "| --- | --- | --- | --- | --- | --- | --- | --- |");
 #define EFFORT(id, when, round_trips, span_min_ms, span_max_ms, sockets, ports, again_ms, again_max_ms) \
-    puts("| `" #id "` | " when " | " #round_trips " | " #span_min_ms " to " #span_max_ms " | " #sockets " | " #ports " | " #again_ms " | " #again_max_ms " |");
+    fputs("| `", stdout), put_name(#id), puts("` | " when " | " #round_trips " | " #span_min_ms " to " #span_max_ms " | " #sockets " | " #ports " | " #again_ms " | " #again_max_ms " |");
 #include "schemas/efforts.def"
 }
 /* clang-format on */

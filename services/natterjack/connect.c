@@ -26,7 +26,7 @@ static struct {
     int64_t began_us, attached_us, profiled_us;
     const struct attempt *a; /* ours, from its first event on */
     struct attempt settled;  /* as it was then */
-    bool is_settled, closed;
+    bool is_settled, closed, forwarding;
     int fd; /* the application's end of the path */
     const char *udp, *exec, *admin, *key;
     enum known known; /* of a target called by its name, once there is a path */
@@ -213,6 +213,13 @@ static void say_forwarding(const struct attempt *a)
     fflush(stdout);
 }
 
+/* For who reads the lines, once both have come, in whatever order; as text the result says it. */
+static void say_settled(const struct attempt *a)
+{
+    if (self.json && self.forwarding && self.is_settled)
+        say_session(self.json, a, "session");
+}
+
 /* A name is the coordinator's word: is its key the one that it had before?  Said before any data flows. */
 static void check_known(const struct attempt *a)
 {
@@ -251,6 +258,8 @@ static void on_opened(struct agent *g, const struct attempt *a)
         bridge_exec(&self.bridge, fd, self.exec,
                     a); /* without a command the session ends at once */
     say_forwarding(a);
+    self.forwarding = true;
+    say_settled(a);
 }
 
 /* ---- events ------------------------------------------------------------------------------------------------- */
@@ -282,7 +291,13 @@ static void on_event(struct agent *g, enum app_event event, const struct attempt
             self.a = a;
             self.settled = *a;
             self.is_settled = true;
+            say_settled(a);
         }
+        break;
+    case APP_PATH:
+        if (a == self.a && self.forwarding &&
+            (a->state == ATTEMPT_DIRECT || a->state == ATTEMPT_RELAYED))
+            say_session(self.json, a, "path");
         break;
     case APP_CLOSED:
         if (a != self.a)

@@ -10,7 +10,6 @@
 #include "services/natterjack/peer.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -27,7 +26,6 @@ static struct {
     int app[ATTEMPTS_MAX];          /* the application's end of each path that has no bridge */
     int64_t heard_us[ATTEMPTS_MAX]; /* when something last came by it */
     struct bridge bridge[ATTEMPTS_MAX];
-    unsigned lost; /* lines */
     int status;
 } self;
 
@@ -49,35 +47,11 @@ static bool receive_app(struct service *s, void *arg, struct input *in)
     return false;
 }
 
-/*
- * Will stdout take a line at once?  A reader that does not read must not stop the sessions: what it leaves no
- * room for is left out and counted, and that is said when there is room again.  (A pipe with room takes
- * PIPE_BUF bytes, and a line is shorter.)
- */
-static bool may_say(void)
-{
-    struct pollfd p = {.fd = STDOUT_FILENO, .events = POLLOUT};
-
-    if (poll(&p, 1, 0) == 0) {
-        self.lost++;
-        return false;
-    }
-    if (self.lost == 0)
-        return true;
-    if (self.json)
-        print_line(json_pack("{s:s, s:I}", "event", "lost", "lines", (json_int_t)self.lost));
-    else
-        printf("%u lines were left out, since nobody read\n", self.lost);
-    fflush(stdout);
-    self.lost = 0;
-    return may_say();
-}
-
 static void say_listening(struct agent *g)
 {
     char id[PEER_ID_TEXT];
 
-    if (self.said || !g->core.attached || !may_say())
+    if (self.said || !g->core.attached || !may_say(self.json))
         return;
     self.said = true;
     peer_id_format(&g->core.conf.id, id);
@@ -95,7 +69,7 @@ static void say_listening(struct agent *g)
 
 static void say_reflex(const struct executor *x)
 {
-    if (!may_say())
+    if (!may_say(self.json))
         return;
     json_t *line = json_reflex(x);
     if (self.json) {
@@ -106,24 +80,6 @@ static void say_reflex(const struct executor *x)
     printf("port mapping %s: %s%s%s\n", json_string_value(json_object_get(line, "override")),
            override_state_name[x->override.state], x->override.why ? ", " : "",
            x->override.why ? x->override.why : "");
-    fflush(stdout);
-    json_decref(line);
-}
-
-static void say_session(const struct attempt *a, const char *event)
-{
-    if (!may_say())
-        return;
-    json_t *line = json_attempt(a);
-
-    if (self.json) {
-        json_object_set_new(line, "event", json_string(event));
-        print_line(line);
-        return;
-    }
-    printf("%s %s with %s: %s (%s)\n", event, json_string_value(json_object_get(line, "session")),
-           a->peer_name[0] ? a->peer_name : "a peer", path_name[executor_path(a)],
-           verdict_cause(a->verdict));
     fflush(stdout);
     json_decref(line);
 }
@@ -190,13 +146,13 @@ static void on_event(struct agent *g, enum app_event event, const struct attempt
         break;
     case APP_REFLEX: say_reflex(&g->core); break;
     case APP_OPENED: on_opened(g, a); break;
-    case APP_SETTLED: say_session(a, "session"); break;
+    case APP_SETTLED: say_session(self.json, a, "session"); break;
     case APP_PATH:
         if (a->state == ATTEMPT_DIRECT || a->state == ATTEMPT_RELAYED)
-            say_session(a, "path");
+            say_session(self.json, a, "path");
         break;
     case APP_CLOSED:
-        say_session(a, "closed");
+        say_session(self.json, a, "closed");
         on_closed(g, a);
         break;
     default: break;
@@ -233,7 +189,7 @@ static int parse_accept(const char *text, const char *hook, struct agent_conf *c
             conf->accept = i;
             if ((i == ACCEPT_ASK) == (hook != NULL))
                 return EXIT_OK;
-            return usage_error("--accept ask and --ask-hook CMD go together");
+            return usage_error("--accept ask and --ask-hook PROGRAM go together");
         }
     return usage_error("--accept takes anyone, known, ask or nobody, not \"%s\"", text);
 }
@@ -263,7 +219,8 @@ int cmd_listen(int argc, char **argv)
                   "anyone|known|ask|nobody  who may connect; known: who has been in a session with this key "
          "before",                                                                                              false},
         {"ask-hook", PARAM_TEXT, &hook,
-                  "CMD  is run with a caller's peer id and name, and takes the call with status 0",             false},
+                  "PROGRAM  is run with a caller's peer id and name, and takes the call with status 0",
+                  false                                                                                              },
         {"admin",    PARAM_TEXT, &self.admin, "PATH  answer `natterjack punches --socket PATH` there",
                   false                                                                                              },
         {"mode",     PARAM_TEXT, &mode,

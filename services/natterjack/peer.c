@@ -6,10 +6,12 @@
 #include "lib/log.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static int read_join(const char *arg, struct join *out)
 {
@@ -154,4 +156,43 @@ json_t *json_attempt(const struct attempt *a)
                      "technique", attempt_technique(a), "remote", json_addr(&remote), "kind",
                      a->kind[0] ? a->kind : NULL, "verdict", verdict_name(a->verdict), "remedy",
                      verdict_remedy(a->verdict));
+}
+
+/* (A pipe with room takes PIPE_BUF bytes, and a line is shorter.) */
+bool may_say(bool json)
+{
+    static unsigned lost; /* lines */
+    struct pollfd p = {.fd = STDOUT_FILENO, .events = POLLOUT};
+
+    if (poll(&p, 1, 0) == 0) {
+        lost++;
+        return false;
+    }
+    if (lost == 0)
+        return true;
+    if (json)
+        print_line(json_pack("{s:s, s:I}", "event", "lost", "lines", (json_int_t)lost));
+    else
+        printf("%u lines were left out, since nobody read\n", lost);
+    fflush(stdout);
+    lost = 0;
+    return may_say(json);
+}
+
+void say_session(bool json, const struct attempt *a, const char *event)
+{
+    if (!may_say(json))
+        return;
+    json_t *line = json_attempt(a);
+
+    if (json) {
+        json_object_set_new(line, "event", json_string(event));
+        print_line(line);
+        return;
+    }
+    printf("%s %s with %s: %s (%s)\n", event, json_string_value(json_object_get(line, "session")),
+           a->peer_name[0] ? a->peer_name : "a peer", path_name[executor_path(a)],
+           verdict_cause(a->verdict));
+    fflush(stdout);
+    json_decref(line);
 }

@@ -73,6 +73,15 @@ int peer_mode(const char *text, struct agent_conf *conf, uint16_t *mode);
 /* Print one JSON line on stdout at once, and release it. */
 void print_line(json_t *line);
 
+/*
+ * Will stdout take a line at once?  A reader that does not read must not stop the sessions: what it leaves no
+ * room for is left out and counted, and that is said when there is room again.
+ */
+bool may_say(bool json);
+
+/* A line about a session that goes on, where there is room: "session", "path" or "closed". */
+void say_session(bool json, const struct attempt *a, const char *event);
+
 /* A time in ms since another, or null when it has not come (0 or less). */
 json_t *json_ms(int64_t at_us, int64_t since_us);
 

@@ -1,0 +1,120 @@
+/*
+ * test_peers_page.c - docs/peers.md says of each line that peers print what the line has, and docs/socket.c works.
+ */
+#include "tests/lib/ground.h"
+
+#include <criterion/criterion.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+static struct ground ground;
+
+#define ARGS(...) ((const char *const[]){__VA_ARGS__, NULL})
+
+static void setup(void)
+{
+    ground_open(&ground, ARGS("--delay", "5ms", "alice=ei/preserve/apd", "bob=ei/random/apd"));
+}
+static void teardown(void) { ground_close(&ground); }
+
+TestSuite(peers_page, .init = setup, .fini = teardown, .timeout = 120);
+
+/* The fields that the page has for an event, as an object. */
+static json_t *documented(const char *event)
+{
+    FILE *f = fopen("docs/peers.md", "r");
+    char line[512], field[64], of[128];
+    json_t *all = json_object();
+    bool inside = false;
+
+    cr_assert(f, "run from the top of the tree");
+    while (fgets(line, sizeof line, f)) {
+        if (strncmp(line, "<!-- ", 5) == 0 || strncmp(line, "<!-- /", 6) == 0)
+            inside = strstr(line, "<!-- fields") != NULL;
+        if (!inside || sscanf(line, "| `%63[a-z_]` | %127[a-z ] |", field, of) != 2)
+            continue;
+        for (const char *word = strtok(of, " "); word; word = strtok(NULL, " "))
+            if (strcmp(word, event) == 0)
+                json_object_set_new(all, field, json_true());
+    }
+    fclose(f);
+    return all;
+}
+
+/* The line has these fields and no others; one that comes in some cases only is named. */
+static void expect_documented(json_t *line, const char *sometimes)
+{
+    const char *event = ground_text(line, "event"), *field;
+    json_t *fields = documented(event), *v;
+
+    cr_assert_gt(json_object_size(fields), 3, "no %s on the page", event);
+    json_object_foreach(line, field, v)
+    {
+        (void)v;
+        cr_assert(strcmp(field, "event") == 0 || json_object_get(fields, field),
+                  "%s of %s is not on the page", field, event);
+    }
+    json_object_foreach(fields, field, v)
+    {
+        cr_assert(json_object_get(line, field) || strcmp(field, sometimes) == 0, "%s has no %s",
+                  event, field);
+    }
+    json_decref(fields);
+}
+
+static void expect_line(struct ground_run *r, const char *event)
+{
+    json_t *line = ground_line(r, GROUND_WAIT_MS);
+
+    cr_assert(line && strcmp(ground_text(line, "event"), event) == 0, "no %s", event);
+    expect_documented(line, "");
+    json_decref(line);
+}
+
+Test(peers_page, has_the_fields_of_each_line)
+{
+    struct ground_run bob = ground_start(&ground, "bob", "listen", ARGS("--name", "bob", "--echo"));
+    struct ground_run check = ground_start(&ground, "alice", "netcheck", ARGS("--timeout", "15"));
+    int status;
+
+    expect_line(&bob, "listening");
+    json_t *line = ground_connect(&ground, "alice", "bob", ARGS("--ping", "1"), &status);
+    cr_assert_eq(status, 0);
+    expect_documented(line, "known_peer");
+    json_decref(line);
+    expect_line(&bob, "session");
+    line = ground_result(&check, &status);
+    cr_assert_eq(status, 0);
+    expect_documented(line, "");
+    json_decref(line);
+}
+
+/* alice's session with bob, of which her lines tell; bob's NAT loses it on the way. */
+static void expect_a_session_that_changes_its_path(void)
+{
+    struct ground_run alice =
+        ground_start(&ground, "alice", "connect", ARGS("bob", "--udp", "127.0.0.1:0"));
+    json_t *line = ground_line(&alice, GROUND_WAIT_MS);
+
+    cr_assert_str_eq(ground_text(line, "event"), "forwarding");
+    cr_assert_str_neq(ground_text(line, "udp"), "127.0.0.1:0");
+    json_decref(line);
+    expect_line(&alice, "session");
+    cr_assert(lab_set(&ground.lab, "bob", "flush=now"));
+    expect_line(&alice, "path");
+    kill(alice.pid, SIGTERM);
+    json_decref(ground_result(&alice, &(int){0}));
+}
+
+Test(peers_page, tells_what_programs_beside_connect_go_by)
+{
+    struct ground_run bob = ground_start(&ground, "bob", "listen", ARGS("--name", "bob", "--echo"));
+
+    expect_line(&bob, "listening");
+    expect_a_session_that_changes_its_path();
+    cr_assert_str_eq(ground_output(&ground, "alice",
+                                   ARGS("env", "PATH=" BIN_DIR ":/bin:/usr/bin", BIN_DIR "/hello",
+                                        "--join", ground.join, "bob")),
+                     "the peer answers: hello\n");
+}
