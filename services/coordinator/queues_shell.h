@@ -3,7 +3,7 @@
  * queue in which the connections of peers wait.
  *
  * Both share the port (SO_REUSEPORT), and a program of ours in the kernel (eBPF) chooses by the source: who has
- * been here with an enrolled key (familiar.h) waits in the second one.  libzmq takes one connection of each in turn.
+ * been here with an enrolled key (lib/familiar.h) waits in the second one.  libzmq takes one connection of each in turn.
  * The first is bound before it shares the port, so that a port which somebody has is still refused.
  *
  * The kernel lets only a privileged process load it (CAP_BPF, or CAP_SYS_ADMIN before Linux 5.8).  Without it, and
@@ -12,7 +12,7 @@
 #ifndef QUEUES_SHELL_H
 #define QUEUES_SHELL_H
 
-#include "services/coordinator/familiar.h"
+#include "lib/familiar.h"
 
 #include <stdbool.h>
 
@@ -20,7 +20,7 @@ enum queue { QUEUE_STRANGERS, QUEUE_FAMILIAR, QUEUES };
 
 struct queues {
     struct familiar familiar;
-    int program; /* -1: none */
+    int table, program; /* -1: none */
 };
 
 /* Make the table, shared with the kernel, and load the program; false with errno. */

@@ -1,5 +1,5 @@
 /* familiar.c - see familiar.h. */
-#include "services/coordinator/familiar.h"
+#include "lib/familiar.h"
 
 #include "lib/bytes.h"
 

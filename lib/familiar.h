@@ -1,9 +1,9 @@
 /*
- * familiar.h - which sources peers have come from, so that their connections needn't wait among those of strangers
- * (queues_shell.h).  Pure.
+ * familiar.h - which sources peers have come from, so that what they send needn't wait among what strangers do
+ * (familiar_shell.h).  Pure.
  *
  * In memory that the kernel reads too.  A source is an ip (of IPv6: a /56) and has one cell, found by a hash; who comes
- * later takes it over, and the earlier one is a stranger until its next message.
+ * later takes it over, and the earlier one is a stranger until it is noted again.
  */
 #ifndef FAMILIAR_H
 #define FAMILIAR_H
