@@ -31,7 +31,7 @@ static void setup(void)
     conf.info.n_addrs = PROBER_SOCKETS_MAX;
     prober_init(&core, &conf, rng_key);
     core.hello_us = core.rotate_us = NEVER; /* there is no bus to say hello on */
-    answers_open(&answers, &svc, &core);
+    answers_open(&answers, &svc, &core, (const int[]){-1, -1, -1, -1});
     client = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     cr_assert_eq(bind(client, (struct sockaddr *)&sa, len), 0);
 }
@@ -178,7 +178,7 @@ Test(prober_answers, of_the_wildcard_come_from_the_address_that_was_asked)
     conf.info.n_addrs = 2;
     prober_init(&core, &conf, (const uint8_t[32]){7});
     core.hello_us = core.rotate_us = NEVER;
-    answers_open(&answers, &svc, &core);
+    answers_open(&answers, &svc, &core, (const int[]){-1, -1, -1, -1});
     cr_assert_eq(getsockname(client, (struct sockaddr *)&sa, &len), 0);
     client_addr = addr_from_sockaddr(&sa);
     cr_assert_eq(client_addr.ip[3], 1, "which is what the system would choose");

@@ -7,6 +7,7 @@
 
 #include <criterion/criterion.h>
 #include <sodium.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 enum { WORKERS = 4, WAIT_S = 10 };
@@ -145,14 +146,33 @@ Test(prober_workers, hold_a_source_to_one_budget_whatever_its_ports)
     }
 }
 
+static void reopen_at(const struct addr *ip)
+{
+    prober_workers_close(&workers);
+    service_close(&svc);
+    open_at(ip);
+}
+
 Test(prober_workers, and_of_ipv6_as_well)
 {
     struct addr ip = {.len = 16, .ip = {[15] = 1}};
 
-    prober_workers_close(&workers);
-    service_close(&svc);
-    open_at(&ip);
+    reopen_at(&ip);
     ask_one_worker(0, ip, DISCOVERY_BUDGET); /* all answered; none of them rich, by their size */
+}
+
+Test(prober_workers, do_so_without_the_right_to_load_a_program_too)
+{
+    const struct addr v4 = addr_v4(127, 0, 0, 1, 0), v6 = {.len = 16, .ip = {[15] = 1}};
+
+    cr_assert_eq(syscall(SYS_setresuid, -1, 65534, -1), 0,
+                 "root is needed"); /* this thread alone */
+    reopen_at(&v4);
+    cr_assert_lt(workers.doors.table, 0);
+    for (uint8_t i = 0; i < 5; i++)
+        ask_one_worker(i, source(i), DISCOVERY_BUDGET);
+    reopen_at(&v6);
+    ask_one_worker(0, v6, DISCOVERY_BUDGET);
 }
 
 Test(prober_workers, know_the_cookies_that_they_gave)

@@ -113,7 +113,7 @@ static void open_prober(const char *where)
         core.discovery.buckets[i / BUDGET_WAYS][i % BUDGET_WAYS] =
             (struct bucket){.len = 1, .full_us = NEVER};
     core.hello_us = core.rotate_us = NEVER; /* there is no bus to say hello on */
-    answers_open(&answers, &svc, &core);
+    answers_open(&answers, &svc, &core, (const int[]){-1, -1, -1, -1});
     struct xdp_frame any = request(0, SOURCE, 0, "", 0), got[ANSWERS_MAX];
     look(&any, got);
 }

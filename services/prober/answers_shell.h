@@ -1,6 +1,9 @@
 /*
  * answers_shell.h - the prober's data plane: read a batch, let prober_answer() write the answers where
  * they are sent from, send a batch.  No allocation for a datagram.
+ *
+ * Where those of peers come by sockets of their own (doors_shell.h), these come first: between any two batches of the
+ * others.
  */
 #ifndef PROBER_ANSWERS_SHELL_H
 #define PROBER_ANSWERS_SHELL_H
@@ -16,14 +19,16 @@ struct answers {
     struct answers_socket {
         struct answers *all;
         uint8_t sock;
-        struct batch_in in;
-        struct batch_out out; /* an answer may leave by another socket than the request came by */
+        struct batch_in in;    /* all, or all but what is in: */
+        struct batch_in known; /* fd -1: there is none */
+        struct batch_out out;  /* an answer may leave by another socket than the request came by */
     } socket[PROBER_SOCKETS_MAX];
     uint8_t answer[BATCH][STUN_MAX];
     uint8_t buffers[BATCH][BATCH_STRIDE(BATCH_SINGLE)]; /* one socket at a time */
 };
 
-/* Take over the sockets of s, which are the core's. */
-void answers_open(struct answers *a, struct service *s, struct prober *core);
+/* Take over the sockets of s, which are the core's, and read those beside them, each of which may be -1. */
+void answers_open(struct answers *a, struct service *s, struct prober *core,
+                  const int known[static PROBER_SOCKETS_MAX]);
 
 #endif

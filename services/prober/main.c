@@ -240,11 +240,11 @@ static json_t *on_verb(void *arg, const char *verb, const char *argument)
     const struct gateway *g = prober_workers_gateway(&sh->workers);
     struct prober_counters sum = prober_workers_sum(&sh->workers);
     struct service_counters shell = crew_counters(&sh->workers.crew);
-    return json_pack("{s:s, s:o, s:o, s:s?, s:s, s:I, s:i, s:o, s:o}", "service", "prober",
+    return json_pack("{s:s, s:o, s:o, s:s?, s:b, s:s, s:I, s:i, s:o, s:o}", "service", "prober",
                      "addresses", addrs, "partners", partners_state(sh->core), "behind_gateway",
-                     g ? addr_format(&g->ip, text, sizeof text) : NULL, "xdp",
-                     sh->xdp.name[0] ? sh->xdp.mode : "off", "answered_by_xdp",
-                     (json_int_t)spent_answered(sh->core->conf.spent), "workers",
+                     g ? addr_format(&g->ip, text, sizeof text) : NULL, "own_queue",
+                     sh->workers.doors.table >= 0, "xdp", sh->xdp.name[0] ? sh->xdp.mode : "off",
+                     "answered_by_xdp", (json_int_t)spent_answered(sh->core->conf.spent), "workers",
                      (int)sh->workers.n, "counters", counters(&sum), "shell",
                      admin_counters(&shell));
 }

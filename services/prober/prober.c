@@ -213,6 +213,8 @@ static void on_token_request(struct prober *p, const struct request *r, struct a
     struct stun a = prober_response(r);
     bool valid = cookie_valid(p, r);
 
+    if (valid)
+        familiar_note(&p->conf.familiar, &r->src);
     if (valid && prober_has_budget(p, &p->signing, r)) {
         struct token t = {.addr = r->src, .peer = r->m.peer, .time_ms = p->wall_ms};
         token_sign(&t, p->conf.secret, &a.token);

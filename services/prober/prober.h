@@ -39,6 +39,7 @@
 
 #include "lib/budget.h"
 #include "lib/core.h"
+#include "lib/familiar.h"
 #include "lib/fence.h"
 #include "lib/rng.h"
 #include "lib/stun.h"
@@ -69,6 +70,7 @@ struct prober_conf {
     uint8_t partners[PARTNERS_MAX][32]; /* Ed25519 keys of the probers at the end of links 1, ... */
     struct ports refused;               /* source ports that get no answer */
     bool no_bus;                        /* those alone tell the suite of this one */
+    struct familiar familiar;           /* to be told who returned a cookie; or none are kept */
     struct spent *spent; /* to be told who has no budget, and what was answered to them; or NULL */
 };
 
