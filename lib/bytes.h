@@ -10,6 +10,12 @@ static inline void put_u16(uint8_t *p, uint16_t v)
     p[1] = (uint8_t)v;
 }
 
+static inline void put_u32(uint8_t *p, uint32_t v)
+{
+    for (unsigned i = 0; i < 4; i++)
+        p[i] = (uint8_t)(v >> (24 - 8 * i));
+}
+
 static inline void put_u64(uint8_t *p, uint64_t v)
 {
     for (unsigned i = 0; i < 8; i++)

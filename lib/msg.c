@@ -137,6 +137,19 @@ static void pack_places(msgpack_packer *pk, msg_places l)
     }
 }
 
+static void pack_daykeys(msgpack_packer *pk, msg_daykeys l)
+{
+    msgpack_pack_array(pk, l.n);
+    for (size_t i = 0; i < l.n; i++) {
+        const struct daykey *k = &l.v[i];
+        msgpack_pack_array(pk, 4);
+        pack_bytes(pk, k->prober, sizeof k->prober);
+        msgpack_pack_uint32(pk, k->day);
+        pack_bytes(pk, k->key, sizeof k->key);
+        pack_bytes(pk, k->cert, sizeof k->cert);
+    }
+}
+
 static void pack_observations(msgpack_packer *pk, msg_observations l)
 {
     msgpack_pack_array(pk, l.n);
@@ -339,6 +352,24 @@ static bool unpack_places(const msgpack_object *o, msg_places *out)
     return true;
 }
 
+static bool unpack_daykeys(const msgpack_object *o, msg_daykeys *out)
+{
+    size_t n, m;
+    const msgpack_object *v = unpack_array(o, 0, DAYKEYS_MAX, &n);
+
+    if (!v)
+        return false;
+    for (out->n = 0; out->n < n; out->n++) {
+        struct daykey *k = &out->v[out->n];
+        const msgpack_object *f = unpack_array(&v[out->n], 4, 4 + FIELDS_MORE, &m);
+        if (!f || !unpack_exact(&f[0], k->prober, sizeof k->prober) ||
+            !unpack_u32(&f[1], &k->day) || !unpack_exact(&f[2], k->key, sizeof k->key) ||
+            !unpack_exact(&f[3], k->cert, sizeof k->cert))
+            return false;
+    }
+    return true;
+}
+
 static bool unpack_observations(const msgpack_object *o, msg_observations *out)
 {
     size_t n, m;
@@ -416,6 +447,7 @@ enum {
     MAX_plan = 1 + STEPS_MAX * (1 + 2 * 2 + 2 * 5), MAX_tried = 1 + STEPS_MAX * (1 + 2 + 2 * 5),
     MAX_probers = 1 + PROBERS_MAX * (1 + 34 + 66 + 4 * MAX_addr),
     MAX_places = 1 + PLACES_MAX * (1 + MAX_addr + 66),
+    MAX_daykeys = 1 + DAYKEYS_MAX * (1 + 10 + MAX_u32 + 34 + 66),
     MAX_observations = 3 + OBSERVATIONS_MAX * (1 + 2 + 3 + 3 + 2 * MAX_addr),
 };
 #define MSG(name, doc) _Static_assert(5

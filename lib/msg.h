@@ -37,7 +37,9 @@ enum {
     PROBERS_MAX = 4,
     OBSERVATIONS_MAX = 16,
     STEPS_MAX = 6,
-    PLACES_MAX = 12
+    PLACES_MAX = 12,
+    DAYKEYS_LIVE = 2, /* of each prober */
+    DAYKEYS_MAX = PROBERS_MAX * DAYKEYS_LIVE
 };
 
 /* A prober's signed word that a peer was seen at an address; bytes as lib/token.h lays them out. */
@@ -73,6 +75,18 @@ struct place {
 struct place_list {
     uint8_t n;
     struct place v[PLACES_MAX];
+};
+
+/* The key that a prober signs tokens with on a day, and its word on it (lib/daykey.h). */
+struct daykey {
+    uint8_t prober[8]; /* first bytes of its long-term key */
+    uint32_t day;
+    uint8_t key[32], cert[64];
+};
+
+struct daykey_list {
+    uint8_t n;
+    struct daykey v[DAYKEYS_MAX];
 };
 
 /* One answered probe: from which local socket (0 is the one that punches), by whom, what it saw. */
@@ -124,6 +138,7 @@ typedef struct profile msg_profile;
 typedef struct plan msg_plan;
 typedef struct prober_list msg_probers;
 typedef struct place_list msg_places;
+typedef struct daykey_list msg_daykeys;
 typedef struct observation_list msg_observations;
 typedef struct tried msg_tried;
 

@@ -83,6 +83,14 @@ static void format_places(struct text *t, const msg_places *l)
     put(t, "]");
 }
 
+static void format_daykeys(struct text *t, const msg_daykeys *l)
+{
+    put(t, "[");
+    for (size_t i = 0; i < l->n; i++)
+        put(t, "%s%02x%02x:%u", i ? "," : "", l->v[i].prober[0], l->v[i].prober[1], l->v[i].day);
+    put(t, "]");
+}
+
 static void format_observations(struct text *t, const msg_observations *l)
 {
     put(t, "[");

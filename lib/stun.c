@@ -28,7 +28,8 @@ enum attribute {
     A_OTHER_ADDRESS = 0x802C,
     A_PEER_ID = 0xC0A1,
     A_COOKIE = 0xC0A2,
-    A_TOKEN = 0xC0A3
+    A_TOKEN = 0xC0A3,
+    A_DAILY = 0xC0A4
 };
 
 enum { ATTRIBUTE_HEADER = 4, COMPREHENSION_OPTIONAL = 0x8000 };
@@ -44,12 +45,6 @@ _Static_assert(STUN_HEADER + 3 * (4 + 20) + 8 + 8 + (4 + 8) + (4 + 32) + (4 + ST
 _Static_assert(MSG_TOKEN_MAX % 4 == 0, "its padding too");
 
 static uint32_t get_u32(const uint8_t *p) { return (uint32_t)get_u16(p) << 16 | get_u16(p + 2); }
-
-static void put_u32(uint8_t *p, uint32_t v)
-{
-    put_u16(p, (uint16_t)(v >> 16));
-    put_u16(p + 2, (uint16_t)v);
-}
 
 /* CRC-32 of ITU-T V.42, reflected, four bits at a time: messages are short and the table stays small. */
 static uint32_t crc32(const uint8_t *p, size_t len)
@@ -206,6 +201,7 @@ static bool get_attribute(uint16_t type, const uint8_t *v, size_t n, const uint8
     case A_PEER_ID: return get_bytes(v, n, sizeof m->peer.b, &m->has_peer, m->peer.b);
     case A_COOKIE: return get_bytes(v, n, STUN_COOKIE_BYTES, &m->has_cookie, m->cookie);
     case A_TOKEN: return get_token(v, n, m);
+    case A_DAILY: m->daily = true; return true;
     /* Credentials, which Binding here does not look at. */
     case A_USERNAME:
     case A_REALM:
@@ -358,6 +354,8 @@ size_t stun_size(const struct stun *m)
         len += ATTRIBUTE_HEADER + sizeof m->peer.b;
     if (m->has_cookie)
         len += ATTRIBUTE_HEADER + STUN_COOKIE_BYTES;
+    if (m->daily)
+        len += ATTRIBUTE_HEADER;
     if (m->token.len > 0)
         len += ATTRIBUTE_HEADER + ((m->token.len + 3u) & ~3u);
     if (m->response_port != 0)
@@ -396,6 +394,8 @@ size_t stun_encode(const struct stun *m, uint8_t buf[static STUN_MAX])
         memcpy(put_attribute(&w, A_PEER_ID, sizeof m->peer.b), m->peer.b, sizeof m->peer.b);
     if (m->has_cookie)
         memcpy(put_attribute(&w, A_COOKIE, STUN_COOKIE_BYTES), m->cookie, STUN_COOKIE_BYTES);
+    if (m->daily)
+        put_attribute(&w, A_DAILY, 0);
     if (m->token.len > 0)
         memcpy(put_attribute(&w, A_TOKEN, m->token.len), m->token.b, m->token.len);
     if (m->response_port != 0)

@@ -1,12 +1,13 @@
 /*
  * stun.h - STUN messages (RFC 8489) with the attributes of RFC 5780 that this suite uses, and its own
- * three.  Encode and parse over the caller's memory.  Pure.
+ * four.  Encode and parse over the caller's memory.  Pure.
  *
  * Own attributes come from the comprehension-optional range, so that other servers skip them:
  *
  *   0xC0A1 PEER-ID  32 bytes   whom the token shall be made out to (request)
  *   0xC0A2 COOKIE   16 bytes   proof that the source address receives (answer, then request)
  *   0xC0A3 TOKEN    lib/token.h (answer to a request with a valid cookie)
+ *   0xC0A4 DAILY    empty      who asks reads tokens by the prober's key of the day (request)
  *
  * Binding requests of RFC 3489, which know no magic cookie, are read too, and answered in their words:
  * MAPPED-ADDRESS, SOURCE-ADDRESS and CHANGED-ADDRESS, no attribute masked.
@@ -49,7 +50,7 @@ struct stun {
     bool has_padding;
     uint16_t padding;       /* bytes of it */
     uint16_t response_port; /* 0 when absent */
-    bool has_peer, has_cookie;
+    bool has_peer, has_cookie, daily;
     struct peer_id peer;
     uint8_t cookie[STUN_COOKIE_BYTES];
     struct msg_token token; /* len 0 when absent */

@@ -1,6 +1,7 @@
 /* token.c - see token.h. */
 #include "lib/token.h"
 #include "lib/bytes.h"
+#include "lib/daykey.h"
 
 #include <assert.h>
 #include <sodium.h>
@@ -9,6 +10,8 @@
 enum {
     KIND_SEEN = 1,
     KIND_MAPPED = 2,
+    KIND_DAILY = 2, /* more than that */
+    KIND_LAST = KIND_MAPPED + KIND_DAILY,
     AT_FAMILY = 1,
     AT_PORT = 2,
     AT_IP = 4,
@@ -27,7 +30,7 @@ enum { CERT_SIGNED = sizeof CERT_CONTEXT - 1 + 1 + 32 };
 static void layout(const struct token *t, uint8_t b[static SIGNED_BYTES])
 {
     memset(b, 0, SIGNED_BYTES);
-    b[0] = t->mapped ? KIND_MAPPED : KIND_SEEN;
+    b[0] = (uint8_t)((t->mapped ? KIND_MAPPED : KIND_SEEN) + (t->daily ? KIND_DAILY : 0));
     b[AT_FAMILY] = t->addr.len == 4 ? 4 : 6;
     put_u16(b + AT_PORT, t->addr.port);
     memcpy(b + AT_IP, t->addr.ip, t->addr.len);
@@ -36,17 +39,32 @@ static void layout(const struct token *t, uint8_t b[static SIGNED_BYTES])
     memcpy(b + AT_KEY_ID, t->key_id, sizeof t->key_id);
 }
 
-void token_sign(const struct token *t, const uint8_t secret[static 64], struct msg_token *out)
+static void sign(struct token t, const uint8_t secret[static 64], const uint8_t prober[static 32],
+                 struct msg_token *out)
 {
-    struct token with_id = *t;
-
-    assert(t->addr.len == 4 || t->addr.len == 16);
-    memcpy(with_id.key_id, secret + 32,
-           sizeof with_id.key_id); /* libsodium: seed, then public key */
+    assert(t.addr.len == 4 || t.addr.len == 16);
+    memcpy(t.key_id, prober, sizeof t.key_id);
     memset(out, 0, sizeof *out);
     out->len = TOKEN_BYTES;
-    layout(&with_id, out->b);
+    layout(&t, out->b);
     crypto_sign_detached(out->b + SIGNED_BYTES, NULL, out->b, SIGNED_BYTES, secret);
+}
+
+void token_sign(const struct token *t, const uint8_t secret[static 64], struct msg_token *out)
+{
+    struct token plain = *t;
+
+    plain.daily = false;
+    sign(plain, secret, secret + 32, out); /* libsodium: seed, then public key */
+}
+
+void token_sign_daily(const struct token *t, const uint8_t day_secret[static 64],
+                      const uint8_t prober[static 32], struct msg_token *out)
+{
+    struct token daily = *t;
+
+    daily.daily = true;
+    sign(daily, day_secret, prober, out);
 }
 
 bool token_read(const struct msg_token *raw, struct token *out)
@@ -55,10 +73,11 @@ bool token_read(const struct msg_token *raw, struct token *out)
     const uint8_t *b = raw->b;
     struct token t = {0};
 
-    if (raw->len != TOKEN_BYTES || (b[0] != KIND_SEEN && b[0] != KIND_MAPPED) ||
+    if (raw->len != TOKEN_BYTES || b[0] < KIND_SEEN || b[0] > KIND_LAST ||
         (b[AT_FAMILY] != 4 && b[AT_FAMILY] != 6))
         return false;
-    t.mapped = b[0] == KIND_MAPPED;
+    t.daily = b[0] > KIND_DAILY;
+    t.mapped = b[0] == (t.daily ? KIND_LAST : KIND_MAPPED);
     t.addr.len = b[AT_FAMILY] == 4 ? 4 : 16;
     if (t.addr.len == 4 && memcmp(b + AT_IP + 4, zeroes, sizeof zeroes) != 0)
         return false;
@@ -74,7 +93,8 @@ bool token_read(const struct msg_token *raw, struct token *out)
     return true;
 }
 
-bool token_verify(const struct msg_token *raw, const struct prober_list *probers, struct token *out)
+bool token_verify(const struct msg_token *raw, const struct prober_list *probers,
+                  const struct daykey_list *daykeys, struct token *out)
 {
     struct token t;
 
@@ -82,7 +102,11 @@ bool token_verify(const struct msg_token *raw, const struct prober_list *probers
         return false;
     for (size_t i = 0; i < probers->n && i < PROBERS_MAX; i++) {
         const uint8_t *key = probers->v[i].key;
-        if (memcmp(key, t.key_id, sizeof t.key_id) == 0 &&
+        if (memcmp(key, t.key_id, sizeof t.key_id) != 0)
+            continue;
+        if (t.daily)
+            key = daykeys ? daykey_find(daykeys, t.key_id, daykey_day(t.time_ms)) : NULL;
+        if (key &&
             crypto_sign_verify_detached(raw->b + SIGNED_BYTES, raw->b, SIGNED_BYTES, key) == 0) {
             *out = t;
             return true;

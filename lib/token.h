@@ -2,10 +2,11 @@
  * token.h - address tokens: a prober's signed word that a peer was seen at an address, and the
  * certificates that make a prober's or relay's key one of this suite.  Ed25519 (RFC 8032).  Pure.
  *
- *   token   kind 1 or 2 | family 4 or 6 | port 2 | ip 16 | peer id 32 | time 8 | prober key id 8 | signature 64
+ *   token   kind 1 to 4 | family 4 or 6 | port 2 | ip 16 | peer id 32 | time 8 | prober key id 8 | signature 64
  *           = 132 bytes, integers big-endian, unused ip bytes zero; time in Unix ms of the prober
  *           kind 1: the peer was seen at the address; kind 2: the peer says that a port mapping leads from there to
- *           it, and returned what the prober sent there
+ *           it, and returned what the prober sent there; 3 and 4: as 1 and 2, signed by the prober's key of that day
+ *           (lib/daykey.h), for who asks so; the key id is the long-term key's all the same
  *   cert    signature by the authority over "natterjack-cert-1" | role 1 ('p' or 'r') | key 32
  *   place   signature by the authority over "natterjack-place-1" | family 4 or 6 | ip 16: the suite lives there
  *
@@ -27,18 +28,26 @@ struct token {
     struct peer_id peer;
     int64_t time_ms;
     uint8_t key_id[8]; /* first bytes of the prober's public key */
-    bool mapped;       /* kind 2 */
+    bool mapped;       /* kinds 2 and 4 */
+    bool daily;        /* kinds 3 and 4 */
 };
 
-/* Sign t with the prober's 64-byte Ed25519 secret key; key_id is taken from it. */
+/* Sign t with the prober's 64-byte Ed25519 secret key; key_id is taken from it, daily doesn't count. */
 void token_sign(const struct token *t, const uint8_t secret[static 64], struct msg_token *out);
+
+/* The same with its key of the day, which prober has as its long-term key. */
+void token_sign_daily(const struct token *t, const uint8_t day_secret[static 64],
+                      const uint8_t prober[static 32], struct msg_token *out);
 
 /* Read without checking the signature.  False when malformed. */
 bool token_read(const struct msg_token *raw, struct token *out);
 
-/* Read, and check the signature with the key of one of these probers.  False when forged or unknown. */
+/*
+ * Read, and check the signature with the key of one of these probers, or with its key of the day.  False when forged
+ * or unknown.  daykeys are verified, or NULL: then no token by a key of a day is good.
+ */
 bool token_verify(const struct msg_token *raw, const struct prober_list *probers,
-                  struct token *out);
+                  const struct daykey_list *daykeys, struct token *out);
 
 /*
  * Where a fresh token goes among the n kept ones, of at most TOKENS_MAX: in the place of what the same prober

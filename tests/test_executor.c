@@ -28,7 +28,7 @@ Test(executor, enrols_first_and_then_attaches_and_probes)
     X.instance = 1234;
     executor_bed_link(100, true, false);
     executor_bed_expect(
-        "[  100] attach name=alice accept=0 modes=1 seq=1 instance=1234 blocks=0\n");
+        "[  100] attach name=alice accept=0 modes=1 seq=1 instance=1234 blocks=0 daily=yes\n");
 }
 
 Test(executor, a_key_that_is_not_admitted_ends_what_was_asked)
@@ -125,7 +125,8 @@ Test(executor, attaches_again_when_no_answer_comes)
     executor_bed_link(0, true, false);
     executor_bed_forget();
     executor_bed_tick();
-    executor_bed_expect("[ 2000] attach name=alice accept=0 modes=1 seq=1 instance=1 blocks=0\n");
+    executor_bed_expect(
+        "[ 2000] attach name=alice accept=0 modes=1 seq=1 instance=1 blocks=0 daily=yes\n");
 }
 
 Test(executor, asks_when_its_nat_is_known_and_not_before)

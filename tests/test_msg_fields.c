@@ -222,7 +222,7 @@ static void longer_lists(enum msg_type type, const struct field *f, const msgpac
         return;
     uint32_t n = full->via.array.size;
     cr_assert(n == TOKENS_MAX || n == PROBERS_MAX || n == OBSERVATIONS_MAX || n == STEPS_MAX ||
-              n == PLACES_MAX);
+              n == PLACES_MAX || n == DAYKEYS_MAX);
     for (size_t i = 0; i < sizeof list / sizeof list[0]; i++)
         list[i] = full->via.array.ptr[0];
     value.via.array.ptr = list;

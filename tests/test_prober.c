@@ -248,7 +248,8 @@ Test(prober, says_hello_every_second_to_both)
     for (size_t i = 0; i < 2; i++) {
         msg_format(&b->out.v[i].msg, line, sizeof line);
         cr_assert_str_eq(line, "prober_hello probers=[198.51.100.1:3478,198.51.100.1:3479,"
-                               "198.51.100.2:3478,198.51.100.2:3479] heard=no places=[]");
+                               "198.51.100.2:3478,198.51.100.2:3479] heard=no places=[] "
+                               "daykeys=[cecc:0,cecc:1]");
         cr_assert_eq(memcmp(b->out.v[i].msg.prober_hello.probers.v[0].key, b->conf.info.key, 32),
                      0);
     }

@@ -18,7 +18,7 @@ static void expect_token(void)
     struct prober_list l = {1, {b->conf.info}};
     struct token t;
 
-    cr_assert(token_verify(&b->answer.token, &l, &t));
+    cr_assert(token_verify(&b->answer.token, &l, NULL, &t));
     cr_assert(addr_eq(&t.addr, &b->client));
     cr_assert_eq(t.peer.b[0], 9);
     cr_assert_eq(t.time_ms, 1700000000000 + b->now_us / 1000);
@@ -193,7 +193,7 @@ Test(prober_tokens, challenges_a_claimed_port_of_who_asks_and_signs_when_the_cha
     memcpy(m.cookie, b->answer.cookie, sizeof m.cookie);
     prober_bed_ask(b, 0, &m);
     expect(b, "a1p1>203.0.113.5:4000 168 mapped=203.0.113.5:4000 origin=- other=- error=0 token");
-    cr_assert(token_verify(&b->answer.token, &probers, &t));
+    cr_assert(token_verify(&b->answer.token, &probers, NULL, &t));
     cr_assert(t.mapped && t.addr.port == 7000 && t.peer.b[0] == 9);
     cr_assert_eq(b->core.n.challenges, 1);
 }

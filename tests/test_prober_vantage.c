@@ -211,7 +211,8 @@ Test(prober_vantage, tells_the_suite_of_the_far_one_too)
     cr_assert_str_eq(line,
                      "prober_hello probers=[198.51.100.1:3478,198.51.100.1:3479,198.51.101.1:3478,"
                      "198.51.101.1:3479,198.51.101.1:3478,198.51.101.1:3479,198.51.100.1:3478,"
-                     "198.51.100.1:3479] heard=no places=[]");
+                     "198.51.100.1:3479] heard=no places=[] "
+                     "daykeys=[3b6a:19675,3b6a:19676,cecc:19675,cecc:19676]");
     cr_assert_eq(out.v[0].to, SERVICE_coordinator);
     tick(FAR);
     for (size_t i = 0; i < out.n; i++)

@@ -134,6 +134,7 @@ static struct stun random_message(struct rng *r)
         m.padding = (uint16_t)rng_below(r, 1000);
     if (coin & 1024)
         m.response_port = (uint16_t)rng_u64(r);
+    m.daily = coin & 2048;
     return m;
 }
 
@@ -144,10 +145,11 @@ static bool same(const struct stun *a, const struct stun *b)
            addr_eq(&a->origin, &b->origin) && a->has_change == b->has_change &&
            a->change == b->change && a->error == b->error && a->has_peer == b->has_peer &&
            peer_id_eq(&a->peer, &b->peer) && a->has_cookie == b->has_cookie &&
-           memcmp(a->cookie, b->cookie, sizeof a->cookie) == 0 && a->token.len == b->token.len &&
-           memcmp(a->token.b, b->token.b, sizeof a->token.b) == 0 && a->unknown == b->unknown &&
-           a->has_padding == b->has_padding && a->padding == b->padding &&
-           a->response_port == b->response_port && a->has_fingerprint == b->has_fingerprint;
+           a->daily == b->daily && memcmp(a->cookie, b->cookie, sizeof a->cookie) == 0 &&
+           a->token.len == b->token.len && memcmp(a->token.b, b->token.b, sizeof a->token.b) == 0 &&
+           a->unknown == b->unknown && a->has_padding == b->has_padding &&
+           a->padding == b->padding && a->response_port == b->response_port &&
+           a->has_fingerprint == b->has_fingerprint;
 }
 
 Test(stun, what_is_written_is_read_back)

@@ -30,7 +30,7 @@ Test(token, what_a_prober_signed_is_believed)
 
     token_sign(&sample, secret, &raw);
     cr_assert_eq(raw.len, TOKEN_BYTES);
-    cr_assert(token_verify(&raw, &probers, &t));
+    cr_assert(token_verify(&raw, &probers, NULL, &t));
     cr_assert(addr_eq(&t.addr, &sample.addr));
     cr_assert(peer_id_eq(&t.peer, &sample.peer));
     cr_assert_eq(t.time_ms, sample.time_ms);
@@ -38,7 +38,7 @@ Test(token, what_a_prober_signed_is_believed)
 
     cr_assert(addr_parse("[2001:db8::9]:1", &sample.addr));
     token_sign(&sample, secret, &raw);
-    cr_assert(token_verify(&raw, &probers, &t));
+    cr_assert(token_verify(&raw, &probers, NULL, &t));
     cr_assert(addr_eq(&t.addr, &sample.addr));
 }
 
@@ -50,11 +50,13 @@ Test(token, the_kind_is_part_of_what_is_signed)
     sample.mapped = true;
     token_sign(&sample, secret, &raw);
     cr_assert_eq(raw.b[0], 2);
-    cr_assert(token_verify(&raw, &probers, &t) && t.mapped);
+    cr_assert(token_verify(&raw, &probers, NULL, &t) && t.mapped);
     raw.b[0] = 1;
     cr_assert(token_read(&raw, &t) && !t.mapped);
-    cr_assert_not(token_verify(&raw, &probers, &t));
-    raw.b[0] = 3;
+    cr_assert_not(token_verify(&raw, &probers, NULL, &t));
+    raw.b[0] = 4;
+    cr_assert(token_read(&raw, &t) && t.mapped && t.daily);
+    raw.b[0] = 5;
     cr_assert_not(token_read(&raw, &t));
 }
 
@@ -77,10 +79,10 @@ Test(token, any_flipped_bit_is_refused)
     token_sign(&sample, secret, &raw);
     for (size_t bit = 0; bit < 8 * TOKEN_BYTES; bit++) {
         raw.b[bit / 8] ^= (uint8_t)(1 << bit % 8);
-        cr_assert_not(token_verify(&raw, &probers, &t), "bit %zu", bit);
+        cr_assert_not(token_verify(&raw, &probers, NULL, &t), "bit %zu", bit);
         raw.b[bit / 8] ^= (uint8_t)(1 << bit % 8);
     }
-    cr_assert(token_verify(&raw, &probers, &t));
+    cr_assert(token_verify(&raw, &probers, NULL, &t));
 }
 
 Test(token, of_an_unknown_prober_is_refused)
@@ -91,15 +93,15 @@ Test(token, of_an_unknown_prober_is_refused)
 
     crypto_sign_seed_keypair(stranger, stranger_secret, seed);
     token_sign(&sample, stranger_secret, &raw);
-    cr_assert_not(token_verify(&raw, &probers, &t));
+    cr_assert_not(token_verify(&raw, &probers, NULL, &t));
     /* Nor does it help to name another prober's key. */
     memcpy(raw.b + 60, probers.v[0].key, 8);
-    cr_assert_not(token_verify(&raw, &probers, &t));
+    cr_assert_not(token_verify(&raw, &probers, NULL, &t));
     token_sign(&sample, secret, &raw);
     probers.n = 1;
-    cr_assert_not(token_verify(&raw, &probers, &t));
+    cr_assert_not(token_verify(&raw, &probers, NULL, &t));
     probers.n = 0;
-    cr_assert_not(token_verify(&raw, &probers, &t));
+    cr_assert_not(token_verify(&raw, &probers, NULL, &t));
 }
 
 Test(token, of_any_other_length_is_refused)
@@ -111,7 +113,7 @@ Test(token, of_any_other_length_is_refused)
     for (unsigned len = 0; len < 256; len++) {
         raw.len = (uint8_t)len;
         cr_assert_eq(token_read(&raw, &t), len == TOKEN_BYTES);
-        cr_assert_eq(token_verify(&raw, &probers, &t), len == TOKEN_BYTES);
+        cr_assert_eq(token_verify(&raw, &probers, NULL, &t), len == TOKEN_BYTES);
     }
 }
 
@@ -123,21 +125,21 @@ Test(token, with_impossible_fields_is_refused_though_signed)
     token_sign(&sample, secret, &raw);
     raw.b[4 + 4] = 1;
     crypto_sign_detached(raw.b + 68, NULL, raw.b, 68, secret);
-    cr_assert_not(token_verify(&raw, &probers, &t), "unused ip bytes");
+    cr_assert_not(token_verify(&raw, &probers, NULL, &t), "unused ip bytes");
 
     token_sign(&sample, secret, &raw);
     raw.b[52] = 0x80;
     crypto_sign_detached(raw.b + 68, NULL, raw.b, 68, secret);
-    cr_assert_not(token_verify(&raw, &probers, &t), "a time that is no time");
+    cr_assert_not(token_verify(&raw, &probers, NULL, &t), "a time that is no time");
 
     token_sign(&sample, secret, &raw);
     memcpy(raw.b + 60, probers.v[0].key, 8);
     crypto_sign_detached(raw.b + 68, NULL, raw.b, 68, secret);
-    cr_assert_not(token_verify(&raw, &probers, &t), "another prober's key id");
+    cr_assert_not(token_verify(&raw, &probers, NULL, &t), "another prober's key id");
 
     sample.addr.port = 0;
     token_sign(&sample, secret, &raw);
-    cr_assert_not(token_verify(&raw, &probers, &t), "port 0");
+    cr_assert_not(token_verify(&raw, &probers, NULL, &t), "port 0");
 }
 
 Test(cert, holds_for_its_role_key_and_authority_only, .init = setup)

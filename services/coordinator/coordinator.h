@@ -30,6 +30,7 @@
 
 #include "lib/budget.h"
 #include "lib/core.h"
+#include "lib/daykey.h"
 #include "lib/deadlines.h"
 #include "lib/fence.h"
 #include "lib/rng.h"
@@ -150,6 +151,7 @@ struct coordinator_peer {
     uint64_t seq;       /* the executor's: another one means other sockets */
     uint64_t fence; /* ours, of the store's row: peers are not trusted to order their attachments */
     uint16_t accept, modes;
+    bool daily;         /* it reads tokens by probers' keys of a day */
     uint8_t blocks;     /* percent; see struct profile's share */
     int64_t expires_us; /* of the attachment */
     int64_t row_us;     /* when the store's row was last written */
@@ -298,7 +300,7 @@ struct coordinator_relay {
     X(punches_attempted) X(punches_direct) X(punches_half) X(punches_failed) \
     X(direct) X(half) X(relayed) X(failed) X(upgrades_attempted) X(upgrades_succeeded) \
     X(relay_fallbacks) X(relays_refused) X(relays_changed) X(tickets_renewed) X(relay_packets) X(relay_bytes) \
-    X(pending_now) X(punching_now) X(relayed_now) X(attached_now)
+    X(pending_now) X(punching_now) X(relayed_now) X(attached_now) X(plain_peers_now)
 struct coordinator_counters {
 #define X(name) uint64_t name;
     COORDINATOR_COUNTERS(X)
@@ -321,6 +323,7 @@ struct coordinator {
     uint32_t closed_oldest, closed_newest, n_closed;
     uint64_t last_tag, attachments;
     struct place_list places;   /* that probers showed, verified */
+    struct daykey_list daykeys; /* signed by these: */
     struct prober_list probers; /* certified; tokens of those not seen lately are good too */
     int64_t prober_seen_us[PROBERS_MAX];
     int64_t prober_offset_us[PROBERS_MAX]; /* its clock minus ours, as its newest token has it */

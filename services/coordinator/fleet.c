@@ -66,6 +66,7 @@ void coordinator_on_prober_hello(struct coordinator *c, const struct msg_prober_
 {
     for (unsigned i = 0; i < m->probers.n && i < PROBERS_MAX; i++)
         hear_prober(c, &m->probers.v[i]);
+    daykey_take(&c->daykeys, &m->daykeys, &c->probers);
     for (unsigned i = 0; i < m->places.n && i < PLACES_MAX; i++)
         if (!is_known(&c->places, &m->places.v[i]) &&
             place_verify(&m->places.v[i], c->conf.authority))
@@ -95,8 +96,8 @@ bool coordinator_token_ok(struct coordinator *c, const struct msg_token *raw,
     struct token t;
     unsigned i = 0;
 
-    if (!token_verify(raw, &c->probers, &t) || !peer_id_eq(&t.peer, peer) || t.time_ms < 0 ||
-        t.time_ms > time_max_ms)
+    if (!token_verify(raw, &c->probers, &c->daykeys, &t) || !peer_id_eq(&t.peer, peer) ||
+        t.time_ms < 0 || t.time_ms > time_max_ms)
         return false;
     while (i < c->probers.n && memcmp(c->probers.v[i].key, t.key_id, sizeof t.key_id) != 0)
         i++;

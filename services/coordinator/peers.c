@@ -142,6 +142,8 @@ static void send_attached(struct coordinator *c, uint32_t conn, const char *kind
         return;
     }
     m->probers = coordinator_live_probers(c);
+    m->daykeys = c->daykeys;
+    m->plain = c->n.plain_peers_now > 0;
     m->relays = coordinator_near_relays(c);
     m->places = coordinator_places(c);
 }
@@ -161,11 +163,18 @@ static void send_detached(uint32_t conn, const char *kind, struct outputs *out)
     msg_text(m->kind, sizeof m->kind, kind);
 }
 
+static void count(struct coordinator *c, const struct coordinator_peer *p, int one)
+{
+    c->n.attached_now += (uint64_t)one;
+    if (!p->daily)
+        c->n.plain_peers_now += (uint64_t)one;
+}
+
 /* The attachment ends; what was learned through it goes with it. */
 static void leave(struct coordinator *c, struct coordinator_peer *p)
 {
     if (p->attached)
-        c->n.attached_now--;
+        count(c, p, -1);
     p->attached = p->joining = false;
     p->join_tag = 0;
     p->has_profile = p->udp_silent = false;
@@ -211,7 +220,7 @@ static void join(struct coordinator *c, struct coordinator_peer *p, const struct
         c->n.replaced++;
     }
     if (p->attached)
-        c->n.attached_now--;
+        count(c, p, -1);
     if (p->instance !=
         m->instance) /* another process: the sessions of the earlier one died with it */
         abandon_sessions(c, p);
@@ -226,6 +235,7 @@ static void join(struct coordinator *c, struct coordinator_peer *p, const struct
     memcpy(p->name, m->name, strlen(m->name));
     p->attached = false;
     p->joining = true;
+    p->daily = m->daily;
     p->join_tag = coordinator_tag(c, slot_of(c, p));
     p->conn = in->from.conn;
     p->source = in->from.source;
@@ -322,7 +332,7 @@ void coordinator_on_row_written(struct coordinator *c, const struct input *in, s
         p->joining = false;
         p->attached = true;
         c->n.attached++;
-        c->n.attached_now++;
+        count(c, p, 1);
         claim_name(c, p, in->store.status == STORE_OK);
         send_attached(c, p->conn, "", "", out);
         coordinator_kick(c, p);

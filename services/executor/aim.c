@@ -32,7 +32,8 @@ static int64_t probers_ms(const struct executor *x)
 /* Is this a word of a certified prober, and fresh? */
 static bool fresh(const struct executor *x, const struct msg_token *raw, struct token *out)
 {
-    return token_verify(raw, &x->probers, out) && out->time_ms >= probers_ms(x) - TOKEN_TTL_MS;
+    return token_verify(raw, &x->probers, &x->daykeys, out) &&
+           out->time_ms >= probers_ms(x) - TOKEN_TTL_MS;
 }
 
 /* How many probers vouch for an ip in the good ones of these tokens? */

@@ -53,6 +53,7 @@ static void send_attach(struct executor *x, struct outputs *out)
     m->seq = x->attach_seq;
     m->instance = x->instance;
     m->blocks = x->conf.blocks;
+    m->daily = true;
     x->next_attach_us = x->now_us + (x->attached ? x->attach_every_us : ATTACH_RETRY_US);
 }
 
@@ -165,6 +166,13 @@ static void take_probers(struct executor *x, const struct prober_list *probers)
         x->probers = good;
 }
 
+/* Tokens by keys of a day are asked for where the coordinator tells of them, and everybody reads them. */
+static void take_daykeys(struct executor *x, const struct msg_attached *m)
+{
+    daykey_take(&x->daykeys, &m->daykeys, &x->probers);
+    x->daily = x->daykeys.n > 0 && !m->plain;
+}
+
 static int64_t clamp(int64_t asked_us)
 {
     int64_t us = asked_us < ATTACH_EVERY_MIN_US ? ATTACH_EVERY_MIN_US : asked_us;
@@ -191,6 +199,7 @@ static void on_attached(struct executor *x, const struct msg_attached *m, struct
         x->next_attach_us = x->now_us + x->attach_every_us;
     executor_places_take(x, &m->places);
     take_probers(x, &m->probers);
+    take_daykeys(x, m);
     executor_relays_take(x, &m->relays);
     if (first)
         executor_app(x, NULL, APP_ATTACHED, out);

@@ -20,6 +20,7 @@
 #ifndef EXECUTOR_H
 #define EXECUTOR_H
 
+#include "lib/daykey.h"
 #include "lib/fence.h"
 #include "lib/join.h"
 #include "lib/rng.h"
@@ -110,6 +111,8 @@ struct executor {
     int64_t next_attach_us, attach_every_us;
     int64_t next_enrol_us; /* NEVER, or when to knock again */
     struct prober_list probers;
+    struct daykey_list daykeys;       /* which they have signed */
+    bool daily;                       /* tokens by them are asked for */
     struct addr places[PLACES_KNOWN]; /* ips that the authority signed, as the coordinator told */
     uint8_t n_places, next_place;
     /* probing */

@@ -54,6 +54,7 @@ static void ask(struct executor *x, struct outputs *out)
     struct output *d = executor_datagram(out, 0, &o->prober);
 
     m.has_peer = m.has_cookie = true;
+    m.daily = x->daily;
     m.peer = x->conf.id;
     memcpy(m.cookie, o->cookie, sizeof m.cookie);
     m.response_port = o->claimed.port;
@@ -143,7 +144,7 @@ bool executor_override_datagram(struct executor *x, const struct input *in, cons
         begin(x, m->cookie, true, out);
         return true;
     }
-    if (!o->challenged || !token_verify(&m->token, &x->probers, &t) || !t.mapped ||
+    if (!o->challenged || !token_verify(&m->token, &x->probers, &x->daykeys, &t) || !t.mapped ||
         !peer_id_eq(&t.peer, &x->conf.id) || !addr_eq(&t.addr, &o->claimed))
         return false;
     x->udp_silent = false;

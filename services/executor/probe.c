@@ -94,6 +94,7 @@ static void send_probe(struct executor *x, struct probe_target *t, struct output
     struct stun m = stun_request(t->txid);
 
     m.has_peer = m.has_cookie = true; /* a cookie of zeroes asks for one */
+    m.daily = x->daily;
     m.peer = x->conf.id;
     memcpy(m.cookie, t->cookie, sizeof m.cookie);
     if (executor_may_knock(x, &t->addr)) {
@@ -307,8 +308,8 @@ static void on_answer(struct executor *x, struct probe_target *t, const struct s
         t->done = true;
         executor_filter_begin(x, t, m, out);
     } else if (m->token.len > 0) {
-        t->done =
-            token_verify(&m->token, &x->probers, &token) && peer_id_eq(&token.peer, &x->conf.id);
+        t->done = token_verify(&m->token, &x->probers, &x->daykeys, &token) &&
+                  peer_id_eq(&token.peer, &x->conf.id);
         if (t->done)
             executor_knock_answered(x, &t->addr);
         if (t->done && t->sock == 0)

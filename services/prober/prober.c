@@ -208,6 +208,31 @@ static void on_unknown(struct prober *p, const struct request *r, struct answer 
 
 /* ---- tokens -------------------------------------------------------------------------------------- */
 
+/* Whatever the clock says, the key of its day is there. */
+static void renew_daykeys(struct prober *p)
+{
+    uint32_t first = daykey_first(p->wall_ms);
+
+    if (p->daykeys.n > 0 && p->daykeys.v[0].day == first)
+        return;
+    for (uint32_t i = 0; i < DAYKEYS_LIVE; i++)
+        daykey_make(p->conf.secret, first + i, p->day_secrets[i], &p->daykeys.v[i]);
+    p->daykeys.n = DAYKEYS_LIVE;
+}
+
+static void sign(struct prober *p, const struct request *r, const struct token *t,
+                 struct msg_token *out)
+{
+    uint32_t day = daykey_day(p->wall_ms) - p->daykeys.v[0].day;
+
+    if (r->m.daily) {
+        token_sign_daily(t, p->day_secrets[day], p->conf.info.key, out);
+        return;
+    }
+    token_sign(t, p->conf.secret, out);
+    p->n.plain_tokens++;
+}
+
 static void on_token_request(struct prober *p, const struct request *r, struct answer *out)
 {
     struct stun a = prober_response(r);
@@ -217,7 +242,7 @@ static void on_token_request(struct prober *p, const struct request *r, struct a
         familiar_note(&p->conf.familiar, &r->src);
     if (valid && prober_has_budget(p, &p->signing, r)) {
         struct token t = {.addr = r->src, .peer = r->m.peer, .time_ms = p->wall_ms};
-        token_sign(&t, p->conf.secret, &a.token);
+        sign(p, r, &t, &a.token);
         p->n.tokens += prober_send_within(p, r, r->sock, &a, DISCOVERY_TENTHS, out);
         return;
     }
@@ -240,7 +265,7 @@ static void sign_claim(struct prober *p, struct request *r, struct answer *out)
     struct stun a = prober_response(r);
     struct token t = {.addr = claimed(r), .peer = r->m.peer, .time_ms = p->wall_ms, .mapped = true};
 
-    token_sign(&t, p->conf.secret, &a.token);
+    sign(p, r, &t, &a.token);
     r->m.response_port = 0; /* it goes to who asked */
     p->n.tokens += prober_send_within(p, r, r->sock, &a, DISCOVERY_TENTHS, out);
 }
@@ -363,6 +388,7 @@ void prober_answer(struct prober *p, const struct input *in, struct answer *out)
     assert(in->kind == IN_DATAGRAM && in->now_us >= p->now_us);
     p->now_us = in->now_us;
     p->wall_ms = in->wall_ms;
+    renew_daykeys(p);
     out->len = 0;
     out->link = 0;
     on_datagram(p, in, out);
@@ -376,6 +402,7 @@ void prober_step(struct prober *p, const struct input *in, struct outputs *out)
     assert(in->now_us >= p->now_us);
     p->now_us = in->now_us;
     p->wall_ms = in->wall_ms;
+    renew_daykeys(p);
     out->n = 0;
     on_time(p, out);
     if (in->kind == IN_DATAGRAM)

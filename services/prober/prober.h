@@ -3,7 +3,7 @@
  *
  *   in:    Binding requests (RFC 8489, RFC 5780) on two or four sockets; prober_hello, vantage_request
  *          and vantage_refused of probers on other hosts; a tick
- *   state: two cookie secrets, budgets per source in tables of fixed size, what those probers last said
+ *   state: two cookie secrets, the keys of two days, budgets per source in tables of fixed size, what those probers last said
  *          of themselves; nothing per client
  *   out:   answers; prober_hello to coordinator, classifier and those probers, every second
  *
@@ -39,6 +39,7 @@
 
 #include "lib/budget.h"
 #include "lib/core.h"
+#include "lib/daykey.h"
 #include "lib/familiar.h"
 #include "lib/fence.h"
 #include "lib/rng.h"
@@ -77,7 +78,7 @@ struct prober_conf {
 /* clang-format off */
 #define PROBER_COUNTERS(X)                                                          \
     X(plain)       X(discovery)  X(changed)   X(cookies)    X(tokens)  X(errors)    \
-    X(challenges)                                                                   \
+    X(challenges)  X(plain_tokens)                                                  \
     X(not_stun)    X(malformed)  X(not_request)                                     \
     X(over_budget) X(over_bound) X(bad_cookie) X(fenced) X(refused_ports)                            \
     X(borrowed)    X(lent)       X(links_refused)
@@ -90,6 +91,7 @@ struct prober {
     struct prober_partner {
         struct prober_info info; /* n_addrs 0: nothing heard yet */
         struct place_list places;
+        struct daykey_list daykeys;
         int64_t heard_us;
         bool hears_us;
     } partners[PARTNERS_MAX];
@@ -98,6 +100,8 @@ struct prober {
     int64_t hello_us, rotate_us;
     uint64_t epoch; /* of the newest secret; secrets[epoch & 1] */
     uint8_t secrets[2][32];
+    struct daykey_list daykeys; /* the two that are live, the earlier first, and their secrets */
+    uint8_t day_secrets[DAYKEYS_LIVE][64];
     struct budget discovery, signing, challenge;
     struct fence fence;     /* around the own public addresses */
     struct gateway gateway; /* for the shell, who warns */

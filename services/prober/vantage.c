@@ -58,6 +58,12 @@ void prober_vantage_tick(struct prober *p)
     memcpy(&p->info.addrs[OWN], partner(p, p->lender)->info.addrs, OWN * sizeof *p->info.addrs);
 }
 
+static void add_daykeys(struct daykey_list *l, const struct daykey_list *more)
+{
+    for (size_t i = 0; i < more->n && l->n < DAYKEYS_MAX; i++)
+        l->v[l->n++] = more->v[i];
+}
+
 /* To the suite on this host: us, and those whose word only comes here.  To each of those: us. */
 void prober_vantage_hello(struct prober *p, struct outputs *out)
 {
@@ -68,11 +74,13 @@ void prober_vantage_hello(struct prober *p, struct outputs *out)
         struct prober_list *l = &m->probers;
         l->v[l->n++] = p->info;
         m->places = p->conf.places;
+        m->daykeys = p->daykeys;
         for (uint8_t k = 1; k <= p->conf.n_partners; k++) {
             const struct prober_partner *o = partner(p, k);
             if (!is_heard(p, o))
                 continue;
             l->v[l->n++] = o->info;
+            add_daykeys(&m->daykeys, &o->daykeys);
             for (size_t j = 0; j < o->places.n; j++)
                 place_add(&m->places, &o->places.v[j]);
         }
@@ -84,6 +92,7 @@ void prober_vantage_hello(struct prober *p, struct outputs *out)
         m->probers.v[0] = p->info;
         m->heard = is_heard(p, partner(p, k));
         m->places = p->conf.places;
+        m->daykeys = p->daykeys;
     }
 }
 
@@ -199,6 +208,7 @@ static void on_hello(struct prober *p, const struct msg_prober_hello *m, uint8_t
     o->info = *info;
     o->places = m->places;
     o->places.n = o->places.n < OWN ? o->places.n : OWN;
+    daykey_take(&o->daykeys, &m->daykeys, &m->probers);
     o->heard_us = p->now_us;
     o->hears_us = m->heard;
     prober_vantage_tick(p);

@@ -84,6 +84,17 @@ static void random_places(msg_places *l)
     }
 }
 
+static void random_daykeys(msg_daykeys *l)
+{
+    l->n = (uint8_t)COUNT(DAYKEYS_MAX);
+    for (size_t i = 0; i < l->n; i++) {
+        rng_bytes(rng, l->v[i].prober, sizeof l->v[i].prober);
+        random_u32(&l->v[i].day);
+        rng_bytes(rng, l->v[i].key, sizeof l->v[i].key);
+        rng_bytes(rng, l->v[i].cert, sizeof l->v[i].cert);
+    }
+}
+
 static void random_observations(msg_observations *l)
 {
     l->n = (uint8_t)COUNT(OBSERVATIONS_MAX);

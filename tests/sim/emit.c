@@ -23,6 +23,8 @@ static void send_msg(struct world *w, enum role from, size_t peer, const struct 
         struct world_peer *p = &w->peers[peer];
         if (!p->linked)
             return;
+        if (p->older && e.msg.type == MSG_attach)
+            e.msg.attach.daily = false;
         e.kind = WORLD_TO_COORD;
         e.life = p->life;
         e.enrolling = o->enrolling;
@@ -32,6 +34,8 @@ static void send_msg(struct world *w, enum role from, size_t peer, const struct 
         if (e.peer == w->conf.n_peers)
             return;
         struct world_peer *p = &w->peers[e.peer];
+        if (p->older && e.msg.type == MSG_attached)
+            e.msg.attached.daykeys.n = 0;
         e.kind = WORLD_TO_PEER;
         e.life = p->life;
         e.enrolling = o->enrolling;

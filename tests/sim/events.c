@@ -46,8 +46,12 @@ struct world_event world_pop(struct world *w)
 
 void world_mix(struct world *w, uint64_t v) { w->hash = (w->hash ^ v) * UINT64_C(1099511628211); }
 
+int64_t world_wall_ms(const struct world *w)
+{
+    return WORLD_WALL_MS + w->wall_ahead_ms + w->now_us / 1000;
+}
+
 struct input world_input(const struct world *w, enum input_kind kind)
 {
-    return (struct input){
-        .kind = kind, .now_us = w->now_us, .wall_ms = WORLD_WALL_MS + w->now_us / 1000};
+    return (struct input){.kind = kind, .now_us = w->now_us, .wall_ms = world_wall_ms(w)};
 }

@@ -19,7 +19,7 @@ void world_start_coordinator(struct world *w)
     uint8_t key[32];
 
     rng_bytes(&w->rng, key, sizeof key);
-    w->coordinator_conf.epoch = (uint64_t)(WORLD_WALL_MS + w->now_us / 1000);
+    w->coordinator_conf.epoch = (uint64_t)world_wall_ms(w);
     coordinator_init(&w->coordinator, &w->coordinator_conf, key, w->coordinator_memory);
     w->coordinator_up = true;
 }

@@ -80,6 +80,7 @@ struct world_peer {
     struct executor core;
     struct executor_conf conf;
     bool up;
+    bool older; /* it knows nothing of the keys of a day (lib/daykey.h) */
     bool front; /* enrolled once: connects to the front */
     uint32_t life, conn;
     bool linked;
@@ -96,7 +97,7 @@ struct world_peer {
 struct world {
     struct world_conf conf;
     struct rng rng;
-    int64_t now_us;
+    int64_t now_us, wall_ahead_ms;
     struct net *net;
     struct net_slot *slots;
     struct nat *nats[WORLD_PEERS_MAX], *carriers[WORLD_PEERS_MAX];
@@ -132,6 +133,8 @@ struct world {
 /* All are up, nothing has happened yet.  Asserts what a test can't go on without. */
 void world_open(struct world *w, const struct world_conf *conf);
 void world_close(struct world *w);
+
+int64_t world_wall_ms(const struct world *w);
 
 /* Let things happen until then. */
 void world_run(struct world *w, int64_t until_us);
