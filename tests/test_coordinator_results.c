@@ -148,6 +148,49 @@ Test(coordinator_results, ends_the_sessions_of_a_peer_that_detaches)
     cr_assert_eq(coordinator_bed_session(b)->verdict, VERDICT_cancelled);
 }
 
+/* Side i says what it has come to, and goes. */
+static const struct coordinator_session *report_and_go(unsigned i, enum path_kind path,
+                                                       const char *kind, const char *verdict)
+{
+    coordinator_bed_ordered(b);
+    struct msg m = coordinator_bed_result(
+        b, path, path == PATH_DIRECT ? TECHNIQUE_SYNCHRONOUS : TECHNIQUE_NONE, verdict);
+    msg_text(m.punch_result.kind, sizeof m.punch_result.kind, kind);
+    coordinator_bed_from_peer(b, i, &m);
+    m = (struct msg){.type = MSG_detach};
+    coordinator_bed_from_peer(b, i, &m);
+    coordinator_bed_pass(b, 1);
+    return coordinator_bed_session(b);
+}
+
+Test(coordinator_results, keeps_what_the_side_has_said_that_goes_before_the_other_one_does)
+{
+    const struct coordinator_session *s =
+        report_and_go(0, PATH_FAILED, "unreachable", "udp-blocked");
+    cr_assert_eq(s->state, COORD_CLOSED);
+    cr_assert_eq(s->verdict, VERDICT_udp_blocked);
+    cr_assert_str_eq(s->kind, "unreachable");
+    cr_assert_eq(b->core.n.cancelled, 0);
+    cr_assert_eq(b->core.n.failed, 1);
+}
+
+Test(coordinator_results, has_the_verdict_as_the_initiator_sees_it)
+{
+    const struct coordinator_session *s =
+        report_and_go(1, PATH_FAILED, "unreachable", "udp-blocked");
+    cr_assert_eq(s->verdict, VERDICT_peer_udp_blocked);
+}
+
+Test(coordinator_results, counts_a_path_whose_initiator_had_it_and_is_done)
+{
+    const struct coordinator_session *s = report_and_go(0, PATH_DIRECT, "", "direct-synchronous");
+    cr_assert_eq(s->state, COORD_CLOSED);
+    cr_assert_eq(s->verdict, VERDICT_direct_synchronous);
+    cr_assert_eq(b->core.n.direct, 1);
+    cr_assert_eq(b->core.n.punches_direct, 1);
+    cr_assert_eq(b->core.n.failed + b->core.n.cancelled, 0);
+}
+
 Test(coordinator_results, lets_the_operator_cancel_in_any_state)
 {
     coordinator_bed_ordered(b);

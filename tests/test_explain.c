@@ -227,6 +227,27 @@ Test(explain, names_the_side_whose_udp_is_blocked)
     json_decref(o);
 }
 
+Test(explain, says_why_when_the_initiator_is_blocked_and_gone)
+{
+    request("bob", POLICY_AUTO);
+    struct msg m = coordinator_bed_result(b, PATH_FAILED, TECHNIQUE_NONE, "udp-blocked");
+    m.punch_result.tried = (struct tried){1, {{TECHNIQUE_RELAYED, 3, 0}}};
+    coordinator_bed_from_peer(b, 0, &m);
+    m = (struct msg){.type = MSG_punch_cancel};
+    m.punch_cancel.session = b->last;
+    coordinator_bed_from_peer(b, 0, &m);
+    json_t *o = explain();
+    expect_field(o, "verdict", "udp-blocked");
+    json_t *story = json_object_get(o, "story");
+    size_t n = json_array_size(story);
+    cr_assert_str_eq(json_string_value(json_array_get(story, n - 3)),
+                     "bob had not said what came of it.", "packets to the relay are no try");
+    cr_assert_str_eq(json_string_value(json_array_get(story, n - 2)),
+                     "It ended before a path was settled: alice gets no answer from any prober or "
+                     "relay by UDP.");
+    json_decref(o);
+}
+
 Test(explain, tells_why_a_request_was_refused)
 {
     request("nobody", POLICY_AUTO);

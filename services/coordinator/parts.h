@@ -190,6 +190,8 @@ void coordinator_on_relay_refused(struct coordinator *c, const struct coordinato
                                   const struct msg_relay_refused *m, struct outputs *out);
 void coordinator_on_relay_usage(struct coordinator *c, const struct input *in);
 void coordinator_silence(struct coordinator *c, struct coordinator_session *s, struct outputs *out);
+void coordinator_settle_by_one(struct coordinator *c, struct coordinator_session *s,
+                               struct outputs *out);
 
 /* fleet.c */
 void coordinator_on_prober_hello(struct coordinator *c, const struct msg_prober_hello *m);

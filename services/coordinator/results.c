@@ -99,6 +99,26 @@ void coordinator_silence(struct coordinator *c, struct coordinator_session *s, s
               out);
 }
 
+/*
+ * It ends before both have reported, as when who asked has its answer and goes.  What the one that has reported came
+ * to is what it was: a path that it had, or why there was none.  A failure is left to be entered by the end.
+ */
+void coordinator_settle_by_one(struct coordinator *c, struct coordinator_session *s,
+                               struct outputs *out)
+{
+    unsigned i = !s->side[0].reported;
+    const struct coordinator_side *side = &s->side[i];
+
+    if (!side->reported)
+        return;
+    enum verdict verdict = verdict_of(s, side);
+    if (side->path != PATH_FAILED)
+        settle_as(c, s, (enum coordinator_state)state_of_path[side->path], verdict,
+                  "one side has reported, and it ends", out);
+    else /* the session's verdict is the initiator's */
+        s->verdict = i == 1 && verdict == VERDICT_udp_blocked ? VERDICT_peer_udp_blocked : verdict;
+}
+
 /* ---- what executors say ------------------------------------------------------------------------- */
 
 void coordinator_on_punch_ack(struct coordinator *c, const struct coordinator_peer *p,

@@ -252,8 +252,14 @@ void coordinator_close(struct coordinator *c, struct coordinator_session *s, uns
     }
     if (s->state < COORD_DIRECT) {
         s->verdict = verdict_of_end(kind);
-        c->n.cancelled += s->verdict == VERDICT_cancelled;
+        if (s->verdict == VERDICT_cancelled) /* which says nothing of why */
+            coordinator_settle_by_one(c, s, out);
+        else
+            s->kind = kind_name[kind_find(kind)];
         c->n.rejections += s->verdict == VERDICT_not_accepted;
+    }
+    if (s->state < COORD_DIRECT && s->verdict == VERDICT_cancelled) {
+        c->n.cancelled++;
         s->kind = kind_name[kind_find(kind)];
     }
     coordinator_enter(c, s, COORD_CLOSED, why, out);

@@ -164,6 +164,8 @@ static void tell_tries(json_t *story, const struct coordinator_session *s,
     for (unsigned i = 0; i < 2; i++) {
         uint64_t sent = 0, received = 0;
         for (size_t k = 0; k < s->side[i].tried.n; k++) {
+            if (s->side[i].tried.v[k].technique == TECHNIQUE_RELAYED)
+                continue;
             sent += s->side[i].tried.v[k].sent;
             received += s->side[i].tried.v[k].received;
         }
@@ -171,7 +173,7 @@ static void tell_tries(json_t *story, const struct coordinator_session *s,
             tell(story, "%s sent %llu packets for it and received %llu.", name[i],
                  (unsigned long long)sent, (unsigned long long)received);
         else if (!s->side[i].reported && s->state >= COORD_DIRECT)
-            tell(story, "%s never said what came of it.", name[i]);
+            tell(story, "%s had not said what came of it.", name[i]);
     }
 }
 
@@ -202,6 +204,9 @@ static void tell_outcome(json_t *story, const struct coordinator_session *s,
 static void tell_end(json_t *story, const struct coordinator_session *s, const char *const name[2],
                      enum coordinator_state settled)
 {
+    char cause[SENTENCE_MAX];
+
+    coordinator_cause(s, name, cause);
     if (s->state == COORD_REQUESTED)
         tell(story, "%s is not here yet; the request waits for it.", name[1]);
     else if (s->state == COORD_INVITING)
@@ -211,7 +216,7 @@ static void tell_end(json_t *story, const struct coordinator_session *s, const c
     else if (s->plan.n == 0)
         tell(story, "No path was tried: %s.", verdict_cause(s->verdict));
     else if (s->state == COORD_CLOSED && settled == COORD_FREE)
-        tell(story, "It ended before a path was settled: %s.", verdict_cause(s->verdict));
+        tell(story, "It ended before a path was settled: %s.", cause);
     else if (s->state == COORD_CLOSED)
         tell(story, "The session is over: %s.", s->changes[(s->n_changes - 1) % COORD_HISTORY].why);
     if (s->state >= COORD_DIRECT && settled != COORD_DIRECT)

@@ -27,7 +27,7 @@ static const struct {
     {"explain",     cmd_explain,     "SID [--join J --key FILE]           why a session went as it did; with a key, one of its own"},
     {"coordinate",  cmd_coordinate,  "A B [--policy P] [--timeout S]      bring two peers together that accept each other"},
     {"cancel",      cmd_cancel,      "SID                                 end a session"},
-    {"peers",       cmd_peers,       "                                    peers that are attached"},
+    {"peers",       cmd_peers,       "                                    peers that are attached, or were a while ago"},
     {"peer",        cmd_peer,        "NAME|PEER-ID                        one peer"},
     {"release",     cmd_release,     "NAME                                free a name whose owner is gone"},
     {"relays",      cmd_relays,      "                                    relays and their load"},
