@@ -121,13 +121,10 @@ bool coordinator_seek_consent(struct coordinator *c, struct coordinator_session 
 void coordinator_on_contact_looked_up(struct coordinator *c, const struct input *in,
                                       struct outputs *out)
 {
-    uint32_t slot = coordinator_tag_slot(in->store.tag);
+    struct coordinator_session *s = coordinator_session_that_asked(c, in->store.tag);
 
-    if (in->store.tag == 0 || !table_used(&c->sessions_by_id, slot) ||
-        c->sessions[slot].store_tag != in->store.tag)
+    if (!s)
         return;
-    struct coordinator_session *s = &c->sessions[slot];
-    s->store_tag = 0;
     if (in->store.status == STORE_OK)
         give(c, s, out);
     else if (in->store.status == STORE_NOT_FOUND)

@@ -12,6 +12,16 @@ uint64_t coordinator_tag(struct coordinator *c, uint32_t slot)
 
 uint32_t coordinator_tag_slot(uint64_t tag) { return tag & ((1u << TAG_SLOT_BITS) - 1); }
 
+struct coordinator_session *coordinator_session_that_asked(struct coordinator *c, uint64_t tag)
+{
+    uint32_t slot = coordinator_tag_slot(tag);
+
+    if (tag == 0 || !table_used(&c->sessions_by_id, slot) || c->sessions[slot].store_tag != tag)
+        return NULL;
+    c->sessions[slot].store_tag = 0;
+    return &c->sessions[slot];
+}
+
 /* ---- memory ------------------------------------------------------------------------------------- */
 
 static size_t aligned(size_t bytes)
@@ -27,22 +37,21 @@ static void *carve(uint8_t **memory, size_t bytes)
     return p;
 }
 
+static uint32_t or_else(uint32_t value, uint32_t usual) { return value ? value : usual; }
+
 static struct coordinator_conf with_defaults(const struct coordinator_conf *conf)
 {
     struct coordinator_conf full = *conf;
 
-    if (full.peers_max == 0)
-        full.peers_max = COORD_PEERS;
-    if (full.sessions_max == 0)
-        full.sessions_max = COORD_SESSIONS;
-    if (full.requests_per_s == 0)
-        full.requests_per_s = COORD_REQUESTS_PER_S;
-    if (full.requests_of_source_per_min == 0)
-        full.requests_of_source_per_min = COORD_REQUESTS_OF_SOURCE_PER_MIN;
-    if (full.calls_of_source_per_min == 0)
-        full.calls_of_source_per_min = COORD_CALLS_OF_SOURCE_PER_MIN;
-    if (full.calls_of_target_per_min == 0)
-        full.calls_of_target_per_min = COORD_CALLS_OF_TARGET_PER_MIN;
+    full.peers_max = or_else(full.peers_max, COORD_PEERS);
+    full.sessions_max = or_else(full.sessions_max, COORD_SESSIONS);
+    full.requests_per_s = or_else(full.requests_per_s, COORD_REQUESTS_PER_S);
+    full.requests_of_source_per_min =
+        or_else(full.requests_of_source_per_min, COORD_REQUESTS_OF_SOURCE_PER_MIN);
+    full.calls_of_source_per_min =
+        or_else(full.calls_of_source_per_min, COORD_CALLS_OF_SOURCE_PER_MIN);
+    full.calls_of_target_per_min =
+        (uint16_t)or_else(full.calls_of_target_per_min, COORD_CALLS_OF_TARGET_PER_MIN);
     return full;
 }
 

@@ -29,6 +29,8 @@ enum { OTHER_SIDE_UNKNOWN = 2 };
 /* A question to the store: unique, and names the slot that asks. */
 uint64_t coordinator_tag(struct coordinator *c, uint32_t slot);
 uint32_t coordinator_tag_slot(uint64_t tag);
+/* The session whose open question the store answers with this tag, or NULL; the question is open no longer. */
+struct coordinator_session *coordinator_session_that_asked(struct coordinator *c, uint64_t tag);
 
 /* enrol.c */
 void coordinator_on_enrol(struct coordinator *c, const struct input *in, struct outputs *out);

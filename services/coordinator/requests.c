@@ -233,14 +233,11 @@ void coordinator_on_operator_request(struct coordinator *c, const struct msg_pun
 /* The store's answer about a target that is not here. */
 void coordinator_on_looked_up(struct coordinator *c, const struct input *in, struct outputs *out)
 {
-    uint32_t slot = coordinator_tag_slot(in->store.tag);
-
-    if (in->store.tag == 0 || !table_used(&c->sessions_by_id, slot) ||
-        c->sessions[slot].store_tag != in->store.tag)
-        return;
-    struct coordinator_session *s = &c->sessions[slot];
+    struct coordinator_session *s = coordinator_session_that_asked(c, in->store.tag);
     const struct peer_id *id = &in->store.record.peer;
-    s->store_tag = 0;
+
+    if (!s)
+        return;
     s->warm = false;
     if (in->store.status == STORE_NOT_FOUND) {
         c->n.not_found++;
