@@ -4,6 +4,7 @@
  */
 #include "services/coordinator/allowlist_shell.h"
 #include "services/coordinator/coordinator.h"
+#include "tests/lib/child.h"
 #include "tests/lib/coordinator_bed.h"
 #include "tests/lib/front_bed.h"
 
@@ -38,14 +39,14 @@ static void list(const struct front_peer *p, const char *after)
 static void restart(const char *how)
 {
     kill(front_bed_pid, SIGTERM);
-    cr_assert_eq(front_bed_exit_status(front_bed_pid), 0);
+    cr_assert_eq(child_status(front_bed_pid), 0);
     front_bed_start_with(
         (const char *const[]){"--admission", how, "--allowlist", front_bed_in_dir("list"), NULL});
 }
 
 static void expect_no_start(const char *const *flags)
 {
-    cr_assert_eq(front_bed_exit_status(front_bed_spawn("0", flags)), 1);
+    cr_assert_eq(child_status(front_bed_spawn("0", flags)), 1);
 }
 
 static void expect_refused(struct front_peer *p)
@@ -129,7 +130,7 @@ Test(admission, a_list_that_makes_no_sense_changes_nothing_and_starts_nothing)
     expect_let_in(&alice, "alice");
     expect_refused(&bob);
     kill(front_bed_pid, SIGTERM);
-    cr_assert_eq(front_bed_exit_status(front_bed_pid), 0);
+    cr_assert_eq(child_status(front_bed_pid), 0);
     front_bed_pid = 0;
     expect_no_start((const char *const[]){"--admission", "everybody", NULL});
     expect_no_start((const char *const[]){"--admission", "allowlist", NULL});

@@ -25,6 +25,8 @@ TestSuite(alive, .timeout = 300);
 static struct world w;
 static struct sid session;
 
+static struct attempt *side(size_t peer) { return world_attempt(&w, peer, &session); }
+
 /* What one side has got of a numbered flow. */
 static struct receipt {
     bool got[NUMBERS];
@@ -59,17 +61,6 @@ static void on_data(struct world *world, size_t peer, const uint8_t *data, size_
     } else if (world->now_us - r->highest_us > r->late_us) {
         r->late_us = world->now_us - r->highest_us;
     }
-}
-
-static struct attempt *side(size_t peer)
-{
-    for (size_t i = 0; i < ATTEMPTS_MAX; i++) {
-        struct attempt *a = &w.peers[peer].core.attempts[i];
-        if (a->state != ATTEMPT_FREE && sid_eq(&a->session, &session))
-            return a;
-    }
-    cr_assert_fail("peer %zu has no such session", peer);
-    return NULL;
 }
 
 /* Two peers with a direct path. */

@@ -62,16 +62,6 @@ static int open_file(const char *path, int flags)
     return fd >= 0 ? 0 : errno;
 }
 
-static const char *in(const char *name)
-{
-    static char path[8][96];
-    static int n;
-    char *p = path[n++ % 8];
-
-    snprintf(p, sizeof path[0], "%s/%s", dir, name);
-    return p;
-}
-
 static void try_files(void *arg)
 {
     char bus[64], list[64], store[64];
@@ -91,16 +81,16 @@ static void try_files(void *arg)
                 .n_listens = 2
     });
     cr_assert_eq(open_file("/etc/passwd", O_RDONLY), EACCES);
-    cr_assert_eq(open_file(in("key"), O_RDONLY), EACCES);
-    cr_assert_eq(open_file(in("new"), O_WRONLY | O_CREAT), EACCES);
+    cr_assert_eq(open_file(tidy_path(dir, "key"), O_RDONLY), EACCES);
+    cr_assert_eq(open_file(tidy_path(dir, "new"), O_WRONLY | O_CREAT), EACCES);
     cr_assert_eq(open_file(list, O_RDONLY), 0);
     cr_assert_eq(open_file(list, O_WRONLY), EACCES);
     cr_assert_eq(open_file(store, O_RDONLY), EACCES, "its descriptor is open already");
     cr_assert_eq(unlink(store), 0);
-    cr_assert_eq(bind_unix(in("bus/one")), 0);
-    cr_assert_eq(bind_unix(in("two")), EACCES);
-    cr_assert_eq(unlink(in("bus/one")), 0);
-    cr_assert_eq(unlink(in("key")), -1);
+    cr_assert_eq(bind_unix(tidy_path(dir, "bus/one")), 0);
+    cr_assert_eq(bind_unix(tidy_path(dir, "two")), EACCES);
+    cr_assert_eq(unlink(tidy_path(dir, "bus/one")), 0);
+    cr_assert_eq(unlink(tidy_path(dir, "key")), -1);
     cr_assert_eq(bind_tcp(0), 0);
     cr_assert_eq(bind_tcp(23440), 0);
     if (syscall(SYS_landlock_create_ruleset, NULL, 0, 1) >= 4)
@@ -124,10 +114,11 @@ Test(cage_files, files_and_ports_that_are_not_in_the_plan_are_closed)
     CAGED_ONLY();
     if (syscall(SYS_landlock_create_ruleset, NULL, 0, 1) < 1)
         cr_skip_test("this kernel has no Landlock");
-    cr_assert_eq(mkdir(in("bus"), 0700), 0);
-    cr_assert_eq(mkdir(in("conf"), 0700), 0);
-    cr_assert_eq(mkdir(in("db"), 0700), 0);
-    make(in("key")), make(in("conf/list")), make(in("db/store"));
+    cr_assert_eq(mkdir(tidy_path(dir, "bus"), 0700), 0);
+    cr_assert_eq(mkdir(tidy_path(dir, "conf"), 0700), 0);
+    cr_assert_eq(mkdir(tidy_path(dir, "db"), 0700), 0);
+    make(tidy_path(dir, "key")), make(tidy_path(dir, "conf/list")),
+        make(tidy_path(dir, "db/store"));
     cr_assert_eq(child_run(&c, try_files, NULL), 0, "%s", c.err);
     cr_assert(strstr(c.err, "event=caged files=landlock"), "%s", c.err);
 }
@@ -138,9 +129,9 @@ static int classifier(const char *flag, const char *value, char line[LINE])
 {
     char command[256];
 
-    cr_assert(mkdir(in("bus"), 0700) == 0 || errno == EEXIST);
+    cr_assert(mkdir(tidy_path(dir, "bus"), 0700) == 0 || errno == EEXIST);
     snprintf(command, sizeof command, BIN_DIR "/natterjack-classifier --bus %s %s %s 2>&1",
-             in("bus"), flag, value);
+             tidy_path(dir, "bus"), flag, value);
     FILE *f = popen(command, "r");
     *line = '\0';
     for (size_t n; (n = strlen(line)) < LINE - 1 && fgets(line + n, (int)(LINE - n), f);)
@@ -169,10 +160,10 @@ Test(cage_files, a_key_of_another_user_is_refused)
 
     if (geteuid() != 0)
         cr_skip_test("only root can give files away");
-    cr_assert(key_save(in("key"), key, sizeof key, 0600));
-    cr_assert(key_load(in("key"), key, sizeof key));
-    cr_assert_eq(chown(in("key"), 12345, 0), 0);
-    cr_assert(!key_load(in("key"), key, sizeof key));
+    cr_assert(key_save(tidy_path(dir, "key"), key, sizeof key, 0600));
+    cr_assert(key_load(tidy_path(dir, "key"), key, sizeof key));
+    cr_assert_eq(chown(tidy_path(dir, "key"), 12345, 0), 0);
+    cr_assert(!key_load(tidy_path(dir, "key"), key, sizeof key));
     cr_assert_eq(errno, EPERM);
     cr_assert(strstr(key_problem(errno), "owner"));
 }

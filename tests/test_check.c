@@ -104,7 +104,7 @@ Test(check, a_coordinator_that_runs_tries_again_and_again, .init = front_bed_set
 
     cr_assert_geq(of_front("checks"), 1, "before it was ready");
     kill(front_bed_pid, SIGKILL);
-    front_bed_exit_status(front_bed_pid);
+    child_status(front_bed_pid);
     front_bed_start_with((const char *const[]){"--check-every", "0.01", NULL});
     while (of_front("checks") < 4)
         cr_assert_lt(zclock_mono(), end_ms);

@@ -4,6 +4,7 @@
 #include "lib/keys.h"
 #include "services/natterjack/command.h"
 #include "services/natterjack/state_dir.h"
+#include "tests/lib/child.h"
 #include "tests/lib/command.h"
 
 #include <criterion/criterion.h>
@@ -292,7 +293,7 @@ Test(command, a_suite_runs_from_a_file_reloads_it_and_drains)
     kill(command.up_pid, SIGHUP);
     cr_assert_eq(RUN("health", "--state", command.state), EXIT_OK, "HUP is no reason to end");
     cr_assert_eq(RUN("drain", "--state", command.state), EXIT_OK, "%s%s", command.out, command.err);
-    cr_assert_eq(command_exit(command.up_pid), EXIT_OK);
+    cr_assert_eq(child_status(command.up_pid), EXIT_OK);
     command.up_pid = 0;
 }
 

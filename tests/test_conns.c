@@ -1,4 +1,5 @@
 /* test_conns.c - TCP connections to the coordinator's doors that say nothing, more than there may be. */
+#include "tests/lib/child.h"
 #include "tests/lib/front_bed.h"
 
 #include <criterion/criterion.h>
@@ -13,7 +14,7 @@ TestSuite(conns, .init = front_bed_setup, .fini = front_bed_teardown, .timeout =
 static void restart_with(const char *const *more)
 {
     kill(front_bed_pid, SIGKILL);
-    front_bed_exit_status(front_bed_pid);
+    child_status(front_bed_pid);
     front_bed_start_with(more);
 }
 

@@ -4,6 +4,7 @@
  * What it decides is tested in test_coordinator*.c; this checks the shell around it.
  */
 #include "services/coordinator/coordinator.h"
+#include "tests/lib/child.h"
 #include "tests/lib/front_bed.h"
 
 #include <criterion/criterion.h>
@@ -144,7 +145,7 @@ Test(front, survives_garbage_at_every_door)
     zsock_destroy(&bob.sock);
     zsock_destroy(&bus);
     kill(front_bed_pid, SIGTERM);
-    cr_assert_eq(front_bed_exit_status(front_bed_pid), 0);
+    cr_assert_eq(child_status(front_bed_pid), 0);
     front_bed_pid = 0;
 }
 
@@ -184,7 +185,7 @@ Test(front, has_the_descriptors_that_its_peers_need)
     struct rlimit limit = {64, 4096}, has;
 
     kill(front_bed_pid, SIGKILL);
-    cr_assert_eq(front_bed_exit_status(front_bed_pid), -SIGKILL);
+    cr_assert_eq(child_status(front_bed_pid), -SIGKILL);
     cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
     front_bed_start();
     cr_assert_eq(prlimit(front_bed_pid, RLIMIT_NOFILE, NULL, &has), 0);
@@ -305,16 +306,15 @@ Test(front, says_why_it_does_not_start)
     char port[8];
 
     snprintf(port, sizeof port, "%u", front_bed_port);
-    cr_assert_eq(front_bed_exit_status(front_bed_spawn(port, NULL)),
-                 1); /* the bus or the port is taken */
+    cr_assert_eq(child_status(front_bed_spawn(port, NULL)), 1); /* the bus or the port is taken */
     kill(front_bed_pid, SIGTERM);
-    cr_assert_eq(front_bed_exit_status(front_bed_pid), 0);
+    cr_assert_eq(child_status(front_bed_pid), 0);
     front_bed_pid = 0;
     int fd = open(front_bed_in_dir("store"), O_WRONLY | O_TRUNC);
     for (int i = 0; i < 1000; i++)
         cr_assert_eq(write(fd, "garbage", 7), 7);
     close(fd);
-    cr_assert_eq(front_bed_exit_status(front_bed_spawn("0", NULL)), 1);
+    cr_assert_eq(child_status(front_bed_spawn("0", NULL)), 1);
     cr_assert_eq(unlink(front_bed_in_dir("token")), 0);
-    cr_assert_eq(front_bed_exit_status(front_bed_spawn("0", NULL)), 1);
+    cr_assert_eq(child_status(front_bed_spawn("0", NULL)), 1);
 }

@@ -18,16 +18,7 @@ TestSuite(keepalive, .timeout = 300);
 static struct world w;
 static struct sid session;
 
-static struct attempt *side(size_t peer)
-{
-    for (size_t i = 0; i < ATTEMPTS_MAX; i++) {
-        struct attempt *a = &w.peers[peer].core.attempts[i];
-        if (a->state != ATTEMPT_FREE && sid_eq(&a->session, &session))
-            return a;
-    }
-    cr_assert_fail("peer %zu has no such session", peer);
-    return NULL;
-}
+static struct attempt *side(size_t peer) { return world_attempt(&w, peer, &session); }
 
 /* Two peers with a direct path, whose NATs keep mappings so long. */
 static void begin(const char *a, const char *b, int64_t a_keeps_s, int64_t b_keeps_s,

@@ -4,6 +4,7 @@
  * Its behaviour is tested in test_relay*.c; this only checks the shell around it.
  */
 #include "lib/keys.h"
+#include "tests/lib/child.h"
 #include "tests/lib/relay_host.h"
 
 #include <criterion/criterion.h>
@@ -105,7 +106,7 @@ Test(relay_process, survives_garbage_and_stops_cleanly)
     close(a);
     json_decref(relay_host_state());
     kill(relay_host.pid, SIGTERM);
-    cr_assert_eq(relay_host_exit_status(relay_host.pid), 0);
+    cr_assert_eq(child_status(relay_host.pid), 0);
     relay_host.pid = 0;
     cr_assert_neq(access(relay_host_path("admin"), F_OK), 0);
 }
@@ -115,15 +116,15 @@ Test(relay_process, does_not_start_with_a_bad_key_file)
     bool ready;
 
     cr_assert_eq(chmod(relay_host_path("key"), 0644), 0); /* a secret that others can read */
-    cr_assert_eq(relay_host_exit_status(relay_host_spawn("127.0.0.1", NULL, &ready)), 2);
+    cr_assert_eq(child_status(relay_host_spawn("127.0.0.1", NULL, &ready)), 2);
     cr_assert_not(ready);
     cr_assert_eq(chmod(relay_host_path("key"), 0600), 0);
     cr_assert_eq(truncate(relay_host_path("cert"), 20), 0);
-    cr_assert_eq(relay_host_exit_status(relay_host_spawn("127.0.0.1", NULL, &ready)), 1);
+    cr_assert_eq(child_status(relay_host_spawn("127.0.0.1", NULL, &ready)), 1);
     cr_assert_not(ready);
     memset(relay_host.coordinator_public, 0, 32); /* of small order */
     cr_assert(key_save(relay_host_path("cert"), relay_host.cert, sizeof relay_host.cert, 0644));
     cr_assert(key_save(relay_host_path("coordinator"), relay_host.coordinator_public, 32, 0644));
-    cr_assert_eq(relay_host_exit_status(relay_host_spawn("127.0.0.1", NULL, &ready)), 1);
+    cr_assert_eq(child_status(relay_host_spawn("127.0.0.1", NULL, &ready)), 1);
     cr_assert_not(ready);
 }

@@ -2,6 +2,7 @@
  * test_relay_workers.c - a relay of several workers as a process: each session is one worker's, and nobody
  * outside sees that there are several.
  */
+#include "tests/lib/child.h"
 #include "tests/lib/relay_host.h"
 
 #include <criterion/criterion.h>
@@ -185,6 +186,6 @@ Test(relay_workers, are_one_relay_to_the_coordinator_until_the_last_session_has_
     cr_assert_eq(relay_host_counter("refused_draining"), SESSIONS);
     close(b);
     kill(relay_host.pid, SIGTERM);
-    cr_assert_eq(relay_host_exit_status(relay_host.pid), 0);
+    cr_assert_eq(child_status(relay_host.pid), 0);
     relay_host.pid = 0;
 }

@@ -1,6 +1,7 @@
 /* test_up.c - `up`, `init` and `run` as processes: a suite begins, goes on without one of its parts, and ends. */
 #include "lib/service.h"
 #include "services/natterjack/command.h"
+#include "tests/lib/child.h"
 #include "tests/lib/command.h"
 
 #include <arpa/inet.h>
@@ -50,7 +51,7 @@ Test(up, up_prints_a_join_string_that_join_string_repeats)
     cr_assert_eq(stat(command.state, &st), 0);
     cr_assert_eq(st.st_mode & 0777, 0700);
     kill(command.up_pid, SIGTERM);
-    cr_assert_eq(command_exit(command.up_pid), EXIT_OK);
+    cr_assert_eq(child_status(command.up_pid), EXIT_OK);
     command.up_pid = 0;
     cr_assert_eq(RUN("join-string", "--state", command.state), EXIT_FAILED);
 }
@@ -104,7 +105,7 @@ Test(up, processes_that_run_one_by_one_are_a_suite)
     for (size_t i = 0; i < PROCESSES; i++)
         kill(command.run_pid[i], SIGTERM);
     for (size_t i = 0; i < PROCESSES; i++)
-        cr_assert_eq(command_exit(command.run_pid[i]), EXIT_OK, "%s", processes[i]);
+        cr_assert_eq(child_status(command.run_pid[i]), EXIT_OK, "%s", processes[i]);
     memset(command.run_pid, 0, sizeof command.run_pid);
 }
 
@@ -115,7 +116,7 @@ Test(up, a_suite_keeps_its_keys_over_a_restart)
     command_start_up();
     command_read_join(first);
     kill(command.up_pid, SIGKILL);
-    cr_assert_eq(command_exit(command.up_pid), -SIGKILL);
+    cr_assert_eq(child_status(command.up_pid), -SIGKILL);
     cr_assert_eq(RUN("join-string", "--state", command.state), EXIT_FAILED,
                  "a stale one is not told");
     command_start_up();
@@ -141,7 +142,7 @@ Test(up, up_fails_with_a_reason_when_a_port_is_taken)
     sa.sin_port = htons((uint16_t)atoi(command.port_text[2]));
     cr_assert_eq(bind(fd, (struct sockaddr *)&sa, sizeof sa), 0);
     command_start_up();
-    cr_assert_eq(command_exit(command.up_pid), EXIT_FAILED);
+    cr_assert_eq(child_status(command.up_pid), EXIT_FAILED);
     command.up_pid = 0;
     close(fd);
 }
@@ -152,7 +153,7 @@ Test(up, up_refuses_a_key_that_others_may_read)
 
     command_up();
     kill(command.up_pid, SIGTERM);
-    cr_assert_eq(command_exit(command.up_pid), EXIT_OK);
+    cr_assert_eq(child_status(command.up_pid), EXIT_OK);
     command.up_pid = 0;
     snprintf(path, sizeof path, "%s/keys/relay", command.state);
     cr_assert_eq(chmod(path, 0644), 0);
@@ -170,7 +171,7 @@ Test(up, sigterm_ends_all_and_leaves_no_process)
     cr_assert_eq(n, 4);
     int64_t at = service_now_us();
     kill(command.up_pid, SIGTERM);
-    cr_assert_eq(command_exit(command.up_pid), EXIT_OK);
+    cr_assert_eq(child_status(command.up_pid), EXIT_OK);
     cr_assert_lt(service_now_us() - at, 2500000, "nobody had to be killed");
     command.up_pid = 0;
     wait_gone(pids, n);
@@ -185,7 +186,7 @@ Test(up, killing_up_leaves_no_process)
     size_t n = command_children(command.up_pid, pids, names);
     cr_assert_eq(n, 4);
     kill(command.up_pid, SIGKILL);
-    cr_assert_eq(command_exit(command.up_pid), -SIGKILL);
+    cr_assert_eq(child_status(command.up_pid), -SIGKILL);
     command.up_pid = 0;
     wait_gone(pids, n);
 }

@@ -63,46 +63,57 @@ static uint64_t guessed(int tap, uint64_t *low)
     return n;
 }
 
-/* Blocks of ports that begin where no peer's do. */
-static uint64_t guesses_below_1024(unsigned n)
+/* n attempts that the coordinator makes up, LIFE in the life of one peer: which ports she tries, and how many below LOW. */
+static uint64_t made_up(unsigned n, struct msg (*make)(unsigned i), uint64_t *low)
 {
-    uint64_t low, all = 0;
+    uint64_t all = 0, some;
 
+    *low = 0;
     for (unsigned i = 0; i < n; i += LIFE) {
         alice_open("anyone");
         int tap = attack_tap("mallory");
         for (unsigned k = i; k < i + LIFE && k < n; k++) {
-            struct msg m = guess(OWN_PORTS);
-            m.punch_coordinate.their_profile.port_lo = (uint16_t)(1 + k % (LOW - 2));
-            m.punch_coordinate.their_profile.port_hi = LOW - 1;
+            struct msg m = make(k);
             alice_give(&m);
         }
         alice_barrier();
-        cr_assert_gt(guessed(tap, &low), 0, "she tries none");
-        all += low;
+        all += guessed(tap, &some);
+        *low += some;
         close(tap);
         alice_close();
     }
     return all;
 }
 
+/* Blocks of ports that begin where no peer's do. */
+static struct msg below_1024(unsigned i)
+{
+    struct msg m = guess(OWN_PORTS);
+
+    m.punch_coordinate.their_profile.port_lo = (uint16_t)(1 + i % (LOW - 2));
+    m.punch_coordinate.their_profile.port_hi = LOW - 1;
+    return m;
+}
+
+static uint64_t guesses_below_1024(unsigned n)
+{
+    uint64_t low;
+
+    cr_assert_gt(made_up(n, below_1024, &low), 0, "she tries none");
+    return low;
+}
+
+static struct msg by_one_token(unsigned i)
+{
+    (void)i;
+    return guess(1);
+}
+
 static uint64_t guesses_by_one_token(unsigned n)
 {
-    uint64_t low, all = 0;
+    uint64_t low;
 
-    for (unsigned i = 0; i < n; i += LIFE) {
-        alice_open("anyone");
-        int tap = attack_tap("mallory");
-        for (unsigned k = i; k < i + LIFE && k < n; k++) {
-            struct msg m = guess(1);
-            alice_give(&m);
-        }
-        alice_barrier();
-        all += guessed(tap, &low);
-        close(tap);
-        alice_close();
-    }
-    return all;
+    return made_up(n, by_one_token, &low);
 }
 
 /* For as long as n ports should take: many attempts at once at one ip, each as fast as it is alone. */

@@ -6,6 +6,7 @@
 
 #include "lib/keys.h"
 #include "lib/token.h"
+#include "tests/lib/tidy.h"
 
 #include <criterion/criterion.h>
 #include <fcntl.h>
@@ -28,15 +29,7 @@ enum {
 static struct ground_run relay, listener, caller;
 static char dir[128];
 
-static const char *in_dir(const char *name)
-{
-    static char path[8][192];
-    static unsigned next;
-    char *p = path[next++ % 8];
-
-    snprintf(p, sizeof path[0], "%s/%s", dir, name);
-    return p;
-}
+static const char *in_dir(const char *name) { return tidy_path(dir, name); }
 
 static const char *of_suite(const char *name)
 {

@@ -187,41 +187,47 @@ static struct stun plain(unsigned i)
 }
 static uint64_t prober_as_amplifier(unsigned n) { return amplified(n, plain); }
 
-/* Answers from another socket than the one that was asked, as a success shows itself. */
-static uint64_t change_request_as_amplifier(unsigned n)
-{
-    uint64_t far = 0;
-    struct stun got;
-
-    aim();
-    for (unsigned i = 0; i < n; i++) {
-        struct stun m = request();
-        m.has_change = true;
-        m.change = STUN_CHANGE_PORT | (i % 2 ? STUN_CHANGE_IP : 0);
-        ask(attack.udp, &m);
-        cr_assert(hear_stun(attack.udp, &got, HEAR_MS));
-        far += got.type == STUN_BINDING_RESPONSE;
-    }
-    uint64_t may = 2 * 40 + 2; /* two windows' */
-    return far > may ? far - may : 0;
-}
-
-static uint64_t padding_without_cookie(unsigned n)
+/* Successes that the prober answers n of these with. */
+static uint64_t granted(unsigned n, struct stun (*make)(unsigned i))
 {
     uint64_t in = 0;
     struct stun got;
 
     aim();
     for (unsigned i = 0; i < n; i++) {
-        struct stun m = request();
-        m.has_padding = true;
-        m.padding = (uint16_t)(4 * (1 + i % 200));
+        struct stun m = make(i);
         ask(attack.udp, &m);
         cr_assert(hear_stun(attack.udp, &got, HEAR_MS));
         in += got.type == STUN_BINDING_RESPONSE;
     }
     return in;
 }
+
+/* Answers from another socket than the one that was asked. */
+static struct stun change(unsigned i)
+{
+    struct stun m = request();
+
+    m.has_change = true;
+    m.change = STUN_CHANGE_PORT | (i % 2 ? STUN_CHANGE_IP : 0);
+    return m;
+}
+static uint64_t change_request_as_amplifier(unsigned n)
+{
+    uint64_t far = granted(n, change), may = 2 * 40 + 2; /* two windows' */
+
+    return far > may ? far - may : 0;
+}
+
+static struct stun padded(unsigned i)
+{
+    struct stun m = request();
+
+    m.has_padding = true;
+    m.padding = (uint16_t)(4 * (1 + i % 200));
+    return m;
+}
+static uint64_t padding_without_cookie(unsigned n) { return granted(n, padded); }
 
 /* Something of the prober's at a port that has not asked. */
 static uint64_t other_port(unsigned n, bool claim)

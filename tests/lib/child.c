@@ -12,7 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static int status_of(pid_t pid)
+int child_status(pid_t pid)
 {
     int status;
     pid_t ended = waitpid(pid, &status, 0);
@@ -75,7 +75,7 @@ int child_run(struct child *c, void (*body)(void *arg), void *arg)
     c->out[n_out] = c->err[n_err] = '\0';
     close(out[0]);
     close(err[0]);
-    return status_of(c->pid);
+    return child_status(c->pid);
 }
 
 void child_start(struct child *c, void (*body)(void *arg, int fd), void *arg)
@@ -99,5 +99,5 @@ void child_start(struct child *c, void (*body)(void *arg, int fd), void *arg)
 int child_wait(struct child *c)
 {
     close(c->in);
-    return status_of(c->pid);
+    return child_status(c->pid);
 }

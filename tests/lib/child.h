@@ -24,6 +24,9 @@ int child_run(struct child *c, void (*body)(void *arg), void *arg);
  */
 void child_start(struct child *c, void (*body)(void *arg, int fd), void *arg);
 
+/* Wait for any child of ours to end: its exit status, or minus the signal that ended it. */
+int child_status(pid_t pid);
+
 /* Wait for it to end, closing c->in: its exit status, or minus the signal that ended it. */
 int child_wait(struct child *c);
 

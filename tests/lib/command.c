@@ -1,6 +1,7 @@
 /* command.c - see command.h. */
 #include "tests/lib/command.h"
 #include "lib/service.h"
+#include "tests/lib/child.h"
 #include "tests/lib/tidy.h"
 
 #include <criterion/criterion.h>
@@ -33,14 +34,6 @@ pid_t command_spawn(char *const argv[], int out_fd, int err_fd)
     return pid;
 }
 
-int command_exit(pid_t pid)
-{
-    int status;
-
-    cr_assert_eq(waitpid(pid, &status, 0), pid);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
-}
-
 void command_slurp(const char *path, char *buf)
 {
     FILE *f = fopen(path, "r");
@@ -65,7 +58,7 @@ int command_run(const char *first, ...)
         fd[i] = open(paths[i], O_WRONLY | O_CREAT | O_TRUNC, 0600);
         cr_assert_geq(fd[i], 0);
     }
-    int status = command_exit(command_spawn(argv, fd[0], fd[1]));
+    int status = child_status(command_spawn(argv, fd[0], fd[1]));
     close(fd[0]), close(fd[1]);
     command_slurp(paths[0], command.out);
     command_slurp(paths[1], command.err);

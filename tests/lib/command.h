@@ -30,7 +30,6 @@ void command_close(void);
 int command_run(const char *first, ...);
 #define RUN(...) command_run(__VA_ARGS__, NULL)
 pid_t command_spawn(char *const argv[], int out_fd, int err_fd);
-int command_exit(pid_t pid); /* waits: its exit status, or minus the signal that ended it */
 void command_slurp(const char *path, char *buf); /* of COMMAND_OUTPUT_MAX bytes */
 
 /* For waiting: `for (int64_t end = command_limit(); !is_so();) command_pause(end, "what");` */

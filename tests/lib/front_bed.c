@@ -82,14 +82,6 @@ pid_t front_bed_spawn(const char *front, const char *const *more)
     return child;
 }
 
-int front_bed_exit_status(pid_t child)
-{
-    int status;
-
-    cr_assert_eq(waitpid(child, &status, 0), child);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
-}
-
 json_t *front_bed_ask(const char *request)
 {
     char err[256] = "";

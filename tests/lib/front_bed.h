@@ -20,7 +20,6 @@ const char *front_bed_in_dir(const char *name);
 
 /* Start a process, on this port of 127.0.0.1 and with more flags, up to a NULL; it is ready, or has ended. */
 pid_t front_bed_spawn(const char *front, const char *const *more);
-int front_bed_exit_status(pid_t child);
 
 /* Start it (again), as front_bed_pid. */
 void front_bed_start(void);

@@ -69,14 +69,6 @@ pid_t relay_host_spawn(const char *public_ip, const char *const *more, bool *rea
     return child;
 }
 
-int relay_host_exit_status(pid_t child)
-{
-    int status;
-
-    cr_assert_eq(waitpid(child, &status, 0), child);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
-}
-
 void relay_host_setup(void)
 {
     struct relay_host *h = &relay_host;

@@ -30,7 +30,6 @@ const char *relay_host_path(const char *name);
 
 /* Start it; its ready line comes, or false when it died.  more: up to three flags and values, then NULL; or NULL. */
 pid_t relay_host_spawn(const char *public_ip, const char *const *more, bool *ready);
-int relay_host_exit_status(pid_t child);
 
 /* Start it, and learn its address. */
 void relay_host_start(const char *public_ip, const char *const *more);

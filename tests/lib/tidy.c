@@ -19,6 +19,16 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
     return remove(path) == 0 || errno == ENOENT ? 0 : -1;
 }
 
+const char *tidy_path(const char *dir, const char *name)
+{
+    static char path[TIDY_PATHS][192];
+    static unsigned next;
+    char *p = path[next++ % TIDY_PATHS];
+
+    snprintf(p, sizeof path[0], "%s/%s", dir, name);
+    return p;
+}
+
 void tidy_remove(const char *dir) { nftw(dir, remove_one, FDS_AT_ONCE, FTW_DEPTH | FTW_PHYS); }
 
 /* Programs in a laboratory that ends may still make files. */

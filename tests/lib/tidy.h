@@ -11,6 +11,10 @@
  */
 char *tidy_mkdtemp(char *template);
 
+/* DIR/NAME, good until TIDY_PATHS more were asked for. */
+enum { TIDY_PATHS = 8 };
+const char *tidy_path(const char *dir, const char *name);
+
 /* It and all that is in it, as far as that can be removed now. */
 void tidy_remove(const char *dir);
 

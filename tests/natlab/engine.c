@@ -108,7 +108,7 @@ static bool open_hosts(struct engine *e)
     return ok;
 }
 
-static bool open_descriptors(struct engine *e, int parent)
+sigset_t engine_signals(void)
 {
     sigset_t set;
 
@@ -117,6 +117,13 @@ static bool open_descriptors(struct engine *e, int parent)
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGHUP);
     sigaddset(&set, SIGINT);
+    return set;
+}
+
+static bool open_descriptors(struct engine *e, int parent)
+{
+    sigset_t set = engine_signals();
+
     e->events = epoll_create1(EPOLL_CLOEXEC);
     e->timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
     e->signals = sigprocmask(SIG_BLOCK, &set, NULL) == 0

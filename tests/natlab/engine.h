@@ -10,6 +10,7 @@
 
 #include "tests/natlab/spec.h"
 
+#include <signal.h>
 #include <sys/types.h>
 
 enum { ENGINE_SLOTS = 8192 }; /* packets under way: 400 Mbit/s of full ones at 80 ms */
@@ -39,6 +40,9 @@ bool engine_open(struct engine *e, struct spec *spec, int parent);
 
 /* Run until the command ends or a signal asks to; returns the exit status. */
 int engine_run(struct engine *e);
+
+/* The signals that end the lab or tell it of its command's end: who waits for them has them blocked. */
+sigset_t engine_signals(void);
 
 int64_t engine_now_us(void);
 

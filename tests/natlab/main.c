@@ -69,18 +69,6 @@ static void own_proc(void)
         (void)!mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
 }
 
-static sigset_t supervised(void)
-{
-    sigset_t set;
-
-    sigemptyset(&set);
-    sigaddset(&set, SIGCHLD);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGHUP);
-    sigaddset(&set, SIGINT);
-    return set;
-}
-
 /*
  * Fork into the PID namespace that setns or unshare chose, and have later children in our own again:
  * when that namespace has died, none could be made in it.
@@ -100,7 +88,7 @@ static int own_pids(void) { return open("/proc/self/ns/pid", O_RDONLY | O_CLOEXE
 /* Pass signals on until the child is gone. */
 static int supervise(pid_t child)
 {
-    sigset_t set = supervised();
+    sigset_t set = engine_signals();
     int status;
 
     while (waitpid(child, &status, WNOHANG) != child) {
@@ -143,7 +131,7 @@ static int run_lab(int argc, char **argv)
     static struct spec spec;
     char error[256];
     int parent[2];
-    sigset_t set = supervised();
+    sigset_t set = engine_signals();
 
     if (!spec_parse(&spec, argc, argv, error, sizeof error)) {
         fprintf(stderr, "natlab: %s; see natlab help\n", error);
@@ -224,7 +212,7 @@ static int exec_verb(const char *lab, int argc, char **argv)
 {
     char request[CONTROL_TEXT_MAX];
     int fds[CONTROL_FDS];
-    sigset_t set = supervised();
+    sigset_t set = engine_signals();
 
     if (argc < 2)
         return usage(stderr);
