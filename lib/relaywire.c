@@ -15,6 +15,7 @@ static const uint8_t layout[] = {
     [RELAY_KEEP] = HAS_PATH,
     [RELAY_KEPT] = HAS_PATH | HAS_STATUS,
     [RELAY_UNKNOWN] = HAS_PATH,
+    [RELAY_AGAIN] = HAS_PATH | HAS_COOKIE,
 };
 enum { OPS = sizeof layout / sizeof layout[0] };
 

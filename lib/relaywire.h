@@ -9,10 +9,11 @@
  *   KEEP      op 5 | path id 8                         peer: keep my side (path id of the peer's own end)
  *   KEPT      op 6 | path id 8 | status 1              relay: kept
  *   UNKNOWN   op 7 | path id 8                         relay: I know no such side from your address: bind
+ *   AGAIN     op 8 | path id 8 | cookie 16             relay: the same, and PROVE at once, with the path id as nonce
  *
- * UNKNOWN answers a KEEP, or at most once a second and source a data packet, of an address it doesn't
- * know, as after a restart; it is never longer than what it answers.  A forged one costs a
- * re-bind at most.  Then a relay forwards by (source address, path id in the packet), unchanged; from a
+ * UNKNOWN answers a KEEP of an address that the relay doesn't know, as after a restart, and at most once a second
+ * and source a packet to a path; AGAIN does where that packet is as long, so that a side which sends is bound again
+ * one round trip after its relay is back.  A forged one costs a re-bind at most.  Then a relay forwards by (source address, path id in the packet), unchanged; from a
  * side whose ticket is for raw mode by source address alone, what is none of the above: BIND and PROVE by
  * their length, KEEP by its own path id.
  */
@@ -29,7 +30,8 @@ enum relay_op {
     RELAY_BOUND,
     RELAY_KEEP,
     RELAY_KEPT,
-    RELAY_UNKNOWN
+    RELAY_UNKNOWN,
+    RELAY_AGAIN
 };
 
 enum relay_status {
@@ -40,7 +42,12 @@ enum relay_status {
     RELAY_FULL
 };
 
-enum { RELAY_NONCE = 8, RELAY_COOKIE = 16, RELAY_CONTROL_MAX = 2 + 8 + 16 + TICKET_BYTES };
+enum {
+    RELAY_NONCE = 8,
+    RELAY_COOKIE = 16,
+    RELAY_AGAIN_BYTES = 2 + 8 + RELAY_COOKIE,
+    RELAY_CONTROL_MAX = 2 + 8 + 16 + TICKET_BYTES
+};
 
 struct relay_control {
     uint8_t op;

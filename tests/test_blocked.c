@@ -92,7 +92,7 @@ Test(blocked, a_dead_relay_is_not_taken_for_it)
 {
     open_world(false, false);
     world_run(&w, 4 * SECOND);
-    world_crash_relay(&w, 5 * SECOND);
+    world_crash_relay(&w, 0, 5 * SECOND);
     const struct world_result *r = connect_and_wait(POLICY_RELAY);
     cr_assert_eq(r->at.state, ATTEMPT_RELAYED, "%s", verdict_name(r->at.verdict));
     world_close(&w);

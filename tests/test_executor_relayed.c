@@ -199,6 +199,59 @@ Test(executor_relayed, a_relay_that_worked_is_asked_again_when_it_comes_back_ful
     cr_assert_eq(memcmp(&own, &ATTEMPT.own_path, sizeof own), 0);
 }
 
+/* What it has sent last to the relay. */
+static struct relay_control last_said(void)
+{
+    struct relay_control c = {0};
+
+    for (size_t i = 0; i < executor_bed_out.n; i++) {
+        const struct output *o = &executor_bed_out.v[i];
+        if (o->kind == OUT_DATAGRAM && o->dgram.data[0] == PACKET_RELAY)
+            relay_parse(o->dgram.data, o->dgram.len, &c);
+    }
+    return c;
+}
+
+static void again(int64_t ms, const struct path_id *path)
+{
+    uint8_t data[RELAY_CONTROL_MAX];
+    struct relay_control c = {
+        .op = RELAY_AGAIN, .cookie = {7, 8, 9},
+             .path = *path
+    };
+
+    executor_bed_datagram(ms, &executor_bed_relay, data, relay_encode(&c, data));
+}
+
+Test(executor_relayed, a_relay_that_was_started_again_is_shown_the_ticket_at_once)
+{
+    start_relayed();
+    struct path_id to = ATTEMPT.peer_path;
+    again(300, &to);
+    struct relay_control c = last_said();
+    cr_assert_eq(c.op, RELAY_PROVE);
+    cr_assert_arr_eq(c.nonce, to.b, sizeof c.nonce);
+    cr_assert_arr_eq(c.cookie, ((uint8_t[RELAY_COOKIE]){7, 8, 9}), sizeof c.cookie);
+    cr_assert_arr_eq(c.ticket, ATTEMPT.relay.ticket, sizeof c.ticket);
+    for (int i = 0; i < 5; i++) {
+        again(301 + i, &to);
+        cr_assert_eq(executor_bed_out.n, 0, "once");
+    }
+    from_relay(320, RELAY_BOUND, RELAY_READY);
+    cr_assert(ATTEMPT.relay.bound);
+}
+
+Test(executor_relayed, a_lost_answer_to_it_is_followed_by_a_bind)
+{
+    start_relayed();
+    struct path_id to = ATTEMPT.peer_path;
+    again(300, &to);
+    cr_assert_eq(said_until(399, RELAY_BIND), 0);
+    cr_assert_eq(said_until(401, RELAY_BIND), 1);
+    again(410, &to); /* of a relay that is back only now */
+    cr_assert_eq(last_said().op, RELAY_PROVE);
+}
+
 Test(executor_relayed, punches_through_the_relay_so_often_and_no_more)
 {
     start_bound(1, TECHNIQUE_RELAYED, POLICY_AUTO, RELAY_READY);

@@ -50,14 +50,14 @@ enum { DATAGRAMS = 200 };
 /* How many of 200 datagrams of this side arrive, and what the relay carried meanwhile. */
 static uint64_t send_some(size_t from, uint64_t *relayed)
 {
-    uint64_t before = w.peers[!from].received, forwarded = w.relay.n.forwarded_packets;
+    uint64_t before = w.peers[!from].received, forwarded = w.relays[0].core.n.forwarded_packets;
 
     for (unsigned i = 0; i < DATAGRAMS; i++) {
         world_send(&w, from, (uint32_t)(side(from) - w.peers[from].core.attempts), "x", 1);
         world_run(&w, w.now_us + SECOND / DATAGRAMS);
     }
     world_run(&w, w.now_us + SECOND / 10);
-    *relayed = w.relay.n.forwarded_packets - forwarded;
+    *relayed = w.relays[0].core.n.forwarded_packets - forwarded;
     return w.peers[!from].received - before;
 }
 

@@ -268,7 +268,8 @@ Test(relay, what_it_says_leaves_by_the_link_when_the_coordinator_is_on_another_h
 
 Test(relay, ignores_what_is_not_for_a_relay)
 {
-    static const uint8_t ops[] = {RELAY_CHALLENGE, RELAY_BOUND, RELAY_KEPT, RELAY_UNKNOWN};
+    static const uint8_t ops[] = {RELAY_CHALLENGE, RELAY_BOUND, RELAY_KEPT, RELAY_UNKNOWN,
+                                  RELAY_AGAIN};
 
     both();
     for (size_t i = 0; i < sizeof ops; i++) {
@@ -280,7 +281,7 @@ Test(relay, ignores_what_is_not_for_a_relay)
     relay_bed_datagram(&b, 'A', (const uint8_t *)"\x00\x01\x00\x00\x21\x12\xa4\x42", 8);
     relay_bed_datagram(&b, 'X', (const uint8_t *)"\x0b", 1);
     relay_bed_expect(&b, "");
-    cr_assert_eq(b.r.n.malformed, 11);
+    cr_assert_eq(b.r.n.malformed, 13);
 }
 
 Test(relay, answers_nobody_without_an_address)

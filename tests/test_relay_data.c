@@ -58,9 +58,9 @@ Test(relay_data, forwards_for_bound_sources_only)
     relay_bed_data(&b, 'X', 7, 1, 50); /* knows a path id, but is nobody */
     relay_bed_data(&b, 'A', 7, 0, 50); /* to its own end */
     relay_bed_data(&b, 'B', 8, 1, 50); /* of no session */
-    relay_bed_expect(&b, "[     0] X: UNKNOWN\n"
-                         "[     0] A: UNKNOWN\n"
-                         "[     0] B: UNKNOWN\n");
+    relay_bed_expect(&b, "[     0] X: AGAIN\n"
+                         "[     0] A: AGAIN\n"
+                         "[     0] B: AGAIN\n");
     cr_assert(b.r.n.forwarded_packets == 0 && b.r.n.strangers == 3);
 }
 
@@ -82,7 +82,7 @@ Test(relay_data, keeps_sessions_of_one_address_apart)
                          "[     0] C: 0b 41 bytes\n"
                          "[     0] A: 0b 42 bytes\n"
                          "[     0] A: 0b 43 bytes\n"
-                         "[     0] C: UNKNOWN\n");
+                         "[     0] C: AGAIN\n");
 }
 
 Test(relay_data, drops_packets_for_a_side_that_is_not_there)
@@ -112,10 +112,49 @@ Test(relay_data, tells_a_stranger_once_a_second)
 {
     for (b.now_ms = 0; b.now_ms < 2500; b.now_ms += 10)
         relay_bed_data(&b, 'X', 7, 1, 50);
-    relay_bed_expect(&b, "[     0] X: UNKNOWN\n"
-                         "[  1000] X: UNKNOWN\n"
-                         "[  2000] X: UNKNOWN\n");
+    relay_bed_expect(&b, "[     0] X: AGAIN\n"
+                         "[  1000] X: AGAIN\n"
+                         "[  2000] X: AGAIN\n");
     cr_assert(b.r.n.strangers == 250 && b.r.n.strangers_told == 3);
+}
+
+/* After a restart, say: what tells it also proves the address, and the path id is the nonce. */
+Test(relay_data, who_sends_to_a_path_that_is_gone_binds_with_one_answer)
+{
+    struct ticket t = relay_bed_ticket(&b, 7, 0);
+    struct relay_control c;
+
+    relay_bed_data(&b, 'A', 7, 1, RELAY_AGAIN_BYTES + 40);
+    cr_assert(relay_parse(b.out.v[0].dgram.data, b.out.v[0].dgram.len, &c));
+    cr_assert_eq(c.op, RELAY_AGAIN);
+    c.op = RELAY_PROVE;
+    memcpy(c.nonce, c.path.b, sizeof c.nonce);
+    relay_bed_seal(&b, &t, c.ticket);
+    relay_bed_control(&b, 'X', &c);
+    cr_assert_eq(b.r.n.bad_cookie, 1, "it proves one address");
+    relay_bed_control(&b, 'A', &c);
+    cr_assert(b.r.n.bound == 1 && b.r.n.challenged == 0);
+}
+
+/* Any worker may be the one that is sent to a path which is nobody's; a session's ticket says which it binds at. */
+Test(relay_data, a_cookie_of_one_worker_is_good_at_another)
+{
+    struct relay_load load = {
+        .sessions_max = 8, .cookie_key = {1, 2, 3}
+    };
+    static struct relay_bed other;
+    struct ticket t = relay_bed_ticket(&b, 7, 0);
+    struct relay_control c = {.op = RELAY_BIND, .nonce = {9}};
+
+    relay_bed_open(&other, 8, 77);
+    b.r.load = other.r.load = &load;
+    relay_bed_control(&other, 'A', &c);
+    cr_assert(relay_parse(other.out.v[0].dgram.data, other.out.v[0].dgram.len, &c));
+    c.op = RELAY_PROVE;
+    relay_bed_seal(&b, &t, c.ticket);
+    relay_bed_control(&b, 'A', &c);
+    cr_assert(b.r.n.bound == 1 && b.r.n.bad_cookie == 0);
+    relay_bed_close(&other);
 }
 
 Test(relay_data, tells_a_crowd_no_more_than_its_limit)

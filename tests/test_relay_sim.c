@@ -18,7 +18,7 @@ enum { RETRY_MS = 500, KEEP_MS = 2000, DATA_MS = 400, SESSION = 7 };
 
 struct peer {
     char address; /* changes when its NAT rebinds */
-    uint8_t side, nonce;
+    uint8_t side, nonce[RELAY_NONCE];
     bool bound, ready;
     int64_t bind_ms, keep_ms, data_ms;
     unsigned received, sent;
@@ -67,12 +67,10 @@ static struct path_id end_of(unsigned side)
 
 static void peer_control(struct peer *p, uint8_t op, const uint8_t *cookie)
 {
-    struct relay_control c = {
-        .op = op, .nonce = {p->nonce, p->side},
-             .path = end_of(p->side)
-    };
+    struct relay_control c = {.op = op, .path = end_of(p->side)};
     uint8_t wire[RELAY_CONTROL_MAX];
 
+    memcpy(c.nonce, p->nonce, sizeof c.nonce);
     if (op != RELAY_KEEP)
         relay_bed_seal(&b, &p->ticket, c.ticket);
     if (cookie)
@@ -119,7 +117,7 @@ static void peer_receive(struct peer *p, const struct flight *f)
         p->received++;
         return;
     }
-    bool ours = c.nonce[0] == p->nonce && c.nonce[1] == p->side;
+    bool ours = memcmp(c.nonce, p->nonce, sizeof c.nonce) == 0;
     if (c.op == RELAY_CHALLENGE && ours && !p->bound)
         peer_control(p, RELAY_PROVE, c.cookie);
     if ((c.op == RELAY_BOUND && ours) || c.op == RELAY_KEPT) {
@@ -127,10 +125,15 @@ static void peer_receive(struct peer *p, const struct flight *f)
         p->bound = true;
         p->ready = c.status == RELAY_READY;
     }
-    if (c.op == RELAY_UNKNOWN && p->bound) {
+    if ((c.op == RELAY_UNKNOWN || c.op == RELAY_AGAIN) && p->bound) {
         p->bound = p->ready = false;
-        p->nonce++;
         p->bind_ms = b.now_ms;
+        rng_bytes(&b.rng, p->nonce, sizeof p->nonce);
+        if (c.op == RELAY_AGAIN) {
+            p->bind_ms += RETRY_MS;
+            memcpy(p->nonce, c.path.b, sizeof p->nonce);
+            peer_control(p, RELAY_PROVE, c.cookie);
+        }
     }
 }
 
@@ -187,10 +190,13 @@ static uint64_t run(unsigned with_seed)
     loss_pct = seed % 50;
     n_inflight = 0;
     for (uint8_t i = 0; i < 2; i++)
-        peers[i] = (struct peer){.address = (char)('A' + i),
-                                 .side = i,
-                                 .bind_ms = (int64_t)below(3000),
-                                 .ticket = relay_bed_ticket(&b, SESSION, i)};
+        peers[i] = (struct peer){
+            .address = (char)('A' + i),
+            .side = i,
+            .nonce = {0, i},
+            .bind_ms = (int64_t)below(3000),
+            .ticket = relay_bed_ticket(&b, SESSION, i)
+        };
     next_address = 'C';
     for (; b.now_ms < HORIZON_MS; b.now_ms += STEP_MS) {
         if (b.now_ms < TROUBLE_MS && below(1000) == 0)

@@ -8,9 +8,10 @@
 #include <criterion/criterion.h>
 #include <fcntl.h>
 #include <netinet/udp.h>
+#include <poll.h>
 #include <unistd.h>
 
-enum { WORKERS = 4, SESSIONS = 24, EACH = 300 };
+enum { WORKERS = 4, SESSIONS = 24, EACH = 300, ANSWER_MS = 1000 };
 
 TestSuite(relay_workers, .init = relay_host_setup, .fini = relay_host_teardown, .timeout = 60);
 
@@ -132,6 +133,44 @@ Test(relay_workers, hand_over_what_the_kernel_merged_for_one_of_them)
     for (uint8_t n = 0; n < SESSIONS; n++)
         close(b[n]);
     close(a);
+}
+
+/* One whom the relay answers: of two that share a cell of its limiter only the first is (RELAY_STRANGERS). */
+static int heard_stranger(const uint8_t *wire)
+{
+    for (int i = 0; i < 5; i++) {
+        int fd = relay_host_peer();
+        struct pollfd p = {.fd = fd, .events = POLLIN};
+        cr_assert_eq(send(fd, wire, EACH, 0), EACH);
+        if (poll(&p, 1, ANSWER_MS) > 0)
+            return fd;
+        close(fd);
+    }
+    cr_assert_fail("no answer");
+    return -1;
+}
+
+/* The one that a datagram of an unknown path came to, and the session's own. */
+Test(relay_workers, bind_by_each_others_word)
+{
+    uint8_t wire[EACH];
+
+    relay_host_start("127.0.0.1", four);
+    for (uint8_t n = 0; n < SESSIONS; n++) {
+        struct sid sid = session_id(n);
+        struct ticket t = relay_host_ticket(&sid, 0);
+        make(wire, n, 1, n);
+        int fd = heard_stranger(wire);
+        struct relay_control c = relay_host_receive(fd);
+        cr_assert_eq(c.op, RELAY_AGAIN);
+        c.op = RELAY_PROVE;
+        memcpy(c.nonce, c.path.b, sizeof c.nonce);
+        relay_host_seal(&t, c.ticket);
+        relay_host_send(fd, &c);
+        c = relay_host_receive(fd);
+        cr_assert(c.op == RELAY_BOUND && c.status == RELAY_WAITING);
+        close(fd);
+    }
 }
 
 Test(relay_workers, hold_no_more_sessions_together_than_one_relay_may)

@@ -213,7 +213,7 @@ Test(rotation, a_relayed_session_outlives_its_keys_and_then_the_relay)
     c.peers[0] = world_nat("ei/preserve/apd");
     c.peers[1] = world_nat("ei/random/apd");
     world_open(&w, &c);
-    w.relay_conf.ticket_period_ms = w.relay.ticket_period_ms = 5 * MINUTE_MS;
+    w.relays[0].conf.ticket_period_ms = w.relays[0].core.ticket_period_ms = 5 * MINUTE_MS;
     world_run(&w, 2 * SECOND);
     size_t n = world_connect(&w, 0, 1, POLICY_RELAY, 15 * SECOND);
     world_run(&w, w.now_us + 3 * SECOND);
@@ -227,13 +227,13 @@ Test(rotation, a_relayed_session_outlives_its_keys_and_then_the_relay)
     }
     cr_assert_eq(w.peers[1].received, sent, "none was lost while keys changed");
     cr_assert_geq(w.coordinator.n.tickets_renewed, 5);
-    cr_assert_eq(w.relay.n.bad_ticket, 0);
-    world_crash_relay(&w, SECOND);
+    cr_assert_eq(w.relays[0].core.n.bad_ticket, 0);
+    world_crash_relay(&w, 0, SECOND);
     world_run(&w, w.now_us + 20 * (int64_t)SECOND);
     before = w.peers[1].received;
     world_send(&w, 0, path, "hello", 5);
     world_run(&w, w.now_us + SECOND);
     cr_assert_eq(w.peers[1].received, before + 1, "bound again with a ticket of today");
-    cr_assert_eq(w.relay.n.bad_ticket, 0);
+    cr_assert_eq(w.relays[0].core.n.bad_ticket, 0);
     world_close(&w);
 }

@@ -52,7 +52,7 @@ static void crash_something(struct rng *r)
 
     switch (below(r, 4)) {
     case 0: world_crash_coordinator(&w, down_us); break;
-    case 1: world_crash_relay(&w, down_us); break;
+    case 1: world_crash_relay(&w, 0, down_us); break;
     default: world_crash_peer(&w, below(r, PEERS), down_us);
     }
 }

@@ -139,7 +139,7 @@ Test(sim_life, tries_in_vain_become_rare_and_what_cannot_work_is_not_tried)
 /* What is held for sessions anywhere: attempts, sessions that live, relay bindings, sockets past the first ones. */
 static size_t held(void)
 {
-    size_t n = w.relay.by_sid.n;
+    size_t n = w.relays[0].core.by_sid.n;
 
     for (size_t p = 0; p < w.conf.n_peers; p++) {
         const struct executor *x = &w.peers[p].core;

@@ -114,6 +114,6 @@ Test(sim_raw, sessions_that_have_ended_leave_two_spares_and_no_other_socket)
             cr_assert_eq(w->peers[i].sockets[s].port != 0, s < SPARE_FIRST + SPARES_MAX,
                          "peer %zu, socket %u", i, s);
     }
-    cr_assert_eq(w->relay.by_source.n, 0);
+    cr_assert_eq(w->relays[0].core.by_source.n, 0);
     close_world();
 }

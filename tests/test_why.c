@@ -53,8 +53,8 @@ static void twist_after(enum twist t)
     if (t == PEER_TAKES_NOBODY)
         w.peers[1].core.conf.accept = ACCEPT_NOBODY;
     if (t == RELAY_NEVER_UP)
-        world_crash_relay(&w, (int64_t)3600 * SECOND);
-    w.relay.draining = t == RELAY_HAS_NO_ROOM;
+        world_crash_relay(&w, 0, (int64_t)3600 * SECOND);
+    w.relays[0].core.draining = t == RELAY_HAS_NO_ROOM;
 }
 
 static const struct coordinator_session *play_peers(const struct world_peer_conf *a,

@@ -200,26 +200,45 @@ static struct attempt *find_nonce(struct executor *x, const struct relay_control
     return NULL;
 }
 
+/* The path as it stood in our packet: ours in a KEEP, else theirs. */
+static struct attempt *find_sent(struct executor *x, const struct path_id *path)
+{
+    for (size_t i = 0; i < ATTEMPTS_MAX; i++) {
+        struct attempt *a = &x->attempts[i];
+        if (a->state >= ATTEMPT_EXECUTING && a->state < ATTEMPT_FAILED &&
+            (memcmp(&a->own_path, path, sizeof *path) == 0 ||
+             memcmp(&a->peer_path, path, sizeof *path) == 0))
+            return a;
+    }
+    return NULL;
+}
+
+/* It was asked before it was there, or thinks of this side no more.  While an answer is due another one counts nothing. */
+static void on_again(struct executor *x, struct attempt *a, const struct relay_control *c,
+                     struct outputs *out)
+{
+    if (!a->relay.bound && a->relay.tries < 2)
+        return;
+    executor_relay_start(x, a);
+    memcpy(a->relay.nonce, c->path.b, sizeof a->relay.nonce);
+    bind(a, RELAY_PROVE, c->cookie, out);
+    a->relay.tries = 1;
+    a->relay.next_us = x->now_us + retry_us[0];
+}
+
 void executor_on_relay(struct executor *x, const struct input *in, struct outputs *out)
 {
     struct relay_control c;
     struct attempt *a = NULL;
 
-    if (relay_parse(in->dgram.data, in->dgram.len, &c))
-        a = c.op == RELAY_KEPT || c.op == RELAY_UNKNOWN ? NULL : find_nonce(x, &c);
-    else
+    if (!relay_parse(in->dgram.data, in->dgram.len, &c))
         c.op = 0;
-    if (c.op == RELAY_KEPT)
+    else if (c.op == RELAY_KEPT)
         a = executor_find_path(x, &c.path);
-    if (c.op ==
-        RELAY_UNKNOWN) /* names the path as it stood in our packet: ours in a KEEP, else theirs */
-        for (size_t i = 0; i < ATTEMPTS_MAX && !a; i++) {
-            struct attempt *t = &x->attempts[i];
-            if (t->state >= ATTEMPT_EXECUTING && t->state < ATTEMPT_FAILED &&
-                (memcmp(&t->own_path, &c.path, sizeof c.path) == 0 ||
-                 memcmp(&t->peer_path, &c.path, sizeof c.path) == 0))
-                a = t;
-        }
+    else if (c.op == RELAY_UNKNOWN || c.op == RELAY_AGAIN)
+        a = find_sent(x, &c.path);
+    else
+        a = find_nonce(x, &c);
     if (!a && (executor_relays_datagram(x, in, &c) || executor_swap_datagram(x, in, &c, out)))
         return;
     if (!a || in->dgram.sock != a->way[WAY_RELAY].sock ||
@@ -245,6 +264,7 @@ void executor_on_relay(struct executor *x, const struct input *in, struct output
             executor_relay_tick(x, a, out);
         }
         break;
+    case RELAY_AGAIN: on_again(x, a, &c, out); break;
     default: x->n.refused_datagrams++;
     }
 }

@@ -15,16 +15,25 @@ static void put_source(uint8_t out[static SOURCE_BYTES], const struct addr *src)
     put_u16(out + 17, src->port);
 }
 
-/* After a pause of two periods the secret before is too old as well. */
+static void derive(const struct relay *r, uint64_t period, uint8_t secret[static 32])
+{
+    const struct relay_load *load = r->load ? r->load : &r->own;
+    uint8_t in[8];
+
+    put_u64(in, period);
+    crypto_generichash_blake2b(secret, 32, in, sizeof in, load->cookie_key,
+                               sizeof load->cookie_key);
+}
+
 void relay_cookie_rotate(struct relay *r)
 {
-    if (r->now_us < r->rotate_us)
+    uint64_t period = (uint64_t)(r->now_us / RELAY_COOKIE_US) + 1;
+
+    if (period == r->cookie_period)
         return;
-    if (r->now_us - r->rotate_us >= RELAY_COOKIE_US)
-        rng_bytes(&r->rng, r->cookie_secret[0], sizeof r->cookie_secret[0]);
-    memcpy(r->cookie_secret[1], r->cookie_secret[0], sizeof r->cookie_secret[1]);
-    rng_bytes(&r->rng, r->cookie_secret[0], sizeof r->cookie_secret[0]);
-    r->rotate_us = r->now_us + RELAY_COOKIE_US;
+    r->cookie_period = period;
+    derive(r, period, r->cookie_secret[0]);
+    derive(r, period - 1, r->cookie_secret[1]);
 }
 
 static void hash(const uint8_t secret[static 32], const struct addr *src,

@@ -7,7 +7,7 @@
 
 #include "services/relay/relay.h"
 
-/* Renew the secrets when it is time; first in every step that looks at a cookie. */
+/* Have the secrets of this time, the same in all workers; first in every step that looks at a cookie. */
 void relay_cookie_rotate(struct relay *r);
 void relay_cookie_make(const struct relay *r, const struct addr *src,
                        const uint8_t nonce[static RELAY_NONCE],

@@ -272,7 +272,7 @@ static void on_keep(struct relay *r, const struct addr *src, const struct relay_
 
 /* A packet of ours that no bound side sent: after a restart, or from a rebound NAT. */
 static void on_stranger(struct relay *r, const struct addr *src, const struct packet_head *head,
-                        struct outputs *out)
+                        size_t len, struct outputs *out)
 {
     struct relay_control c = {.op = RELAY_UNKNOWN, .path = head->path};
 
@@ -280,6 +280,11 @@ static void on_stranger(struct relay *r, const struct addr *src, const struct pa
     if (!relay_stranger_may_be_told(r, src))
         return;
     r->n.strangers_told++;
+    if (len >= RELAY_AGAIN_BYTES) {
+        c.op = RELAY_AGAIN;
+        relay_cookie_rotate(r);
+        relay_cookie_make(r, src, head->path.b, c.cookie);
+    }
     send_control(out, src, &c);
 }
 
@@ -321,7 +326,7 @@ static void on_datagram(struct relay *r, const struct input *in, struct outputs 
     if (addr_kind(src) == ADDR_REFUSED) /* nobody to answer */
         r->n.malformed++;
     else if (packet_head(in->dgram.data, in->dgram.len, &head))
-        on_stranger(r, src, &head, out);
+        on_stranger(r, src, &head, in->dgram.len, out);
     else
         on_control(r, src, in->dgram.data, in->dgram.len, out);
 }

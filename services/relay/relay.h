@@ -99,6 +99,7 @@ struct relay_session {
 /* What the workers of a relay have in common. */
 struct relay_load {
     uint32_t sessions, sessions_max;
+    uint8_t cookie_key[32]; /* one makes a cookie, another one may be shown it */
 };
 
 struct relay_conf {
@@ -120,7 +121,7 @@ struct relay_conf {
 struct relay {
     struct relay_counters n;
     int64_t now_us, wall_ms; /* of the step in progress */
-    int64_t hello_us, rotate_us;
+    int64_t hello_us;
     uint64_t epoch; /* random: tells one life of a relay from the next */
     struct rng rng;
     struct addr public_addr;
@@ -133,7 +134,8 @@ struct relay {
     uint8_t ticket_key[32];                               /* of this period, public */
     uint8_t keys[2 * RELAY_COORDINATORS_MAX][TICKET_KEY]; /* of this period and the one before */
     size_t n_keys;
-    uint8_t cookie_secret[2][32]; /* the present one and the one before */
+    uint64_t cookie_period;       /* its number; 0: there was none yet */
+    uint8_t cookie_secret[2][32]; /* of this period and the one before */
     uint8_t stranger_secret[16];
     int64_t stranger_us[RELAY_STRANGERS]; /* no UNKNOWN to sources of this cell before that */
     struct table by_sid;                  /* slot: session */

@@ -40,7 +40,7 @@ bool relay_init(struct relay *r, const struct relay_conf *conf, const uint8_t rn
     memset(r, 0, sizeof *r);
     rng_init(&r->rng, rng_key);
     r->epoch = rng_u64(&r->rng);
-    rng_bytes(&r->rng, r->cookie_secret, sizeof r->cookie_secret);
+    rng_bytes(&r->rng, r->own.cookie_key, sizeof r->own.cookie_key);
     rng_bytes(&r->rng, r->stranger_secret, sizeof r->stranger_secret);
     r->public_addr = conf->public_addr;
     r->marks = conf->marks;

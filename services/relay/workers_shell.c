@@ -56,6 +56,7 @@ void relay_workers_open(struct relay_workers *w, struct service *s, uint8_t sock
                         const struct steer *steer, const struct relay_conf *conf)
 {
     *w = (struct relay_workers){.n = conf->n_workers, .load.sessions_max = conf->sessions_max};
+    service_random_key(w->load.cookie_key);
     crew_open(&w->crew, s, w->n);
     w->crew.arg = w;
     w->crew.work = work;
@@ -119,4 +120,5 @@ void relay_workers_close(struct relay_workers *w)
         close(w->doors[i].in), close(w->doors[i].out);
     }
     crew_close(&w->crew);
+    sodium_memzero(&w->load, sizeof w->load);
 }

@@ -63,7 +63,7 @@ static size_t relay(struct rng *r, uint8_t *data)
     struct relay_control c;
 
     rng_bytes(r, &c, sizeof c);
-    c.op = (uint8_t)(RELAY_BIND + rng_below(r, RELAY_UNKNOWN));
+    c.op = (uint8_t)(RELAY_BIND + rng_below(r, RELAY_AGAIN));
     c.status = (uint8_t)rng_below(r, RELAY_FULL + 1);
     return relay_encode(&c, data);
 }

@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static const char *const op_name[] = {"",      "BIND", "CHALLENGE", "PROVE",
-                                      "BOUND", "KEEP", "KEPT",      "UNKNOWN"};
+static const char *const op_name[] = {"",     "BIND", "CHALLENGE", "PROVE", "BOUND",
+                                      "KEEP", "KEPT", "UNKNOWN",   "AGAIN"};
 static const char *const status_name[] = {"waiting", "ready", "bad-ticket", "expired", "full"};
 
 void relay_bed_open(struct relay_bed *b, uint32_t sessions_max, uint64_t seed)

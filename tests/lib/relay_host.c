@@ -178,12 +178,17 @@ struct ticket relay_host_ticket(const struct sid *session, uint8_t side)
                            .bytes_per_s = UINT64_MAX};
 }
 
+void relay_host_seal(const struct ticket *t, uint8_t out[static TICKET_BYTES])
+{
+    cr_assert(ticket_seal(t, relay_host.ticket_public, relay_host.coordinator_secret,
+                          &relay_host.rng, out));
+}
+
 enum relay_status relay_host_bind(int fd, const struct ticket *t)
 {
     struct relay_control c = {.op = RELAY_BIND, .nonce = {t->side}}, answer;
 
-    cr_assert(ticket_seal(t, relay_host.ticket_public, relay_host.coordinator_secret,
-                          &relay_host.rng, c.ticket));
+    relay_host_seal(t, c.ticket);
     relay_host_send(fd, &c);
     while ((answer = relay_host_receive(fd)).op != RELAY_CHALLENGE)
         cr_assert_eq(answer.op, RELAY_BOUND); /* of another session: its other side is there */

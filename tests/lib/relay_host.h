@@ -40,6 +40,9 @@ int relay_host_peer(void); /* a socket that is connected to it */
 struct relay_control relay_host_receive(int fd);
 void relay_host_send(int fd, const struct relay_control *c);
 
+/* As its coordinator does. */
+void relay_host_seal(const struct ticket *t, uint8_t out[static TICKET_BYTES]);
+
 /* The whole handshake; what the relay says at the end. */
 enum relay_status relay_host_bind(int fd, const struct ticket *t);
 

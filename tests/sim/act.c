@@ -62,12 +62,12 @@ void world_crash_coordinator(struct world *w, int64_t down_us)
     restart_later(w, SERVICE_coordinator, 0, down_us);
 }
 
-void world_crash_relay(struct world *w, int64_t down_us)
+void world_crash_relay(struct world *w, size_t relay, int64_t down_us)
 {
-    if (!w->relay_up)
+    if (!w->relays[relay].up)
         return;
-    w->relay_up = false;
-    restart_later(w, SERVICE_relay, 0, down_us);
+    w->relays[relay].up = false;
+    restart_later(w, SERVICE_relay, relay, down_us);
 }
 
 void world_crash_peer(struct world *w, size_t peer, int64_t down_us)

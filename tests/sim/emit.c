@@ -154,7 +154,7 @@ static void change_sockets(struct world *w, struct world_peer *p, const struct o
         p->sockets[to].port = p->sockets[sock].port;
         p->sockets[sock].port = 0;
         break;
-    case SOCKET_BESIDE: break; /* they have one relay */
+    case SOCKET_BESIDE: break; /* relays don't drain raw sessions here */
     case SOCKET_ASK:
         world_push(w, (struct world_event){.at_us = w->now_us,
                                            .kind = WORLD_BOUND,
@@ -164,26 +164,27 @@ static void change_sockets(struct world *w, struct world_peer *p, const struct o
     }
 }
 
-/* Carry out one core's outputs; peer and its host when it is an executor. */
-static void emit_all(struct world *w, enum role from, size_t peer, const struct outputs *out)
+/* Carry out one core's outputs; which executor or relay. */
+static void emit_all(struct world *w, enum role from, size_t which, const struct outputs *out)
 {
     for (size_t i = 0; i < out->n; i++) {
         const struct output *o = &out->v[i];
         world_mix(w, (uint64_t)w->now_us * 31 + o->kind);
         switch (o->kind) {
-        case OUT_MSG: send_msg(w, from, peer, o); break;
-        case OUT_APP: told(w, peer, o); break;
+        case OUT_MSG: send_msg(w, from, which, o); break;
+        case OUT_APP: told(w, which, o); break;
         case OUT_DATAGRAM:
             if (from == SERVICE_executor) {
-                w->peers[peer].sent++;
-                send_dgram(w, w->peers[peer].host, &w->peers[peer].sockets[o->dgram.sock], o);
+                w->peers[which].sent++;
+                send_dgram(w, w->peers[which].host, &w->peers[which].sockets[o->dgram.sock], o);
             } else if (from == SERVICE_relay) {
-                send_dgram(w, w->suite, &w->relay_conf.public_addr, o);
+                const struct world_relay *r = &w->relays[which];
+                send_dgram(w, r->host, &r->conf.public_addr, o);
             } else {
                 send_dgram(w, w->suite, &w->prober.conf.info.addrs[o->dgram.sock], o);
             }
             break;
-        case OUT_SOCKET: change_sockets(w, &w->peers[peer], o); break;
+        case OUT_SOCKET: change_sockets(w, &w->peers[which], o); break;
         case OUT_STORE: /* by its own copy: the answer steps the coordinator again */
         case OUT_NOTE: break;
         }
@@ -217,12 +218,15 @@ void world_step_service(struct world *w, enum role to, const struct input *in)
         return;
     case SERVICE_prober: prober_step(&w->prober, in, &w->out); break;
     case SERVICE_classifier: classifier_step(&w->classifier, in, &w->out); break;
-    case SERVICE_relay:
-        if (!w->relay_up)
-            return;
-        relay_step(&w->relay, in, &w->out);
-        break;
     default: assert(0);
     }
     emit_all(w, to, 0, &w->out);
+}
+
+void world_step_relay(struct world *w, size_t i, const struct input *in)
+{
+    if (!w->relays[i].up)
+        return;
+    relay_step(&w->relays[i].core, in, &w->out);
+    emit_all(w, SERVICE_relay, i, &w->out);
 }

@@ -24,13 +24,14 @@ void world_start_coordinator(struct world *w)
     w->coordinator_up = true;
 }
 
-void world_start_relay(struct world *w)
+void world_start_relay(struct world *w, size_t i)
 {
+    struct world_relay *r = &w->relays[i];
     uint8_t key[32];
 
     rng_bytes(&w->rng, key, sizeof key);
-    assert(relay_init(&w->relay, &w->relay_conf, key, w->relay_memory));
-    w->relay_up = true;
+    assert(relay_init(&r->core, &r->conf, key, r->memory));
+    r->up = true;
 }
 
 void world_bind_sockets(struct world *w, struct world_peer *p)
@@ -92,6 +93,37 @@ static struct net_link half_line(const struct world_conf *c)
                              .dup_ppm = c->dup_ppm};
 }
 
+/* On a host that it has, with the secret that it has. */
+static void open_relay(struct world *w, size_t i, const struct addr *ip,
+                       const uint8_t authority[static 64])
+{
+    struct world_relay *r = &w->relays[i];
+    uint8_t key[32];
+
+    crypto_scalarmult_base(key, r->conf.secret);
+    cert_sign('r', key, authority, r->conf.cert);
+    crypto_scalarmult_base(r->conf.coordinators[0], w->coordinator_conf.secret);
+    r->conf.n_coordinators = 1;
+    r->conf.public_addr = *ip;
+    r->conf.public_addr.port = RELAY_PORT;
+    r->conf.places.v[r->conf.places.n++] = place_sign(ip, authority);
+    r->conf.sessions_max = 256;
+    r->memory = malloc(relay_bytes(&r->conf));
+    world_start_relay(w, i);
+}
+
+static void open_second_relay(struct world *w, const uint8_t authority[static 64])
+{
+    struct net_line line = {.up = half_line(&w->conf),
+                            .down = half_line(&w->conf),
+                            .ips = {addr_v4(203, 0, 113, 20, 0)},
+                            .n_ips = 1};
+
+    w->relays[1].host = net_add_host(w->net, net_add_line(w->net, &line), line.ips, line.n_ips);
+    rng_bytes(&w->rng, w->relays[1].conf.secret, 32);
+    open_relay(w, 1, &line.ips[0], authority);
+}
+
 static void open_suite(struct world *w, const uint8_t authority[static 64])
 {
     struct prober_conf prober = {0};
@@ -114,16 +146,12 @@ static void open_suite(struct world *w, const uint8_t authority[static 64])
     rng_bytes(&w->rng, key, sizeof key);
     prober_init(&w->prober, &prober, key);
 
-    rng_bytes(&w->rng, w->relay_conf.secret, 32);
+    rng_bytes(&w->rng, w->relays[0].conf.secret, 32);
     rng_bytes(&w->rng, w->coordinator_conf.secret, 32);
-    crypto_scalarmult_base(key, w->relay_conf.secret);
-    cert_sign('r', key, authority, w->relay_conf.cert);
-    crypto_scalarmult_base(w->relay_conf.coordinators[0], w->coordinator_conf.secret);
-    w->relay_conf.n_coordinators = 1;
-    w->relay_conf.public_addr = addr_v4(203, 0, 113, 10, RELAY_PORT);
-    w->relay_conf.sessions_max = 256;
-    w->relay_memory = malloc(relay_bytes(&w->relay_conf));
-    world_start_relay(w);
+    w->relays[0].host = w->suite;
+    open_relay(w, 0, &line.ips[0], authority);
+    if (w->conf.two_relays)
+        open_second_relay(w, authority);
 
     w->coordinator_conf.peers_max = 64;
     w->coordinator_conf.sessions_max = 256;
@@ -221,7 +249,8 @@ void world_close(struct world *w)
     for (size_t i = 0; i < w->conf.n_peers; i++)
         free(w->nats[i]), free(w->carriers[i]);
     free(w->coordinator_memory);
-    free(w->relay_memory);
+    for (size_t i = 0; i < world_relays(w); i++)
+        free(w->relays[i].memory);
     free(w->classifier_memory);
     free(w->events);
     free(w->net);

@@ -22,10 +22,12 @@ void world_link_down(struct world *w, size_t i, int64_t after_us);
 void world_step_peer(struct world *w, size_t i, const struct input *in);
 void world_step_coordinator(struct world *w, const struct input *in);
 void world_step_service(struct world *w, enum role to, const struct input *in);
+void world_step_relay(struct world *w, size_t i, const struct input *in);
+static inline size_t world_relays(const struct world *w) { return w->conf.two_relays ? 2 : 1; }
 
 /* open.c: processes begin, for the first time or again. */
 void world_start_coordinator(struct world *w);
-void world_start_relay(struct world *w);
+void world_start_relay(struct world *w, size_t i);
 void world_start_peer(struct world *w, size_t i);
 void world_bind_sockets(struct world *w,
                         struct world_peer *p); /* new ones, of the system's choice */

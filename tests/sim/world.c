@@ -61,7 +61,7 @@ static void on_event(struct world *w, const struct world_event *e)
         if (e->to == SERVICE_coordinator)
             world_start_coordinator(w);
         else if (e->to == SERVICE_relay)
-            world_start_relay(w);
+            world_start_relay(w, e->peer);
         else
             world_start_peer(w, e->peer);
         break;
@@ -76,11 +76,12 @@ static void on_packet(struct world *w, const struct net_packet *p, size_t host)
     in.dgram.data = p->data;
     in.dgram.len = p->len;
     in.dgram.src = p->src;
-    if (host == w->suite) {
-        if (addr_eq(&p->dst, &w->relay_conf.public_addr)) {
-            world_step_service(w, SERVICE_relay, &in);
+    for (size_t i = 0; i < world_relays(w); i++)
+        if (host == w->relays[i].host && addr_eq(&p->dst, &w->relays[i].conf.public_addr)) {
+            world_step_relay(w, i, &in);
             return;
         }
+    if (host == w->suite) {
         for (uint8_t s = 0; s < w->prober.conf.info.n_addrs && !w->prober_deaf; s++)
             if (addr_eq(&p->dst, &w->prober.conf.info.addrs[s])) {
                 in.dgram.sock = s;
@@ -110,8 +111,9 @@ static int64_t next_us(const struct world *w)
     next = min64(next, classifier_deadline(&w->classifier));
     if (w->coordinator_up)
         next = min64(next, coordinator_deadline(&w->coordinator));
-    if (w->relay_up)
-        next = min64(next, relay_deadline(&w->relay));
+    for (size_t i = 0; i < world_relays(w); i++)
+        if (w->relays[i].up)
+            next = min64(next, relay_deadline(&w->relays[i].core));
     for (size_t i = 0; i < w->conf.n_peers; i++)
         if (w->peers[i].up)
             next = min64(next, executor_deadline(&w->peers[i].core));
@@ -128,8 +130,9 @@ static void tick_due(struct world *w)
         world_step_service(w, SERVICE_classifier, &in);
     if (w->coordinator_up && coordinator_deadline(&w->coordinator) <= w->now_us)
         world_step_service(w, SERVICE_coordinator, &in);
-    if (w->relay_up && relay_deadline(&w->relay) <= w->now_us)
-        world_step_service(w, SERVICE_relay, &in);
+    for (size_t i = 0; i < world_relays(w); i++)
+        if (w->relays[i].up && relay_deadline(&w->relays[i].core) <= w->now_us)
+            world_step_relay(w, i, &in);
     for (size_t i = 0; i < w->conf.n_peers; i++)
         if (w->peers[i].up && executor_deadline(&w->peers[i].core) <= w->now_us)
             world_step_peer(w, i, &in);

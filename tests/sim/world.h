@@ -19,7 +19,8 @@
 
 enum {
     WORLD_PEERS_MAX = 16,
-    WORLD_HOSTS_MAX = WORLD_PEERS_MAX + 1, /* and the suite's */
+    WORLD_HOSTS_MAX = WORLD_PEERS_MAX + 2, /* and the suite's, and the second relay's */
+    WORLD_RELAYS_MAX = 2,
     WORLD_EVENTS_MAX = 4096,
     WORLD_SLOTS = 2048, /* UDP packets under way */
     WORLD_RESULTS_MAX = 128,
@@ -42,6 +43,7 @@ struct world_conf {
     int64_t jitter_us;
     uint32_t loss_ppm, dup_ppm; /* of each direction of each line */
     bool one_address;           /* of the prober */
+    bool two_relays;            /* the second on a host of its own */
     bool raw;                   /* all sessions are */
     size_t n_peers;
     struct world_peer_conf peers[WORLD_PEERS_MAX];
@@ -94,6 +96,14 @@ struct world_peer {
     uint64_t echo_left;
 };
 
+struct world_relay {
+    struct relay core;
+    struct relay_conf conf;
+    void *memory;
+    bool up;
+    size_t host;
+};
+
 struct world {
     struct world_conf conf;
     struct rng rng;
@@ -105,11 +115,10 @@ struct world {
     struct prober prober;
     struct classifier classifier;
     struct coordinator coordinator;
-    struct relay relay;
+    struct world_relay relays[WORLD_RELAYS_MAX];
     struct coordinator_conf coordinator_conf;
-    struct relay_conf relay_conf;
-    void *coordinator_memory, *relay_memory, *classifier_memory;
-    bool coordinator_up, relay_up;
+    void *coordinator_memory, *classifier_memory;
+    bool coordinator_up;
     bool wall; /* drops all packets from peer to peer */
     bool walled
         [WORLD_HOSTS_MAX]; /* a firewall that drops all that this host's peer sends to others */
@@ -117,7 +126,7 @@ struct world {
     bool forgets;                        /* the store knows of no earlier contact */
     bool prober_deaf;                    /* it says hello, and hears nothing */
     uint32_t next_conn;
-    size_t suite; /* host of prober and relay */
+    size_t suite; /* host of prober and first relay */
     struct world_peer peers[WORLD_PEERS_MAX];
     struct world_event *events; /* a heap */
     size_t n_events;
@@ -151,7 +160,7 @@ void world_end(struct world *w, size_t peer, uint32_t path, enum app_op op);
 
 /* Kill -9, and start again after down_us. */
 void world_crash_coordinator(struct world *w, int64_t down_us);
-void world_crash_relay(struct world *w, int64_t down_us);
+void world_crash_relay(struct world *w, size_t relay, int64_t down_us);
 void world_crash_peer(struct world *w, size_t peer, int64_t down_us);
 
 /* It is in another network from now on, behind a NAT of the same kind: other addresses, other sockets. */
