@@ -318,7 +318,9 @@ json_t *admin_ask(const char *path, const char *request, int timeout_ms, char *e
     if (fd >= 0)
         setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
     if (fd < 0 || !unix_addr(path, &sa) || connect(fd, (struct sockaddr *)&sa, sizeof sa) != 0) {
-        snprintf(err, err_cap, "cannot reach %s: %s", path, strerror(errno));
+        bool nobody = errno == ENOENT || errno == ECONNREFUSED;
+        snprintf(err, err_cap, "cannot reach %s: %s%s", path, strerror(errno),
+                 nobody ? "; is the process that answers there running?" : "");
     } else {
         char *text = ask(fd, request, timeout_ms);
         json_error_t why;

@@ -10,10 +10,18 @@
 
 static void print_table(FILE *f, const char *usage, const struct param *table, size_t n)
 {
+    int width = 12;
+
     fprintf(f, "usage: %s\n", usage);
     for (size_t i = 0; i < n; i++)
+        if (table[i].help && (int)strlen(table[i].name) > width)
+            width = (int)strlen(table[i].name);
+    for (size_t i = 0; i < n; i++) {
+        bool is_o = strcmp(table[i].name, "o") == 0; /* the one short flag */
         if (table[i].help)
-            fprintf(f, "  --%-12s %s\n", table[i].name, table[i].help);
+            fprintf(f, "  %s%-*s %s\n", is_o ? "-" : "--", is_o ? width + 1 : width, table[i].name,
+                    table[i].help);
+    }
 }
 
 __attribute__((noreturn)) static void refuse(const char *usage, const char *flag, const char *why)

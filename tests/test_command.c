@@ -72,6 +72,8 @@ Test(command, a_wrong_command_line_exits_2_and_says_what_is_wrong)
                   command.err);
     }
     cr_assert_eq(access("/tmp/x", F_OK), -1, "nothing was made");
+    cr_assert_eq(RUN("connect", "--timeout", "0", "bob"), EXIT_USAGE);
+    cr_assert(strstr(command.err, "more than 0 seconds"), "%s", command.err);
 }
 
 Test(command, a_key_or_a_join_string_that_cannot_be_read_is_configuration)
@@ -260,6 +262,8 @@ Test(command, check_speaks_for_all_processes)
     cr_assert(strstr(command.err, "c.yml:11: unexpected key: sesions"), "%s", command.err);
     write_config(path, "  sessions: 0\n");
     cr_assert_eq(RUN("up", "--config", path, "--check"), EXIT_USAGE);
+    cr_assert_eq(RUN("up", "--config", path), EXIT_USAGE, "nor is it tried");
+    cr_assert_neq(access(command.state, F_OK), 0);
     write_config(path, "nosuch:\n  sessions: 5\n");
     cr_assert_eq(RUN("up", "--config", path, "--check"), EXIT_USAGE);
     cr_assert_eq(RUN("init", "--config", path), EXIT_USAGE);

@@ -147,6 +147,25 @@ Test(up, up_fails_with_a_reason_when_a_port_is_taken)
     close(fd);
 }
 
+Test(up, up_says_that_a_door_of_the_coordinator_is_taken)
+{
+    struct sockaddr_in sa = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+    sa.sin_port = htons((uint16_t)atoi(command.port_text[3]));
+    cr_assert_eq(bind(fd, (struct sockaddr *)&sa, sizeof sa), 0);
+    cr_assert_eq(listen(fd, 1), 0);
+    cr_assert_eq(RUN("up", "--state", command.state, "--prober-port", command.port_text[0],
+                     "--prober-alt-port", command.port_text[1], "--relay-port",
+                     command.port_text[2], "--front-port", command.port_text[3], "--enrol-port",
+                     command.port_text[4]),
+                 EXIT_FAILED);
+    cr_assert(strstr(command.err, "event=no_front door=front") &&
+                  strstr(command.err, "why=\"Address already in use\""),
+              "%s", command.err);
+    close(fd);
+}
+
 Test(up, up_refuses_a_key_that_others_may_read)
 {
     char path[80];
@@ -157,8 +176,9 @@ Test(up, up_refuses_a_key_that_others_may_read)
     command.up_pid = 0;
     snprintf(path, sizeof path, "%s/keys/relay", command.state);
     cr_assert_eq(chmod(path, 0644), 0);
-    cr_assert_eq(RUN("up", "--state", command.state), EXIT_FAILED);
-    cr_assert(strstr(command.err, path) && strstr(command.err, "owner only"), "%s", command.err);
+    cr_assert_eq(RUN("up", "--state", command.state), EXIT_USAGE);
+    cr_assert(strstr(command.err, path) && strstr(command.err, "only its owner may read"), "%s",
+              command.err);
 }
 
 Test(up, sigterm_ends_all_and_leaves_no_process)

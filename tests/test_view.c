@@ -52,6 +52,19 @@ Test(view, an_object_is_a_line_per_field_with_its_parts_below)
            "nothing   []\n");
 }
 
+Test(view, sessions_fit_on_a_terminal)
+{
+    expect(
+        view_sessions,
+        "[{\"session\":\"0123\",\"state\":\"closed\",\"initiator\":\"alice\",\"target\":\"bob\","
+        "\"path\":\"direct\",\"technique\":null,\"verdict\":\"v\",\"kind\":null,\"policy\":"
+        "\"auto\","
+        "\"attempts\":1,\"created_ms\":1795254187665,\"age_ms\":40095,\"initiator_id\":\"q\"}]",
+        "session  state   initiator  target  path    technique  verdict  policy  attempts  age_s\n"
+        "0123     closed  alice      bob     direct  -          v        auto    1         40\n");
+    expect(view_sessions, "[]", "none\n");
+}
+
 Test(view, an_empty_list_says_so) { expect(view_print, "[]", "none\n"); }
 
 Test(view, a_story_is_a_sentence_a_line)

@@ -266,10 +266,11 @@ static void bind_at(zsock_t *sock, const char *domain, const char *where, uint32
         if (zmq_bind(zsock_resolve(sock), where) != 0)
             n = -1; /* zsock_bind draws a port itself; the kernel shall */
     }
+    int err = errno;
     use_fd(sock, -1);
     if (n < 0)
         die("event=no_front door=%s addr=%s:%u why=\"%s\"", domain, front.conf.listen_ip, port,
-            zmq_strerror(errno));
+            zmq_strerror(err));
 }
 
 static zsock_t *bind_router(struct service *s, const char *domain, uint32_t port)

@@ -196,7 +196,8 @@ int cmd_sessions(int argc, char **argv)
     int status = ask_parse(&q, NO_ARGUMENT, extra, 1, argc, argv);
     if (status != EXIT_OK)
         return status;
-    return ask_and_show(&q, "coordinator", q.pending ? "sessions pending" : "sessions", view_print);
+    return ask_and_show(&q, "coordinator", q.pending ? "sessions pending" : "sessions",
+                        view_sessions);
 }
 
 int cmd_state(int argc, char **argv)

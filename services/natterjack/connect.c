@@ -451,7 +451,9 @@ int cmd_connect(int argc, char **argv)
     }
     if (!find_text(policy, policy_name, POLICY_COUNT, &args.policy))
         return usage_error("--policy takes auto, direct or relay, not \"%s\"", policy);
-    int status = peer_mode(mode, &conf, &args.mode);
+    int status = peer_timeout(timeout_us);
+    if (status == EXIT_OK)
+        status = peer_mode(mode, &conf, &args.mode);
     if (status == EXIT_OK)
         status = open_near_end(&agent);
     if (status == EXIT_OK)

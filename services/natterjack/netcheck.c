@@ -201,7 +201,9 @@ int cmd_netcheck(int argc, char **argv)
                      sizeof params / sizeof *params, argc, argv) != 1)
         return usage_error("unexpected argument: %s", argv[1]);
     bool json = output_json(f.o);
-    int status = peer_conf(&f, &conf);
+    int status = peer_timeout(timeout_us);
+    if (status == EXIT_OK)
+        status = peer_conf(&f, &conf);
     if (status != EXIT_OK)
         return status;
     agent_open(&agent, &conf);

@@ -67,6 +67,11 @@ int peer_conf(const struct peer_flags *f, struct agent_conf *conf)
     return EXIT_OK;
 }
 
+int peer_timeout(int64_t timeout_us)
+{
+    return timeout_us > 0 ? EXIT_OK : usage_error("--timeout takes more than 0 seconds");
+}
+
 int blocks_conf(const struct blocks_flags *f, struct agent_conf *conf)
 {
     uint32_t most = f->lifted ? BLOCKS_LIFTED_MAX : BLOCKS_MAX;

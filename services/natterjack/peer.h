@@ -67,6 +67,9 @@ json_t *json_reflex(const struct executor *x);
  */
 int peer_conf(const struct peer_flags *f, struct agent_conf *conf);
 
+/* EXIT_OK when --timeout leaves any time. */
+int peer_timeout(int64_t timeout_us);
+
 /* What --mode says: of one session, and all that the peer takes. */
 int peer_mode(const char *text, struct agent_conf *conf, uint16_t *mode);
 

@@ -408,7 +408,7 @@ static int print_all(struct suite *s)
     return fflush(stdout) == 0 ? status : EXIT_FAILED;
 }
 
-static int check_all(struct suite *s)
+int suite_check(const struct suite *s)
 {
     static struct child all[SUITE_PROCESSES]; /* static, as what their arguments point at */
     int status = suite_plan(s, all), worst = status;
@@ -425,7 +425,7 @@ int suite_parse(struct suite *s, const char *usage, int *argc, char **argv)
         exit(print_all(s));
     int status = check_flags(s);
     if (status == EXIT_OK && config_task() == CONFIG_CHECK)
-        exit(check_all(s));
+        exit(suite_check(s));
     cage_become(); /* whoever makes files here is whoever reads them */
     return status;
 }

@@ -36,4 +36,7 @@ int suite_keys(struct suite *s);
 /* What to run, and how.  The texts live as long as this program.  EXIT_OK or what to exit with. */
 int suite_plan(const struct suite *s, struct child c[static SUITE_PROCESSES]);
 
+/* Do the processes take the configuration?  EXIT_OK, or EXIT_USAGE after their sentences on stderr. */
+int suite_check(const struct suite *s);
+
 #endif

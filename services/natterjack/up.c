@@ -75,6 +75,8 @@ int cmd_up(int argc, char **argv)
     if (status == EXIT_OK && argc > 1)
         status = usage_error("up: %s is no flag", argv[1]);
     if (status == EXIT_OK)
+        status = suite_check(&s); /* a mistake is none that a restart mends */
+    if (status == EXIT_OK)
         status = open_dir(&s);
     if (status == EXIT_OK)
         status = suite_keys(&s);

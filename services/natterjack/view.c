@@ -143,3 +143,23 @@ void view_story(FILE *f, json_t *explanation)
 {
     print_value(f, json_object_get(explanation, "story"), 0);
 }
+
+void view_sessions(FILE *f, json_t *sessions)
+{
+    static const char *const shown[] = {"session",   "state",   "initiator", "target",  "path",
+                                        "technique", "verdict", "policy",    "attempts"};
+    json_t *rows = json_array(), *one;
+    size_t i;
+
+    json_array_foreach(sessions, i, one)
+    {
+        json_t *row = json_object();
+        for (size_t k = 0; k < sizeof shown / sizeof *shown; k++)
+            json_object_set(row, shown[k], json_object_get(one, shown[k]));
+        json_object_set_new(
+            row, "age_s", json_integer(json_integer_value(json_object_get(one, "age_ms")) / 1000));
+        json_array_append_new(rows, row);
+    }
+    print_value(f, rows, 0);
+    json_decref(rows);
+}

@@ -12,6 +12,9 @@
  */
 void view_print(FILE *f, json_t *value);
 
+/* What people look for in a list of sessions, narrow enough for a terminal; `-o json` has all. */
+void view_sessions(FILE *f, json_t *sessions);
+
 /* The member "story" of an explanation: an array of sentences, one a line. */
 void view_story(FILE *f, json_t *explanation);
 
