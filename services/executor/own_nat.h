@@ -122,6 +122,7 @@ struct lifetime_test {
 /* From how many ports does it draw?  See range.c. */
 struct range_test {
     enum { RANGE_OFF, RANGE_ASKING, RANGE_KNOWN } state;
+    bool open; /* its sockets are */
     uint8_t n, tries;
     bool word_due; /* the classifier's, after the report */
     struct addr server;

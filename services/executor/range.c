@@ -1,23 +1,31 @@
 /*
  * range.c - from how many ports does the own NAT draw?
  *
- * When it draws at random, or by steps that hardly show, and the few that were seen lie close together, fresh sockets ask a prober at once, until
- * RANGE_SAMPLES ports are known; the classifier makes a block of them or not (services/classifier/block.h).  The
- * sockets are closed then, and what they saw goes into one more report of the same round.
+ * When it draws at random, or by steps that hardly show, and the few that were seen lie close together, fresh sockets ask
+ * a prober at once, until RANGE_SAMPLES ports are known; the classifier makes a block of them or not
+ * (services/classifier/block.h).  The sockets are closed then, and what they saw goes into one more report of the round.
  */
 #include "services/executor/internal.h"
 
 #include <string.h>
 
+/* What is open then is closed with the next tick, which is due at once. */
 void executor_range_reset(struct executor *x)
 {
+    x->range.next_us = x->range.open ? x->now_us : NEVER;
     x->range.state = RANGE_OFF;
     x->range.word_due = false;
     x->range.n = 0;
-    x->range.next_us = NEVER;
 }
 
 static uint16_t sock_of(size_t i) { return (uint16_t)(RANGE_FIRST + i); }
+
+static void close_all(struct executor *x, struct outputs *out)
+{
+    if (x->range.open)
+        executor_socket(SOCKET_CLOSE, sock_of(0), sock_of(RANGE_SOCKETS - 1), out);
+    x->range.open = false;
+}
 
 /* Ports that the round has shown: socket 0's may be one and the same everywhere. */
 static size_t ports_seen(const struct executor *x)
@@ -68,9 +76,8 @@ void executor_range_want(struct executor *x, struct outputs *out)
     if (r->state != RANGE_OFF || !x->full_round || x->probing || !is_doubtful(p, seen) ||
         p->port_hi == 0 || p->port_hi - p->port_lo >= RANGE_SPREAD_MAX || seen >= RANGE_SAMPLES)
         return;
-    *r = (struct range_test){.state = RANGE_ASKING, .server = x->targets[0].addr};
-    /* A round that began anew may have left some open. */
-    executor_socket(SOCKET_CLOSE, sock_of(0), sock_of(RANGE_SOCKETS - 1), out);
+    close_all(x, out);
+    *r = (struct range_test){.state = RANGE_ASKING, .open = true, .server = x->targets[0].addr};
     for (; r->n < RANGE_SOCKETS && seen + r->n < RANGE_SAMPLES; r->n++) {
         rng_bytes(&x->rng, r->v[r->n].txid, sizeof r->v[r->n].txid);
         executor_socket(SOCKET_OPEN, sock_of(r->n), sock_of(r->n), out);
@@ -98,7 +105,7 @@ static void finish(struct executor *x, struct outputs *out)
     x->range.state = RANGE_KNOWN;
     x->range.next_us = x->now_us + PROFILE_WAIT_US; /* for the classifier's word */
     x->range.word_due = true;
-    executor_socket(SOCKET_CLOSE, sock_of(0), sock_of(RANGE_SOCKETS - 1), out);
+    close_all(x, out);
     if (x->told)
         executor_probe_report(x, out);
 }
@@ -107,6 +114,11 @@ void executor_range_tick(struct executor *x, struct outputs *out)
 {
     if (x->range.next_us > x->now_us)
         return;
+    if (x->range.state == RANGE_OFF) {
+        close_all(x, out);
+        x->range.next_us = NEVER;
+        return;
+    }
     if (x->range.state == RANGE_KNOWN) {
         executor_range_word(x);
         executor_ask_all(x, out);
