@@ -1,5 +1,6 @@
 /* share.c - see share.h. */
 #include "tests/lib/share.h"
+#include "tests/lib/tidy.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -48,7 +49,7 @@ bool share_hold(pid_t pid, unsigned percent)
         snprintf(group, sizeof groups[0], "%s/natterjack-%d-%d", roots[i], (int)getpid(), (int)pid);
         if (mkdir(group, 0755) != 0)
             continue;
-        if (limit(group, percent) && put(group, "cgroup.procs", text)) {
+        if (tidy_after(group) && limit(group, percent) && put(group, "cgroup.procs", text)) {
             n_groups++;
             return true;
         }

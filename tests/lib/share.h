@@ -13,7 +13,7 @@ enum { SHARES_MAX = 8 };
 /* False where this system has no such groups, or lets us make none: then nothing is held. */
 bool share_hold(pid_t pid, unsigned percent);
 
-/* As soon as these processes have ended, which are ending. */
+/* As soon as these processes have ended, which are ending.  When the test is killed the groups go with it (tidy.h). */
 void share_release(void);
 
 #endif

@@ -5,11 +5,16 @@
 #ifndef TIDY_H
 #define TIDY_H
 
+#include <stdbool.h>
+
 /*
  * mkdtemp(3); and a process that outlives this one removes the directory with all that is in it, once this one and what it
- * has forked are gone.
+ * has forked are gone.  NULL or false when that can't be.
  */
 char *tidy_mkdtemp(char *template);
+
+/* The same for a directory that is there; of a control group itself alone, when no process is in it any more. */
+bool tidy_after(const char *dir);
 
 /* DIR/NAME, good until TIDY_PATHS more were asked for. */
 enum { TIDY_PATHS = 8 };
