@@ -10,6 +10,10 @@
 
 /* ---- a program ------------------------------------------------------------------------------------ */
 
+/* Of the stack. */
+enum { UPPER_AT = -8, INDEX_AT = -4 };
+_Static_assert((int)EBPF_STACK <= (int)UPPER_AT - 8, "the caller's is below ours");
+
 int ebpf_add(struct ebpf *p, unsigned code, unsigned dst, unsigned src, int imm)
 {
     assert(p->n < EBPF_MAX);
@@ -50,6 +54,19 @@ void ebpf_load_u64(struct ebpf *p, unsigned dst, int at)
     ebpf_by_reg(p, BPF_OR, dst, BPF_REG_0);
 }
 
+void ebpf_load_word(struct ebpf *p, unsigned dst, unsigned from, int at)
+{
+    enum { TURN = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? BPF_TO_BE : BPF_TO_LE };
+
+    ebpf_add(p, BPF_LD | BPF_IND | BPF_W, 0, from, at);
+    ebpf_store(p, BPF_DW, BPF_REG_10, UPPER_AT, BPF_REG_0);
+    ebpf_add(p, BPF_LD | BPF_IND | BPF_W, 0, from, at + 4);
+    ebpf_fetch(p, BPF_DW, dst, BPF_REG_10, UPPER_AT);
+    ebpf_by_imm(p, BPF_LSH, dst, 32);
+    ebpf_by_reg(p, BPF_OR, dst, BPF_REG_0);
+    ebpf_add(p, BPF_ALU | BPF_END | TURN, dst, 0, 64);
+}
+
 void ebpf_fetch(struct ebpf *p, unsigned size, unsigned dst, unsigned src, int at)
 {
     p->insn[ebpf_add(p, BPF_LDX | BPF_MEM | size, dst, src, 0)].off = (int16_t)at;
@@ -69,8 +86,6 @@ void ebpf_land(struct ebpf *p, int from) { p->insn[from].off = (int16_t)(p->n - 
 
 void ebpf_cell(struct ebpf *p, int table)
 {
-    enum { INDEX_AT = -4 };
-
     ebpf_store(p, BPF_W, BPF_REG_10, INDEX_AT, BPF_REG_1);
     ebpf_constant(p, BPF_REG_1, BPF_PSEUDO_MAP_FD, (uint64_t)table);
     ebpf_by_reg(p, BPF_MOV, BPF_REG_2, BPF_REG_10);

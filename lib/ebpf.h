@@ -15,7 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { EBPF_MAX = 1024 };
+enum { EBPF_MAX = 2048, EBPF_STACK = -16 };
 
 struct ebpf {
     struct bpf_insn insn[EBPF_MAX];
@@ -39,7 +39,14 @@ void ebpf_load(struct ebpf *p, unsigned size, int at);
 /* R[dst] = the 8 bytes there. */
 void ebpf_load_u64(struct ebpf *p, unsigned dst, int at);
 
-/* R[dst] = memory at R[src] + at, and back; the stack is below BPF_REG_10. */
+/* R[dst] = the 8 bytes as many further as R[from] says, in the order of SipHash's words. */
+void ebpf_load_word(struct ebpf *p, unsigned dst, unsigned from, int at);
+
+/* R0 = the SipHash-2-4 of the words R7 and R8 under the key R1 and R2.  R1 to R5 are lost. */
+void ebpf_siphash(struct ebpf *p);
+
+/* R[dst] = memory at R[src] + at, and back; the stack is below BPF_REG_10, and from EBPF_STACK on
+ * downwards the caller's. */
 void ebpf_fetch(struct ebpf *p, unsigned size, unsigned dst, unsigned src, int at);
 void ebpf_store(struct ebpf *p, unsigned size, unsigned dst, int at, unsigned src);
 

@@ -41,11 +41,49 @@ static void put_mark(const struct sid *session, const uint8_t coordinator_secret
     memcpy(mark, hash, MARK);
 }
 
+#define PROOF_CONTEXT "natterjack-ticket-proof-1"
+
+static void proof_key(const uint8_t key[static TICKET_KEY],
+                      uint8_t out[static crypto_shorthash_KEYBYTES])
+{
+    crypto_generichash_blake2b(out, crypto_shorthash_KEYBYTES, (const uint8_t *)PROOF_CONTEXT,
+                               sizeof PROOF_CONTEXT - 1, key, TICKET_KEY);
+}
+
+static uint64_t word_of(const uint8_t *b)
+{
+    uint64_t word = 0;
+
+    for (unsigned i = 8; i-- > 0;)
+        word = word << 8 | b[i];
+    return word;
+}
+
+void ticket_proof_key(const uint8_t key[static TICKET_KEY], uint64_t words[static 2])
+{
+    uint8_t k[crypto_shorthash_KEYBYTES];
+
+    proof_key(key, k);
+    words[0] = word_of(k);
+    words[1] = word_of(k + 8);
+    sodium_memzero(k, sizeof k);
+}
+
+static void put_proof(const uint8_t key[static TICKET_KEY], uint8_t nonce[static NONCE])
+{
+    uint8_t k[crypto_shorthash_KEYBYTES];
+
+    _Static_assert(TICKET_PROVEN + crypto_shorthash_BYTES == NONCE, "the rest of it");
+    proof_key(key, k);
+    crypto_shorthash(nonce + TICKET_PROVEN, nonce, TICKET_PROVEN, k);
+    sodium_memzero(k, sizeof k);
+}
+
 bool ticket_seal(const struct ticket *t, const uint8_t relay_public[static 32],
                  const uint8_t coordinator_secret[static 32], struct rng *rng,
                  uint8_t out[static TICKET_BYTES])
 {
-    uint8_t plain[PLAIN];
+    uint8_t plain[PLAIN], key[TICKET_KEY];
 
     assert(t->side <= 1 && t->expires_ms >= 0);
     memcpy(plain, t->session.b, 16);
@@ -57,8 +95,12 @@ bool ticket_seal(const struct ticket *t, const uint8_t relay_public[static 32],
     out[0] = VERSION;
     rng_bytes(rng, out + 1, NONCE);
     put_mark(&t->session, coordinator_secret, out + TICKET_MARK_AT);
-    return crypto_box_easy(out + 1 + NONCE, plain, sizeof plain, out + 1, relay_public,
-                           coordinator_secret) == 0;
+    if (!ticket_key(relay_public, coordinator_secret, key))
+        return false;
+    put_proof(key, out + 1);
+    bool ok = crypto_box_easy_afternm(out + 1 + NONCE, plain, sizeof plain, out + 1, key) == 0;
+    sodium_memzero(key, sizeof key);
+    return ok;
 }
 
 unsigned ticket_worker(const uint8_t ticket[static TICKET_BYTES], unsigned n_workers)

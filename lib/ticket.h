@@ -14,7 +14,9 @@
  *
  * The nonce begins with 4 bytes that are the same in all tickets of a session, a hash under the coordinator's
  * secret: by them a relay of several workers brings both sides to one before it has read the ticket, and who
- * chooses a session's id can't choose the worker.
+ * chooses a session's id can't choose the worker.  It ends with 8 bytes, a hash of the others, that show before the
+ * ticket is opened that who made it has the key.  By them the kernel tells a ticket from what looks like one; they are a
+ * reason to read it sooner, and none to believe it.
  */
 #ifndef TICKET_H
 #define TICKET_H
@@ -51,6 +53,10 @@ bool ticket_seal(const struct ticket *t, const uint8_t relay_public[static 32],
 enum { TICKET_KEY = 32 };
 bool ticket_key(const uint8_t coordinator_public[static 32], const uint8_t relay_secret[static 32],
                 uint8_t key[static TICKET_KEY]);
+
+/* The two words of the key for SipHash-2-4 under which the nonce's first 16 bytes give its last 8. */
+enum { TICKET_PROVEN = 16 };
+void ticket_proof_key(const uint8_t key[static TICKET_KEY], uint64_t words[static 2]);
 
 /* As ticket_open, by keys from ticket_key. */
 bool ticket_open_with(const uint8_t *data, size_t len, const uint8_t (*keys)[TICKET_KEY],

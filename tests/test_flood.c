@@ -113,7 +113,8 @@ static void expect_small(void)
 enum { HOSTS = 3 };
 static const char *const hosts[HOSTS + 1] = {"alice", "carol", "victim", "mallory"};
 
-/* Peers on so many of them from that one on connect to Bob, one after the other, for so long. */
+/* Peers on so many of them from that one on connect to Bob, one after the other, for so long; every other one by the
+ * relay. */
 static struct tally {
     unsigned tried, good, direct;
     int64_t ms;
@@ -124,8 +125,10 @@ static struct tally {
     int status;
 
     while ((t.ms = zclock_mono() - began) < (int64_t)seconds * 1000 || t.tried == 0) {
-        json_decref(ground_connect(&attack.ground, hosts[first + t.tried % n], "bob",
-                                   ARGS("--ping", "1", "--timeout", "10"), &status));
+        json_decref(ground_connect(
+            &attack.ground, hosts[first + t.tried % n], "bob",
+            ARGS("--ping", "1", "--timeout", "10", "--policy", t.tried / n % 2 ? "relay" : "auto"),
+            &status));
         t.tried++;
         t.good += status == 0 || status == 3;
         t.direct += status == 0;

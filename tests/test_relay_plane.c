@@ -59,6 +59,7 @@ static void setup(void)
     relay_bed_open(&bed, 300, 1);
     cr_assert(steer_init(&steer, 300), "root is needed");
     bed.conf.marks = steer.table;
+    bed.conf.proofs = steer.proofs;
     relay_bed_restart(&bed, 1);
     service_open(&svc, SERVICE_relay, NULL);
     cr_assert_eq(service_udp(&svc, &any), 0);
@@ -67,8 +68,7 @@ static void setup(void)
     buffers = malloc(BATCH_IN_BYTES(BATCH_MERGED));
     cr_assert(buffers);
     cr_assert(plane_door_open(&door));
-    plane_open(&plane, &svc, 0, steer_fd(&steer, 0, STEER_SESSIONS), &bed.r, &bed.out, buffers,
-               &door);
+    plane_open(&plane, &svc, 0, &steer, &bed.r, &bed.out, buffers, &door);
     for (unsigned i = 0; i < 3; i++)
         peer[i] = open_peer(&addr[i]);
     bind_session(7, addr, 1);
@@ -241,4 +241,36 @@ Test(relay_plane, a_flood_of_strangers_leaves_room_for_sessions)
         expect(peer[1], own[i], sizeof own[i]);
     cr_assert_gt(bed.r.n.strangers, 0); /* they are looked at as well */
     close(stranger);
+}
+
+static void bind_with(const uint8_t ticket[static TICKET_BYTES], uint8_t nonce)
+{
+    struct relay_control c = {.op = RELAY_BIND, .nonce = {nonce}};
+    uint8_t wire[RELAY_CONTROL_MAX];
+
+    memcpy(c.ticket, ticket, TICKET_BYTES);
+    size_t len = relay_encode(&c, wire);
+    cr_assert_eq(send(peer[0], wire, len, 0), (ssize_t)len);
+}
+
+/* The first batch of the flood, then the ticket, whatever was there before. */
+Test(relay_plane, tickets_are_answered_between_two_batches_of_strangers)
+{
+    enum { FLOOD = 3 * BATCH, OURS = FLOOD };
+    struct ticket t = relay_bed_ticket(&bed, 9, 0);
+    uint8_t made_up[TICKET_BYTES] = {0}, ticket[TICKET_BYTES], wire[RELAY_CONTROL_MAX];
+    struct relay_control c;
+
+    relay_bed_seal(&bed, &t, ticket);
+    for (uint8_t i = 0; i < FLOOD; i++)
+        bind_with(made_up, i);
+    bind_with(ticket, OURS);
+    while (svc.sources[svc.next_source].fd != svc.udp[0])
+        svc.next_source++; /* the flood's turn */
+    run();
+    for (unsigned i = 0; i < FLOOD + 1; i++) {
+        ssize_t n = recv(peer[0], wire, sizeof wire, MSG_DONTWAIT);
+        cr_assert(n > 0 && relay_parse(wire, (size_t)n, &c) && c.op == RELAY_CHALLENGE);
+        cr_assert_eq(c.nonce[0], i < BATCH ? i : i == BATCH ? OURS : i - 1);
+    }
 }

@@ -1,5 +1,5 @@
 /*
- * test_relay_steer.c - which of the relay's two queues a packet goes to: the table that the core keeps, and
+ * test_relay_steer.c - which of the relay's queues a packet goes to: what the core keeps for the kernel, and
  * the kernel's program that reads it, on real sockets.
  */
 #include "lib/udp.h"
@@ -8,22 +8,25 @@
 
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <sodium.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 enum { SESSIONS_MAX = 100 };
 
 static struct relay_bed bed;
-static struct steer steer = {.map = -1};
-static int others = -1; /* the first worker's, and the second: */
-static int of_sessions = -1;
+static struct steer steer = {.map = -1, .keys = -1};
+static int others = -1; /* the first worker's, and those beside it: */
+static int of_sessions = -1, of_tickets = -1;
 
 static void setup(void)
 {
     relay_bed_open(&bed, SESSIONS_MAX, 1);
     cr_assert(steer_init(&steer, SESSIONS_MAX), "root is needed");
     bed.conf.marks = steer.table;
+    bed.conf.proofs = steer.proofs;
     relay_bed_restart(&bed, 1);
+    relay_bed_run(&bed, 1); /* now it has keys */
 }
 
 static void teardown(void)
@@ -124,6 +127,7 @@ static void open_at(const struct addr *local)
     at = addr_from_sockaddr(&sa);
     cr_assert(steer_open(&steer, others, n_workers), "%s", strerror(errno));
     of_sessions = steer_fd(&steer, 0, STEER_SESSIONS);
+    of_tickets = steer_fd(&steer, 0, STEER_TICKETS);
 }
 
 static int open_source(struct addr *src)
@@ -144,13 +148,14 @@ static int open_source(struct addr *src)
 
 static void expect_queue(int queue, int from, const void *data, size_t len)
 {
+    const int queues[] = {others, of_tickets, of_sessions};
     uint8_t got[2048];
-    int other = queue == others ? of_sessions : others;
 
     cr_assert_eq(send(from, data, len, 0), (ssize_t)len);
     cr_assert_eq(recv(queue, got, sizeof got, MSG_DONTWAIT), (ssize_t)len, "%02x, %zu bytes",
                  *(const uint8_t *)data, len);
-    cr_assert(recv(other, got, sizeof got, MSG_DONTWAIT) < 0);
+    for (unsigned i = 0; i < STEER_QUEUES; i++)
+        cr_assert(recv(queues[i], got, sizeof got, MSG_DONTWAIT) < 0);
 }
 
 static void make(uint8_t wire[static 40], uint8_t type, uint64_t path)
@@ -224,9 +229,56 @@ Test(relay_steer, and_over_ipv6_too)
     expect_raw(&any);
 }
 
+static void expect_ticket(int queue, int from, uint8_t op,
+                          const uint8_t ticket[static TICKET_BYTES])
+{
+    struct relay_control c = {.op = op};
+    uint8_t wire[RELAY_CONTROL_MAX];
+
+    memcpy(c.ticket, ticket, TICKET_BYTES);
+    expect_queue(queue, from, wire, relay_encode(&c, wire));
+}
+
+Test(relay_steer, who_shows_a_ticket_of_this_period_or_the_last_waits_apart_from_strangers)
+{
+    struct addr any = addr_v4(127, 0, 0, 1, 0), src;
+    struct ticket t = relay_bed_ticket(&bed, 7, 0);
+    uint8_t ticket[TICKET_BYTES], zero[TICKET_BYTES] = {0};
+
+    open_at(&any);
+    int from = open_source(&src);
+    for (uint8_t op = RELAY_BIND; op <= RELAY_PROVE; op += RELAY_PROVE - RELAY_BIND) {
+        for (unsigned age = 0; age < 3; age++) {
+            relay_bed_seal_of(&bed, &t, age, ticket);
+            expect_ticket(age < 2 ? of_tickets : others, from, op, ticket);
+        }
+        expect_ticket(others, from, op, zero);
+        for (unsigned i = 1; i < 1 + 24; i++) { /* of its nonce */
+            relay_bed_seal(&bed, &t, ticket);
+            ticket[i] ^= 1;
+            expect_ticket(others, from, op, ticket);
+        }
+    }
+    close(from);
+}
+
+Test(relay_steer, before_there_are_keys_nobody_can_show_one)
+{
+    static const uint8_t key[16];
+    struct addr any = addr_v4(127, 0, 0, 1, 0), src;
+    uint8_t ticket[TICKET_BYTES] = {1, 2, 3};
+
+    memset(steer.proofs, 0, RELAY_PROOFS * sizeof *steer.proofs);
+    crypto_shorthash(ticket + 1 + TICKET_PROVEN, ticket + 1, TICKET_PROVEN, key);
+    open_at(&any);
+    int from = open_source(&src);
+    expect_ticket(others, from, RELAY_BIND, ticket);
+    close(from);
+}
+
 /* ---- several workers ------------------------------------------------------------------------------ */
 
-/* The one queue that has it: 2 x worker + queue. */
+/* The one queue that has it: 3 x worker + queue. */
 static unsigned queue_of(int from, const void *data, size_t len)
 {
     uint8_t got[2048];
@@ -277,9 +329,9 @@ Test(relay_steer, a_ticket_brings_both_sides_to_one_worker_whatever_they_are_see
             unsigned queue = queue_of(from[i / 2], wire, len);
             if (i == 0)
                 worker = queue / STEER_QUEUES;
-            cr_assert_eq(queue, worker * STEER_QUEUES + STEER_OTHERS);
+            cr_assert_eq(queue, worker * STEER_QUEUES + STEER_TICKETS);
             cr_assert_eq(told_by_core(0, &src[i / 2], wire, len), worker);
-            cr_assert_neq(queue_of(from[i / 2], wire, len - 1) % STEER_QUEUES, STEER_SESSIONS);
+            cr_assert_eq(queue_of(from[i / 2], wire, len - 1) % STEER_QUEUES, STEER_OTHERS);
         }
         seen[worker]++;
     }

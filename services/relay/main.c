@@ -130,6 +130,7 @@ static void open_steer(struct relay_conf *conf, uint8_t sock)
     if (steer_init(&steer, conf->sessions_max) &&
         steer_open(&steer, svc.udp[sock], conf->n_workers)) {
         conf->marks = steer.table;
+        conf->proofs = steer.proofs;
         return;
     }
     log_warn("event=one_queue workers=1 why=\"%s\" text=\"a flood of strangers can crowd out "

@@ -53,6 +53,8 @@ static unsigned take(struct plane *p, struct batch_in *from, struct service *s, 
     size_t len;
     unsigned n = batch_read(from);
 
+    if (n == 0)
+        return 0;
     in->now_us = service_now_us();
     in->wall_ms = service_wall_ms();
     while ((data = batch_next(from, &len)) != NULL) {
@@ -103,34 +105,25 @@ static bool tick_if_stepped(struct plane *p, struct input *in)
     return stepped;
 }
 
-static void take_sessions(struct plane *p, struct service *s, struct input *in)
+/* Between two batches of what may be a flood, what has come meanwhile to the queues that are before it. */
+static void take_queue(struct plane *p, unsigned queue, struct service *s, struct input *in)
 {
-    unsigned n = BATCH;
-
-    for (unsigned round = 0; round < ROUNDS && n > LITTLE; round++)
-        n = take(p, &p->sessions, s, in);
-}
-
-static bool receive_sessions(struct service *s, void *arg, struct input *in)
-{
-    struct plane *p = arg;
-
-    take_sessions(p, s, in);
-    return tick_if_stepped(p, in);
-}
-
-/* Between two batches of what may be a flood, what sessions have sent meanwhile. */
-static bool receive(struct service *s, void *arg, struct input *in)
-{
-    struct plane *p = arg;
     unsigned n = BATCH;
 
     for (unsigned round = 0; round < ROUNDS && n > LITTLE; round++) {
-        n = take(p, &p->in, s, in);
-        if (p->sessions.fd >= 0)
-            take_sessions(p, s, in);
+        n = take(p, &p->queue[queue].in, s, in);
+        for (unsigned better = STEER_QUEUES - 1; better > queue; better--)
+            if (p->queue[better].in.fd >= 0)
+                take_queue(p, better, s, in);
     }
-    return tick_if_stepped(p, in);
+}
+
+static bool receive(struct service *s, void *arg, struct input *in)
+{
+    struct plane_queue *q = arg;
+
+    take_queue(q->plane, (unsigned)(q - q->plane->queue), s, in);
+    return tick_if_stepped(q->plane, in);
 }
 
 static bool receive_handed(struct service *s, void *arg, struct input *in)
@@ -152,20 +145,24 @@ bool plane_door_open(struct plane_door *d)
     return true;
 }
 
-void plane_open(struct plane *p, struct service *s, uint8_t sock, int sessions, struct relay *core,
-                struct outputs *out, void *memory, const struct plane_door *doors)
+void plane_open(struct plane *p, struct service *s, uint8_t sock, const struct steer *steer,
+                struct relay *core, struct outputs *out, void *memory,
+                const struct plane_door *doors)
 {
+    unsigned worker = core->marks.worker;
     int fd = s->udp[sock];
 
-    *p = (struct plane){
-        .core = core, .out = out, .sock = sock, .sessions = {.fd = -1}, .doors = doors};
-    batch_in_init(&p->in, fd, BATCH_MERGED, memory);
+    *p = (struct plane){.core = core, .out = out, .sock = sock, .doors = doors};
     batch_out_init(&p->send, fd);
     service_unwatch_fd(s, fd);
-    service_watch_fd(s, fd, ZMQ_POLLIN, receive, p);
-    service_watch_fd(s, doors[core->marks.worker].out, ZMQ_POLLIN, receive_handed, p);
-    if (sessions < 0)
-        return;
-    batch_in_init(&p->sessions, sessions, BATCH_MERGED, memory); /* one of both at a time */
-    service_watch_fd(s, sessions, ZMQ_POLLIN, receive_sessions, p);
+    service_watch_fd(s, doors[worker].out, ZMQ_POLLIN, receive_handed, p);
+    for (unsigned i = 0; i < STEER_QUEUES; i++) {
+        struct plane_queue *q = &p->queue[i];
+        q->plane = p;
+        q->in.fd = i == STEER_OTHERS ? fd : steer->n_fds > 0 ? steer_fd(steer, worker, i) : -1;
+        if (q->in.fd < 0)
+            continue;
+        batch_in_init(&q->in, q->in.fd, BATCH_MERGED, memory); /* one of them at a time */
+        service_watch_fd(s, q->in.fd, ZMQ_POLLIN, receive, q);
+    }
 }

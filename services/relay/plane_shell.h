@@ -2,8 +2,8 @@
  * plane_shell.h - the relay's data plane: read a batch, forward what relay_forward() lets through, send
  * a batch; what is for the core goes to its step.  No allocation and no copy of a packet.
  *
- * Where the kernel sorts packets of sessions into a queue of their own (steer_shell.h), that one comes
- * first: between any two batches of the other.
+ * Where the kernel sorts packets of sessions, and those with tickets, into queues of their own (steer_shell.h), these come
+ * first: between any two batches of a lesser one.
  *
  * A plane is one worker's, in one thread: sessions and quotas are tables of its own, which no lock guards.  What
  * the kernel brought it that is another worker's, since it was merged with what is ours, it hands over.
@@ -13,14 +13,16 @@
 
 #include "lib/batch.h"
 #include "lib/service.h"
-#include "services/relay/relay.h"
+#include "services/relay/steer_shell.h"
 
 struct plane {
     struct relay *core;
     struct outputs *out;
     uint8_t sock;
-    struct batch_in in;       /* all, or all but what is in: */
-    struct batch_in sessions; /* fd -1: there is none */
+    struct plane_queue {
+        struct plane *plane;
+        struct batch_in in; /* fd -1: there is none, and what it would have is in the first one */
+    } queue[STEER_QUEUES];
     struct batch_out send;
     bool stepped; /* the core, since its deadline was asked for */
     const struct plane_door *doors;
@@ -37,9 +39,10 @@ struct plane_door {
 };
 bool plane_door_open(struct plane_door *d);
 
-/* Take over socket sock of s, the core's only one, and read the one beside it, or -1, as well.  out is for the
+/* Take over socket sock of s, the core's only one, and read those beside it, if steer is open, as well.  out is for the
  * core's steps, memory of BATCH_IN_BYTES(BATCH_MERGED) for what is read; doors are those of all workers. */
-void plane_open(struct plane *p, struct service *s, uint8_t sock, int sessions, struct relay *core,
-                struct outputs *out, void *memory, const struct plane_door *doors);
+void plane_open(struct plane *p, struct service *s, uint8_t sock, const struct steer *steer,
+                struct relay *core, struct outputs *out, void *memory,
+                const struct plane_door *doors);
 
 #endif

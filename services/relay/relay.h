@@ -38,6 +38,7 @@ enum {
     RELAY_SESSIONS_DEFAULT = 10000,
     RELAY_SESSIONS_MAX = 1000000,
     RELAY_COORDINATORS_MAX = 8,
+    RELAY_PROOFS = 2,       /* keys whose tickets the kernel can tell: of one coordinator */
     RELAY_SOURCE_KEY = 19,  /* length, ip and port */
     RELAY_STRANGERS = 4096, /* cells of the limiter of UNKNOWN; so at most as many a second */
     RELAY_HELLO_US = 1000000,
@@ -113,6 +114,7 @@ struct relay_conf {
     int64_t ticket_period_ms;   /* 0: TICKET_PERIOD_MS */
     struct marks marks;         /* to be kept up to date, all free; without cells there is none */
     struct express express;     /* the same, of what the kernel shall forward by itself */
+    uint64_t (*proofs)[2];      /* RELAY_PROOFS, by which the kernel shall tell tickets; or NULL */
     unsigned worker, n_workers; /* this one, and how many there are; n_workers 0 is one */
     struct relay_load *load;    /* of several; sessions_max of the conf is then this one's share */
     uint8_t link; /* by which the coordinator is on another host; 0: it is on this bus */
@@ -134,6 +136,7 @@ struct relay {
     uint8_t ticket_key[32];                               /* of this period, public */
     uint8_t keys[2 * RELAY_COORDINATORS_MAX][TICKET_KEY]; /* of this period and the one before */
     size_t n_keys;
+    uint64_t (*proofs)[2];        /* of the first of these (ticket_proof_key), for the kernel */
     uint64_t cookie_period;       /* its number; 0: there was none yet */
     uint8_t cookie_secret[2][32]; /* of this period and the one before */
     uint8_t stranger_secret[16];

@@ -45,6 +45,7 @@ bool relay_init(struct relay *r, const struct relay_conf *conf, const uint8_t rn
     r->public_addr = conf->public_addr;
     r->marks = conf->marks;
     r->express = conf->express;
+    r->proofs = conf->proofs;
     r->marks.worker = (uint8_t)conf->worker;
     r->n_workers = conf->n_workers > 0 ? conf->n_workers : 1;
     r->load = conf->load;

@@ -11,14 +11,20 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+enum { PROOFS_BYTES = RELAY_PROOFS * 2 * sizeof(uint64_t) };
+
 bool steer_init(struct steer *s, uint32_t sessions_max)
 {
-    void *cells;
+    void *cells, *proofs;
 
-    *s = (struct steer){.table.bits = marks_bits(sessions_max)};
+    *s = (struct steer){.table.bits = marks_bits(sessions_max), .keys = -1};
     s->map = ebpf_table(1u << s->table.bits, MARKS_WAYS * sizeof(uint64_t), &cells);
     s->table.cells = cells;
-    return s->map >= 0;
+    if (s->map >= 0) {
+        s->keys = ebpf_table(1, PROOFS_BYTES, &proofs);
+        s->proofs = proofs;
+    }
+    return s->keys >= 0;
 }
 
 void steer_close(struct steer *s)
@@ -26,23 +32,26 @@ void steer_close(struct steer *s)
     int err = errno;
 
     ebpf_table_close(s->map, s->table.cells, 1u << s->table.bits, MARKS_WAYS * sizeof(uint64_t));
+    ebpf_table_close(s->keys, s->proofs, 1, PROOFS_BYTES);
     s->table.cells = NULL;
-    s->map = -1;
-    for (unsigned i = STEER_SESSIONS; i < s->n_fds; i += STEER_QUEUES)
-        close(s->fd[i]);
+    s->proofs = NULL;
+    s->map = s->keys = -1;
+    for (unsigned i = 0; i < s->n_fds; i++)
+        if (i % STEER_QUEUES != STEER_OTHERS)
+            close(s->fd[i]);
     s->n_fds = 0;
     errno = err;
 }
 
 /* ---- the program ---------------------------------------------------------------------------------- */
 
-/* Registers: R6 the packet, R7 the key, R8 and R9 at hand.  A socket's number is 2 x worker + queue. */
+/* Registers: R6 the packet, R7 the key, R8 and R9 at hand.  A socket's number is 3 x worker + queue. */
 
 /* To this queue of the worker in R0. */
 static void leave(struct ebpf *p, enum steer_queue queue)
 {
-    ebpf_by_imm(p, BPF_LSH, BPF_REG_0, 1);
-    ebpf_by_imm(p, BPF_OR, BPF_REG_0, queue);
+    ebpf_by_imm(p, BPF_MUL, BPF_REG_0, STEER_QUEUES);
+    ebpf_by_imm(p, BPF_ADD, BPF_REG_0, (int)queue);
     ebpf_exit(p);
 }
 
@@ -71,15 +80,39 @@ static void look_up(struct ebpf *p, const struct steer *s)
     ebpf_land(p, none), ebpf_land(p, no_set), ebpf_land(p, not_found);
 }
 
-/* To who the ticket is for, when R8 is this length of what carries one. */
-static void by_ticket(struct ebpf *p, const struct steer *s, int len, int ticket)
+/* To who the ticket is for that begins at R8; apart from others if it is one of ours. */
+static void by_ticket(struct ebpf *p, const struct steer *s)
 {
-    int other = ebpf_jump(p, BPF_JNE, BPF_REG_8, len);
+    enum { WORKER_AT = EBPF_STACK, KEYS_AT = EBPF_STACK - 8, NONCE_AT = 1 };
+    int ours[RELAY_PROOFS];
 
-    ebpf_load(p, BPF_W, ticket + TICKET_MARK_AT);
+    ebpf_add(p, BPF_LD | BPF_IND | BPF_W, 0, BPF_REG_8, TICKET_MARK_AT);
     ebpf_by_imm(p, BPF_MOD, BPF_REG_0, (int)s->n_workers);
+    ebpf_store(p, BPF_DW, BPF_REG_10, WORKER_AT, BPF_REG_0);
+    ebpf_load_word(p, BPF_REG_9, BPF_REG_8, NONCE_AT + TICKET_PROVEN);
+    ebpf_load_word(p, BPF_REG_7, BPF_REG_8, NONCE_AT);
+    ebpf_load_word(p, BPF_REG_8, BPF_REG_8, NONCE_AT + 8);
+    ebpf_by_imm(p, BPF_MOV, BPF_REG_1, 0);
+    ebpf_cell(p, s->keys);
+    int none = ebpf_jump(p, BPF_JEQ, BPF_REG_0, 0);
+    ebpf_store(p, BPF_DW, BPF_REG_10, KEYS_AT, BPF_REG_0);
+    for (int i = 0; i < RELAY_PROOFS; i++) {
+        ebpf_fetch(p, BPF_DW, BPF_REG_0, BPF_REG_10, KEYS_AT);
+        ebpf_fetch(p, BPF_DW, BPF_REG_1, BPF_REG_0, i * 16);
+        ebpf_fetch(p, BPF_DW, BPF_REG_2, BPF_REG_0, i * 16 + 8);
+        int no_key = ebpf_jump(p, BPF_JEQ, BPF_REG_1, 0);
+        ebpf_siphash(p);
+        ebpf_by_reg(p, BPF_XOR, BPF_REG_0, BPF_REG_9);
+        ours[i] = ebpf_jump(p, BPF_JEQ, BPF_REG_0, 0);
+        ebpf_land(p, no_key);
+    }
+    ebpf_land(p, none);
+    ebpf_fetch(p, BPF_DW, BPF_REG_0, BPF_REG_10, WORKER_AT);
     leave(p, STEER_OTHERS);
-    ebpf_land(p, other);
+    for (int i = 0; i < RELAY_PROOFS; i++)
+        ebpf_land(p, ours[i]);
+    ebpf_fetch(p, BPF_DW, BPF_REG_0, BPF_REG_10, WORKER_AT);
+    leave(p, STEER_TICKETS);
 }
 
 /* By the path id of a packet or a KEEP, or by a ticket, if it is one of these. */
@@ -98,12 +131,15 @@ static void by_content(struct ebpf *p, const struct steer *s)
     ebpf_land(p, control);
     ebpf_load(p, BPF_B, 1);
     int not_bind = ebpf_jump(p, BPF_JNE, BPF_REG_0, RELAY_BIND);
-    by_ticket(p, s, BIND + TICKET_BYTES, BIND);
-    int other_bind = ebpf_jump(p, BPF_JA, 0, 0);
+    int other_bind = ebpf_jump(p, BPF_JNE, BPF_REG_8, BIND + TICKET_BYTES);
+    ebpf_by_imm(p, BPF_MOV, BPF_REG_8, BIND);
+    int ticket = ebpf_jump(p, BPF_JA, 0, 0);
     ebpf_land(p, not_bind);
     int not_prove = ebpf_jump(p, BPF_JNE, BPF_REG_0, RELAY_PROVE);
-    by_ticket(p, s, PROVE + TICKET_BYTES, PROVE);
-    int other_prove = ebpf_jump(p, BPF_JA, 0, 0);
+    int other_prove = ebpf_jump(p, BPF_JNE, BPF_REG_8, PROVE + TICKET_BYTES);
+    ebpf_by_imm(p, BPF_MOV, BPF_REG_8, PROVE);
+    ebpf_land(p, ticket);
+    by_ticket(p, s);
     ebpf_land(p, not_prove);
     int not_keep = ebpf_jump(p, BPF_JNE, BPF_REG_0, RELAY_KEEP);
     ebpf_load_u64(p, BPF_REG_7, 2);

@@ -18,6 +18,19 @@ bool relay_tickets_init(struct relay *r, const struct relay_conf *conf)
     return ok;
 }
 
+/* The kernel reads them meanwhile, and other workers write the same: who meets half a key is a stranger once. */
+static void tell_kernel(struct relay *r)
+{
+    uint64_t words[2];
+
+    for (size_t i = 0; r->proofs && i < r->n_keys && i < RELAY_PROOFS; i++) {
+        ticket_proof_key(r->keys[i], words);
+        for (size_t w = 0; w < 2; w++)
+            __atomic_store_n(&r->proofs[i][w], words[w], __ATOMIC_RELAXED);
+    }
+    sodium_memzero(words, sizeof words);
+}
+
 /* A clock that is set back changes nothing: what was sealed since stays good. */
 void relay_tickets_rotate(struct relay *r)
 {
@@ -36,5 +49,6 @@ void relay_tickets_rotate(struct relay *r)
             crypto_scalarmult_base(r->ticket_key, secret);
     }
     sodium_memzero(secret, sizeof secret);
+    tell_kernel(r);
     relay_hello_now(r); /* coordinators shall know */
 }

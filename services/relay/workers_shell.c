@@ -67,10 +67,9 @@ void relay_workers_open(struct relay_workers *w, struct service *s, uint8_t sock
     for (unsigned i = 0; i < w->n; i++) {
         struct relay_worker *me = w->v[i] = make(w, i, conf);
         struct service *of = w->crew.v[i]->svc;
-        int sessions = steer->n_fds > 0 ? steer_fd(steer, i, STEER_SESSIONS) : -1;
         if (i > 0)
             sock = (uint8_t)service_udp_add(of, steer_fd(steer, i, STEER_OTHERS));
-        plane_open(&me->plane, of, sock, sessions, &me->core, &me->out, me->buffers, w->doors);
+        plane_open(&me->plane, of, sock, steer, &me->core, &me->out, me->buffers, w->doors);
     }
 }
 
