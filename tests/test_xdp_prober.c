@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { PORT = 3478, SOURCE = 4000, WAIT_MS = 4000, AGAIN_MS = 200, ANSWERS_MAX = 8, REFUSED = 53 };
+enum { PORT = 3478, SOURCE = 4000, REFUSED = 53 };
 enum { TXID_END = XDP_PAYLOAD + STUN_HEADER, SOURCE_BYTE = XDP_IP + 15, CLIENT_BYTE = 65 };
 
 static struct service svc;
@@ -21,7 +21,6 @@ static struct prober core;
 static struct answers answers;
 static struct prober_conf conf;
 static struct xdp hook;
-static uint64_t mark; /* of the last frame that ends a look */
 
 static void fill(void *arg, struct xdp *x)
 {
@@ -65,31 +64,13 @@ static struct xdp_frame request(unsigned client, uint16_t port, unsigned sock, c
     return xdp_bed_udp(&src, &dst, m, STUN_HEADER + n);
 }
 
-/* Send a frame, and all that comes back before the answer to a request that no hook answers. */
-static unsigned look(const struct xdp_frame *f, struct xdp_frame got[static ANSWERS_MAX])
+/* No hook answers what has this in it. */
+static unsigned look(const struct xdp_frame *f, struct xdp_frame got[static XDP_BED_GOT_MAX])
 {
     static const uint8_t software[] = {0x80, 0x22, 0, 4, 't', 'e', 's', 't'};
-    struct xdp_frame last = request(3, SOURCE, 0, software, sizeof software), next;
-    unsigned n = 0;
+    struct xdp_frame last = request(3, SOURCE, 0, software, sizeof software);
 
-    put_u64(last.b + TXID_END - 8, ++mark);
-    xdp_bed_sum(&last);
-    xdp_bed_send(f);
-    bool done = false; /* of what came with it a native hook's answers may stand behind it */
-    for (unsigned i = 0; !done && i < WAIT_MS; i++) {
-        if (i % AGAIN_MS == 0) /* at first the way may not be there yet */
-            xdp_bed_send(&last);
-        for (run(); xdp_bed_next(&next, done ? 0 : 1);) {
-            if (next.len > TXID_END && get_u64(next.b + TXID_END - 8) == mark) {
-                done = true;
-                continue;
-            }
-            cr_assert_lt(n, ANSWERS_MAX);
-            got[n++] = next;
-        }
-    }
-    cr_assert(done, "the answer to what ends the look");
-    return n;
+    return xdp_bed_look(f, &last, TXID_END - XDP_BED_MARK, run, got);
 }
 
 /* A prober that has no budget for anybody. */
@@ -114,7 +95,7 @@ static void open_prober(const char *where)
             (struct bucket){.len = 1, .full_us = NEVER};
     core.hello_us = core.rotate_us = NEVER; /* there is no bus to say hello on */
     answers_open(&answers, &svc, &core, (const int[]){-1, -1, -1, -1});
-    struct xdp_frame any = request(0, SOURCE, 0, "", 0), got[ANSWERS_MAX];
+    struct xdp_frame any = request(0, SOURCE, 0, "", 0), got[XDP_BED_GOT_MAX];
     look(&any, got);
 }
 
@@ -138,26 +119,19 @@ static void spend(void)
     xdp_alive(&hook, service_now_us());
 }
 
-/* The identification of a packet that is not to be fragmented means nothing (RFC 6864); its checksum does. */
 static bool equal(struct xdp_frame *a, struct xdp_frame *b)
 {
-    struct xdp_frame *const both[] = {a, b};
+    bool v4 = get_u16(a->b + 12) == 0x0800;
 
-    for (unsigned i = 0; i < 2 && get_u16(a->b + 12) == 0x0800; i++) {
-        struct xdp_frame right = *both[i];
-        xdp_bed_sum_ip(&right);
-        if (memcmp(right.b, both[i]->b, right.len) != 0)
-            return false;
-        put_u16(both[i]->b + XDP_IP + 4, 0);
-        xdp_bed_sum_ip(both[i]);
-    }
+    if (v4 && !(xdp_bed_normal(a) && xdp_bed_normal(b)))
+        return false;
     return a->len == b->len && memcmp(a->b, b->b, a->len) == 0;
 }
 
 /* The same with the hook and without it; returns how many answers the hook gave. */
 static unsigned same_by(const struct xdp_frame *f, const char *what)
 {
-    static struct xdp_frame with[ANSWERS_MAX], without[ANSWERS_MAX];
+    static struct xdp_frame with[XDP_BED_GOT_MAX], without[XDP_BED_GOT_MAX];
 
     spend();
     uint64_t before = spent_answered(conf.spent);

@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 #define WIRE "tester"
-enum { CLIENT = 65, UP_WAIT_MS = 5000 };
+enum { CLIENT = 65, UP_WAIT_MS = 5000, LOOK_WAIT_MS = 4000, LOOK_AGAIN_MS = 200 };
 
 static int wire = -1;
 static uint8_t mac_server[6], mac_tester[6];
@@ -239,5 +239,44 @@ bool xdp_bed_next(struct xdp_frame *f, int ms)
             return false;
         f->len = n < 0 ? 0 : (size_t)n;
     } while (n < 0 || from.sll_pkttype == PACKET_OUTGOING || !is_answer(f));
+    return true;
+}
+
+unsigned xdp_bed_look(const struct xdp_frame *f, struct xdp_frame *last, size_t mark_at,
+                      void (*run)(void), struct xdp_frame got[static XDP_BED_GOT_MAX])
+{
+    static uint64_t mark; /* of the last of all */
+    struct xdp_frame next;
+    unsigned n = 0;
+
+    put_u64(last->b + mark_at, ++mark);
+    xdp_bed_sum(last);
+    xdp_bed_send(f);
+    bool done = false; /* of what came with it a native hook's frames may stand behind it */
+    for (unsigned i = 0; !done && i < LOOK_WAIT_MS; i++) {
+        if (i % LOOK_AGAIN_MS == 0) /* at first the way may not be there yet */
+            xdp_bed_send(last);
+        for (run(); xdp_bed_next(&next, done ? 0 : 1);) {
+            if (next.len >= mark_at + XDP_BED_MARK && get_u64(next.b + mark_at) == mark) {
+                done = true;
+                continue;
+            }
+            cr_assert_lt(n, XDP_BED_GOT_MAX);
+            got[n++] = next;
+        }
+    }
+    cr_assert(done, "the answer to what ends the look");
+    return n;
+}
+
+bool xdp_bed_normal(struct xdp_frame *f)
+{
+    struct xdp_frame right = *f;
+
+    xdp_bed_sum_ip(&right);
+    if (memcmp(right.b, f->b, right.len) != 0)
+        return false;
+    put_u16(f->b + XDP_IP + 4, 0);
+    xdp_bed_sum_ip(f);
     return true;
 }

@@ -2,7 +2,8 @@
  * xdp_bed.h - two namespaces and an Ethernet between them: a server's, 192.0.2.1 and .2, where a program is
  * at the hook, and the tester's, whose end sends and sees whole frames.
  *
- * The tester's kernel has 192.0.2.65 to .68 there, as relay_bed.h has its peers, so that the server's finds it.  All runs on one CPU, in order.
+ * The tester's kernel has 192.0.2.65 to .68 there, as relay_bed.h has its peers, so that the server's finds it.  All runs
+ * on one CPU, in order.
  */
 #ifndef XDP_BED_H
 #define XDP_BED_H
@@ -37,5 +38,17 @@ void xdp_bed_send(const struct xdp_frame *f);
 
 /* The next UDP frame from the server that has come, within ms. */
 bool xdp_bed_next(struct xdp_frame *f, int ms);
+
+/*
+ * Send a frame; what comes out before the answer to last, which is the process's in any case: XDP_BED_MARK bytes at mark_at of
+ * it, and of its answer, are set here.  run lets the process do what there is to do.
+ */
+enum { XDP_BED_GOT_MAX = 8, XDP_BED_MARK = 8 };
+unsigned xdp_bed_look(const struct xdp_frame *f, struct xdp_frame *last, size_t mark_at,
+                      void (*run)(void), struct xdp_frame got[static XDP_BED_GOT_MAX]);
+
+/* For comparing: the identification of a packet that is not to be fragmented means nothing (RFC 6864).  False when its
+ * header's checksum is wrong. */
+bool xdp_bed_normal(struct xdp_frame *f);
 
 #endif
