@@ -1,4 +1,4 @@
-/* msgformat.c - messages as one line of text, for logs and test transcripts; see msg.h. */
+/* msg_format.c - messages as one line of text, for logs and test transcripts; see msg.h. */
 #include "lib/msg.h"
 
 #include <inttypes.h>
