@@ -117,20 +117,6 @@ static void begin_zmq_threads(struct service *s)
         die("event=no_thread what=libzmq");
 }
 
-/*
- * libzmq counts its routing ids from a rand() that czmq seeds with the time, and aborts when it draws one that a peer
- * has chosen for itself: nobody may foresee what it draws.
- */
-static void seed_libzmq(void)
-{
-    uint8_t key[32];
-    unsigned seed;
-
-    service_random_key(key);
-    memcpy(&seed, key, sizeof seed);
-    srandom(seed);
-}
-
 static void clear(struct service *s, enum role self, const char *bus_dir)
 {
     memset(s, 0, offsetof(struct service, dgram));
@@ -159,7 +145,6 @@ void service_open(struct service *s, enum role self, const char *bus_dir)
     if (sodium_init() < 0)
         die("event=no_libsodium");
     zsys_init();
-    seed_libzmq();
     zsys_handler_set(NULL); /* signals come by descriptor */
     zsys_set_linger(LINGER_MS);
     sigemptyset(&stop);

@@ -1,18 +1,20 @@
 /* zap.c - see zap.h. */
 #include "lib/zap.h"
+#include "lib/bytes.h"
 #include "lib/log.h"
 
 #include <string.h>
 
 enum {
     ENFORCE_DOMAIN = 93, /* libzmq has it since 4.3.1, but its header only as a draft */
+    ENVELOPE = 2,        /* who asks, and an empty frame */
     FRAMES = 7,
 };
 #define ENDPOINT "inproc://zeromq.zap.01"
 
 zsock_t *zap_open(void)
 {
-    zsock_t *zap = zsock_new(ZMQ_REP);
+    zsock_t *zap = zsock_new(ZMQ_ROUTER);
 
     zsock_set_linger(zap, 0);
     zsock_set_rcvtimeo(zap, 0); /* nobody may keep the loop waiting */
@@ -37,8 +39,13 @@ static bool parse(zmsg_t *raw, struct zap_request *out)
     char *text[FRAMES] = {out->id, out->id, out->domain, NULL, NULL, out->mechanism, NULL};
     zframe_t *f = zmsg_first(raw);
 
-    if (zmsg_size(raw) != FRAMES)
+    if (zframe_size(f) > sizeof out->from)
         return false;
+    out->from_len = (uint8_t)zframe_size(f);
+    memcpy(out->from, zframe_data(f), out->from_len);
+    if (zmsg_size(raw) != ENVELOPE + FRAMES || zframe_size(zmsg_next(raw)) != 0)
+        return false;
+    f = zmsg_next(raw);
     for (size_t i = 0; i < FRAMES; i++, f = zmsg_next(raw)) {
         size_t len = zframe_size(f);
         if (i == 0 && !zframe_streq(f, "1.0"))
@@ -73,13 +80,36 @@ bool zap_receive(zsock_t *zap, struct zap_request *out, uint64_t *malformed)
     return ok;
 }
 
+static void answer(zsock_t *zap, const struct zap_request *r, const char *status, const char *text,
+                   const char *user, const void *metadata, size_t len)
+{
+    zsock_send(zap, "bssssssb", r->from, (size_t)r->from_len, "", "1.0", r->id, status, text, user,
+               metadata, len);
+}
+
 void zap_answer(zsock_t *zap, const struct zap_request *r, const char *user)
 {
-    zsock_send(zap, "ssssss", "1.0", r->id, user ? "200" : "400", user ? "OK" : "not enrolled",
-               user ? user : "", "");
+    if (user)
+        answer(zap, r, "200", "OK", user, "", 0);
+    else
+        answer(zap, r, "400", "not enrolled", "", "", 0);
+}
+
+void zap_admit(zsock_t *zap, const struct zap_request *r, const char *user, const uint8_t *id,
+               size_t id_len)
+{
+    static const char name[] = "Identity"; /* a property as ZMTP has them (ZeroMQ RFC 23) */
+    enum { NAME = sizeof name - 1 };
+    uint8_t property[1 + NAME + 4 + UINT8_MAX] = {NAME};
+
+    assert(id_len <= UINT8_MAX);
+    memcpy(property + 1, name, NAME);
+    put_u32(property + 1 + NAME, (uint32_t)id_len);
+    memcpy(property + 1 + NAME + 4, id, id_len);
+    answer(zap, r, "200", "OK", user, property, 1 + NAME + 4 + id_len);
 }
 
 void zap_put_off(zsock_t *zap, const struct zap_request *r)
 {
-    zsock_send(zap, "ssssss", "1.0", r->id, "300", "not known yet", "", "");
+    answer(zap, r, "300", "not known yet", "", "", 0);
 }

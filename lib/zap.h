@@ -11,9 +11,10 @@
 
 #include <czmq.h>
 
-enum { ZAP_FRAME_MAX = 256 };
+enum { ZAP_FRAME_MAX = 32, ZAP_FROM_MAX = 8 };
 
 struct zap_request {
+    uint8_t from_len, from[ZAP_FROM_MAX]; /* the connection within the process that asks */
     char id[ZAP_FRAME_MAX], domain[ZAP_FRAME_MAX], mechanism[ZAP_FRAME_MAX];
     struct peer_id key; /* of who wants to come in */
 };
@@ -27,8 +28,15 @@ void zap_enforce(zsock_t *sock, const char *domain);
 /* The next request.  False when there is none; malformed ones are answered, and *malformed counts them. */
 bool zap_receive(zsock_t *zap, struct zap_request *out, uint64_t *malformed);
 
-/* The answer to it: who it is, as the User-Id of all that this connection sends; NULL: not admitted. */
+/* The answer to it, which may come after those to later ones: who it is, as the User-Id of all that this connection sends; NULL: not admitted. */
 void zap_answer(zsock_t *zap, const struct zap_request *r, const char *user);
+
+/*
+ * The same for who comes in, and the routing id that its connection has at a ROUTER, whatever it has asked for.  libzmq
+ * gives a connection the last id that it reads, and it reads this answer after the peer's handshake.
+ */
+void zap_admit(zsock_t *zap, const struct zap_request *r, const char *user, const uint8_t *id,
+               size_t id_len);
 
 /* The answer for who may be admitted later: the connection ends without a word, and who knocked tries again. */
 void zap_put_off(zsock_t *zap, const struct zap_request *r);

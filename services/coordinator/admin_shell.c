@@ -59,13 +59,13 @@ static json_t *front_json(void)
     const struct front_counters *n = front_counters();
     const struct conns_counters *o = conns_counters();
 
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "open_now",
-                     count(o->now), "over_connections", count(o->refused_all),
-                     "over_connections_per_ip", count(o->refused_ip), "connections",
-                     count(n->connections), "evicted", count(n->evicted), "refused_keys",
-                     count(n->refused_keys), "checks", count(check_passed()), "taken",
-                     count(n->taken), "malformed", count(n->malformed), "vanished",
-                     count(n->vanished), "full", count(n->full), "chasers", count(n->chasers));
+    return json_pack(
+        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "open_now",
+        count(o->now), "over_connections", count(o->refused_all), "over_connections_per_ip",
+        count(o->refused_ip), "connections", count(n->connections), "evicted", count(n->evicted),
+        "refused_keys", count(n->refused_keys), "checks", count(check_passed()), "taken",
+        count(n->taken), "malformed", count(n->malformed), "vanished", count(n->vanished), "full",
+        count(n->full), "foreign_ids", count(n->foreign_ids), "chasers", count(n->chasers));
 }
 
 static json_t *state(const struct coordinator *c, int64_t now_us)

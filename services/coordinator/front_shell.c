@@ -2,7 +2,9 @@
 #include "services/coordinator/front_shell.h"
 #include "services/coordinator/check_shell.h"
 #include "services/coordinator/conns_shell.h"
+#include "services/coordinator/gate_shell.h"
 #include "services/coordinator/queues_shell.h"
+#include "services/coordinator/routing.h"
 
 #include "lib/chase_shell.h"
 #include "lib/log.h"
@@ -13,10 +15,10 @@
 #include <errno.h>
 #include <sodium.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
 enum {
     CONNS_MAX = 32768, /* known at once; the least recently used makes room */
-    ROUTING_ID = 5,    /* bytes of one that libzmq drew: a zero and a 32-bit count */
     HWM = 64,          /* messages that wait for one peer */
     BACKLOG = 1024,    /* connections that wait to be taken */
     HEARTBEAT_MS = 5000,
@@ -24,17 +26,12 @@ enum {
     CURVE_OVERHEAD = 64, /* MAXMSGSIZE is held against the sealed frame, 33 bytes longer */
 };
 
-/*
- * What tells connections apart.  A routing id outlives its connection in here, and what is sent to it
- * goes to whoever has it then.  So only those count that libzmq drew, a count from a random start: a
- * peer that chooses its own would have to guess the 32 bits of somebody who has left.
- */
+/* What tells connections apart; no other connection ever has the same id (routing.h). */
 struct conn_key {
     uint8_t enrolling, id[ROUTING_ID];
 };
 
 struct conn {
-    struct peer_id peer;
     uint32_t number, number_slot;
     uint32_t newer, older; /* by use; TABLE_NONE at the ends */
     int fd;                /* that its last message came from */
@@ -43,7 +40,7 @@ struct conn {
 static struct {
     struct service *svc;
     struct front_conf conf;
-    zsock_t *zap, *front, *enrol;
+    zsock_t *front, *enrol;
     struct table by_key, by_number;
     struct conn *conns; /* by slot of by_key */
     uint32_t *slot_of;  /* by slot of by_number: the slot of by_key */
@@ -84,14 +81,10 @@ static void forget_conn(uint32_t slot)
 }
 
 /* The number of this connection, a new one when it was not seen before or was forgotten. */
-static uint32_t conn_number(const struct conn_key *key, const struct peer_id *peer, int fd)
+static uint32_t conn_number(const struct conn_key *key, int fd)
 {
     uint32_t slot = table_find(&front.by_key, key);
 
-    if (slot != TABLE_NONE && !peer_id_eq(&front.conns[slot].peer, peer)) {
-        forget_conn(slot); /* what waits for the earlier one is not for this one */
-        slot = TABLE_NONE;
-    }
     if (slot != TABLE_NONE) {
         unlink_conn(slot);
         link_newest(slot);
@@ -104,7 +97,6 @@ static uint32_t conn_number(const struct conn_key *key, const struct peer_id *pe
     }
     slot = table_insert(&front.by_key, key);
     struct conn *c = &front.conns[slot];
-    c->peer = *peer;
     c->fd = fd;
     do /* 0 is no connection; after 2^32 of them an old one may still be there */
         c->number = ++front.last_number;
@@ -114,39 +106,6 @@ static uint32_t conn_number(const struct conn_key *key, const struct peer_id *pe
     link_newest(slot);
     front.n.connections++;
     return c->number;
-}
-
-/* ---- ZAP ---------------------------------------------------------------------------------------------- */
-
-static bool admitted(const struct zap_request *z)
-{
-    if (strcmp(z->domain, "enrol") == 0)
-        return true;
-    return strcmp(z->domain, "front") == 0 &&
-           (check_is_own(&z->key) || front.conf.enrolled(&z->key));
-}
-
-static void serve_zap(void)
-{
-    struct zap_request z;
-    char id[PEER_ID_TEXT];
-
-    if (!zap_receive(front.zap, &z, &front.n.refused_keys))
-        return;
-    if (strcmp(z.domain, LINK_DOMAIN) == 0) {
-        service_links_answer(front.zap, &z);
-        return;
-    }
-    bool ok = admitted(&z);
-    front.n.refused_keys += !ok && !check_is_stranger(&z.key);
-    zap_answer(front.zap, &z, ok ? peer_id_format(&z.key, id) : NULL);
-}
-
-static bool receive_zap(struct service *s, void *arg, struct input *in)
-{
-    (void)s, (void)arg, (void)in;
-    serve_zap();
-    return false;
 }
 
 /* ---- messages ----------------------------------------------------------------------------------------- */
@@ -167,10 +126,15 @@ static struct addr source_of(zmq_msg_t *body)
     return ip && addr_parse_ip(ip, 1, &a) ? a : (struct addr){0};
 }
 
-/* Does this routing id look like one that libzmq drew? */
-static bool drawn_id(zmq_msg_t *id)
+/* Should a peer's own choice have come through all the same it is no connection of ours. */
+static bool has_given_id(zmq_msg_t *id, bool enrolling, const struct peer_id *peer, int fd)
 {
-    return zmq_msg_size(id) == ROUTING_ID && *(const char *)zmq_msg_data(id) == 0;
+    if (gate_gave(enrolling, peer, zmq_msg_data(id), zmq_msg_size(id)))
+        return true;
+    front.n.foreign_ids++;
+    log_limited("event=connection_cut why=\"a routing id that it was not given\"");
+    shutdown(fd, SHUT_RDWR);
+    return false;
 }
 
 static bool take(struct service *s, zmq_msg_t frame[3], bool enrolling, struct input *in)
@@ -178,7 +142,8 @@ static bool take(struct service *s, zmq_msg_t frame[3], bool enrolling, struct i
     struct conn_key key = {.enrolling = enrolling};
     struct peer_id peer;
 
-    if (!drawn_id(&frame[0]) || !who_sent(&frame[2], &peer))
+    if (!who_sent(&frame[2], &peer) ||
+        !has_given_id(&frame[0], enrolling, &peer, zmq_msg_get(&frame[2], ZMQ_SRCFD)))
         return false;
     memcpy(key.id, zmq_msg_data(&frame[0]), sizeof key.id);
     if (!service_decode(s, SERVICE_executor, zmq_msg_data(&frame[1]), zmq_msg_size(&frame[1]),
@@ -189,7 +154,7 @@ static bool take(struct service *s, zmq_msg_t frame[3], bool enrolling, struct i
     in->from = (struct sender){
         .service = SERVICE_executor,
         .peer = peer,
-        .conn = conn_number(&key, &peer, zmq_msg_get(&frame[2], ZMQ_SRCFD)),
+        .conn = conn_number(&key, zmq_msg_get(&frame[2], ZMQ_SRCFD)),
         .enrolling = enrolling,
         .source = source_of(&frame[2]),
     };
@@ -328,7 +293,7 @@ static uint16_t port_of(zsock_t *sock)
 /* The front has an entry of its own for that, on the bus. */
 static void try_door(struct service *svc)
 {
-    struct check_conf conf = {.every_us = front.conf.check_every_us, .serve = serve_zap};
+    struct check_conf conf = {.every_us = front.conf.check_every_us, .serve = gate_serve};
 
     snprintf(conf.endpoint, sizeof conf.endpoint, "ipc://%s/front", svc->bus_dir);
     if (zmq_bind(zsock_resolve(front.front), conf.endpoint) != 0)
@@ -342,9 +307,7 @@ void front_open(struct service *svc, const struct front_conf *conf)
     front.conf = *conf;
     front.svc = svc;
     make_tables();
-    /* The handler stands before any door opens. */
-    front.zap = zap_open();
-    service_watch_zmq(svc, front.zap, receive_zap, NULL);
+    gate_open(svc, conf->enrolled); /* before any door is */
     if (!queues_init(&front.queues))
         log_warn("event=one_queue why=\"%s\" text=\"a flood of strangers can crowd out peers' "
                  "connections; it takes CAP_BPF\"",
@@ -366,7 +329,7 @@ void front_close(void)
     chaser_close(front.svc, &front.chaser);
     zsock_destroy(&front.front);
     zsock_destroy(&front.enrol);
-    zsock_destroy(&front.zap);
+    gate_close();
     queues_close(&front.queues);
     free(front.memory[0]);
     free(front.memory[1]);
@@ -378,6 +341,7 @@ void front_close(void)
 const struct front_counters *front_counters(void)
 {
     front.n.chasers = front.chaser.sent;
+    front.n.refused_keys = gate_refused();
     return &front.n;
 }
 

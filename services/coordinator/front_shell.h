@@ -5,8 +5,8 @@
  *   front  enrolled keys only       type, body in both directions
  *   enrol  any key, to show a token
  *
- * A message's peer is the key that ZAP put into its User-Id, never a routing id, which can be squatted:
- * connections that chose their own are not listened to.
+ * A message's peer is the key that ZAP put into its User-Id, never a routing id; those the coordinator
+ * gives itself (routing.h).
  */
 #ifndef FRONT_SHELL_H
 #define FRONT_SHELL_H
@@ -24,6 +24,8 @@ struct front_conf {
 struct front_counters {
     uint64_t taken, malformed; /* messages: what came in is one or the other */
     uint64_t connections, evicted, refused_keys, vanished, full;
+    uint64_t
+        foreign_ids;  /* connections cut, since they had a routing id that was not given to them */
     uint64_t chasers; /* sent, see lib/chase.h */
 };
 

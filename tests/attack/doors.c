@@ -131,35 +131,40 @@ static uint64_t connections_from_one_ip(unsigned n)
     return status != 0;
 }
 
-/* What is answered to connections that give themselves another name than libzmq would. */
+/* A connection that asks for this routing id, which stays: is it listened to? */
+static bool asks_for_id(struct intruder *p, unsigned id, zsock_t **sock)
+{
+    struct msg m = {.type = MSG_detach};
+    char text[8];
+
+    zsock_destroy(&p->sock);
+    p->sock = attack_zsock(ZMQ_DEALER);
+    snprintf(text, sizeof text, "i%04u", id % 10000);
+    zsock_set_identity(p->sock, text);
+    intruder_meets(p, &attack.join.front[0]);
+    intruder_say(p, &m);
+    bool heard = intruder_hear_a(p, MSG_detached, &m);
+    *sock = p->sock;
+    p->sock = NULL;
+    return heard;
+}
+
+/* Of so many ids that one key's connections hold, are there that another key's are not listened to by? */
 static uint64_t routing_id_of_ones_own(unsigned n)
 {
-    uint64_t in = 0;
+    struct intruder first = intruder_open(), second = intruder_open();
+    uint64_t taken = 0;
 
-    for (unsigned i = 0; i < n; i += AT_ONCE) {
-        struct intruder p = intruder_open();
-        zsock_t *more[AT_ONCE] = {NULL};
-        for (unsigned k = 0; k < AT_ONCE && i + k < n; k++) {
-            struct msg m = intruder_attach_as("");
-            char id[8];
-            snprintf(id, sizeof id, "i%04u", (i + k) % 10000);
-            zsock_destroy(&p.sock);
-            p.sock = attack_zsock(ZMQ_DEALER);
-            zsock_set_identity(p.sock, id);
-            intruder_meets(&p, &attack.join.front[0]);
-            m.attach.seq = k + 1;
-            intruder_say(&p, &m);
-            more[k] = p.sock;
-            p.sock = NULL;
+    for (unsigned i = 0; i < n && taken == 0; i += AT_ONCE) {
+        zsock_t *held[2 * AT_ONCE] = {NULL};
+        for (unsigned k = 0; k < AT_ONCE && i + k < n && taken == 0; k++) {
+            cr_assert(asks_for_id(&first, i + k, &held[2 * k]));
+            taken += !asks_for_id(&second, i + k, &held[2 * k + 1]);
         }
-        for (unsigned k = 0; k < AT_ONCE && more[k]; k++) {
-            struct msg m;
-            p.sock = more[k];
-            in += intruder_hear(&p, &m, k == 0 ? QUIET_MS : 0);
-            zsock_destroy(&p.sock);
-        }
+        for (unsigned k = 0; k < 2 * AT_ONCE; k++)
+            zsock_destroy(&held[k]);
     }
-    return in;
+    return taken;
 }
 
 /* n times the same thing said, some at once; the answers. */
