@@ -75,8 +75,10 @@ static bool open_db(struct store *s, const char *path, char err[static STORE_ERR
         return false;
     }
     if (version < 0 || !store_schema_migrate(s->db, version) || !prepare(s)) {
-        snprintf(err, STORE_ERROR_MAX, "%s: %s", path,
-                 s->db ? sqlite3_errmsg(s->db) : "out of memory");
+        bool io = s->db && (sqlite3_errcode(s->db) & 0xff) == SQLITE_IOERR;
+        snprintf(err, STORE_ERROR_MAX, "%s: %s%s%s", path,
+                 s->db ? sqlite3_errmsg(s->db) : "out of memory", io ? ", " : "",
+                 io ? strerror(sqlite3_system_errno(s->db)) : "");
         return false;
     }
     if (!store_schema_sound(s->db)) {

@@ -175,6 +175,16 @@ Test(explain, tells_a_firewall_from_a_router)
     json_decref(o);
 }
 
+Test(explain, does_not_call_one_reachable_whose_firewall_was_not_measured)
+{
+    coordinator_bed_profile(b, 1, NAT_NONE, NAT_UNKNOWN, ALLOC_PRESERVE);
+    request("bob", POLICY_AUTO);
+    json_t *o = explain();
+    cr_assert_str_eq(json_string_value(json_array_get(json_object_get(o, "story"), 4)),
+                     "Since bob has a public address, alice was told to call it directly.");
+    json_decref(o);
+}
+
 /* Bob's router is such, alice's is strict; what the two say of it, and which packets each has seen. */
 static void expect_cause(enum behaviour mapping, enum allocation allocation, const char *verdict,
                          uint32_t alice_saw, uint32_t bob_saw, const char *cause)

@@ -63,6 +63,14 @@ Test(operator, coordinate_connects_two_listeners_that_accept_each_other_and_no_o
                      "The operator asked for a path between alice and bob.");
     json_decref(story);
     json_decref(session);
+    char state[96];
+    snprintf(state, sizeof state, "%s/suite", ground.dir);
+    const char *text =
+        ground_output(&ground, "pub",
+                      ARGS(BIN_DIR "/natterjack", "coordinate", "alice", "bob", "--state", state));
+    cr_assert(strstr(text, "The operator asked for a path between alice and bob.\n") &&
+                  strstr(text, "they were talking directly") && strstr(text, "\nsession: "),
+              "%s", text);
     session = ground_ask(&ground, "coordinate", ARGS("alice", "bob", "--policy", "relay"), &status);
     cr_assert_eq(status, 3);
     cr_assert_str_eq(ground_text(session, "verdict"), "relay-policy");
@@ -77,7 +85,7 @@ Test(operator, coordinate_connects_two_listeners_that_accept_each_other_and_no_o
     cr_assert_str_eq(ground_text(session, "error"), "the first of the two is not attached here");
     json_decref(session);
     json_t *all = ground_admin(&ground, "sessions", NULL);
-    cr_assert_eq(json_array_size(all), 3);
+    cr_assert_eq(json_array_size(all), 4);
     json_decref(all);
 }
 

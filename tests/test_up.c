@@ -6,6 +6,7 @@
 
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -164,6 +165,41 @@ Test(up, up_says_that_a_door_of_the_coordinator_is_taken)
                   strstr(command.err, "why=\"Address already in use\""),
               "%s", command.err);
     close(fd);
+}
+
+/* A host without IPv6 has nothing to show. */
+static bool has_ipv6(void)
+{
+    struct sockaddr_in6 sa = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+    int fd = socket(AF_INET6, SOCK_DGRAM, 0);
+    bool has = fd >= 0 && bind(fd, (struct sockaddr *)&sa, sizeof sa) == 0;
+
+    if (fd >= 0)
+        close(fd);
+    return has;
+}
+
+Test(up, a_suite_on_ipv6_is_one_for_peers_as_well)
+{
+    char *argv[COMMAND_ARGS_MAX] = {"natterjack", "up"}, line[JOIN_PASTE_MAX];
+    size_t n = 2;
+    int fd[2];
+
+    if (!has_ipv6())
+        return;
+    command_suite_flags(argv, n);
+    while (argv[n])
+        n++;
+    argv[n++] = "--public-ip";
+    argv[n] = "::1";
+    cr_assert_eq(pipe2(fd, O_CLOEXEC), 0);
+    command.up_pid = command_spawn(argv, fd[1], STDERR_FILENO);
+    close(fd[1]);
+    command.up_out = fd[0];
+    command_read_join(line);
+    line[strcspn(line, "\n")] = '\0';
+    cr_assert_eq(RUN("netcheck", "--join", line, "-o", "json"), EXIT_OK, "%s", command.err);
+    cr_assert(strstr(command.out, "\"reflexive\":\"[::1]:"), "%s", command.out);
 }
 
 Test(up, up_refuses_a_key_that_others_may_read)

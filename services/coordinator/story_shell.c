@@ -75,9 +75,12 @@ static void tell_filter(json_t *story, const char *name, const struct profile *p
     }
 }
 
-/* What both were told to do, where one side dials, and who that is. */
-static void tell_dialling(json_t *story, const struct step *s, const char *const name[2])
+/* What both were told to do first, where one side dials, and who that is. */
+static void tell_dialling(json_t *story, const struct coordinator_session *session,
+                          const char *const name[2])
 {
+    const struct step *s = &session->plan.v[0];
+    const struct profile *whom = &session->side[s->role != 1].profile;
     const char *dialler = name[s->role == 1], *dialled = name[s->role != 1];
 
     switch (s->technique) {
@@ -88,7 +91,8 @@ static void tell_dialling(json_t *story, const struct step *s, const char *const
              dialled, dialler);
         break;
     case TECHNIQUE_REVERSAL:
-        tell(story, "Since %s can be reached by anyone, %s was told to call it directly.", dialled,
+        tell(story, "Since %s %s, %s was told to call it directly.", dialled,
+             whom->filtering == NAT_UNKNOWN ? "has a public address" : "can be reached by anyone",
              dialler);
         break;
     case TECHNIQUE_SEND_FIRST:
@@ -151,7 +155,7 @@ static void tell_plan(json_t *story, const struct coordinator_session *s, const 
     else if (first->technique == TECHNIQUE_NONE || first->technique == TECHNIQUE_RELAYED)
         tell(story, "No direct way was tried: %s.", verdict_cause(s->reason));
     else
-        tell_dialling(story, first, name);
+        tell_dialling(story, s, name);
     if (s->relay.len && first->technique != TECHNIQUE_RELAYED)
         tell(story,
              "Meanwhile both could talk through the relay at %s, which can't read what it carries.",

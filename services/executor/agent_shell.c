@@ -88,6 +88,7 @@ zsock_t *agent_socket(const struct agent_conf *conf)
     zsock_set_curve_serverkey_bin(sock, conf->join.coordinator_key);
     zsock_set_curve_publickey_bin(sock, conf->id.b);
     zsock_set_curve_secretkey_bin(sock, conf->secret);
+    zsock_set_ipv6(sock, conf->join.front[0].len == 16);
     zsock_set_linger(sock, 200);
     zsock_set_sndtimeo(sock, 0);
     zsock_set_immediate(sock, 1); /* nothing waits for a connection that isn't there */

@@ -68,6 +68,21 @@ static json_t *wait_settled(const struct question *q, const char *sid, int64_t l
     return NULL;
 }
 
+/* What came of it, and why. */
+static void print_story(const struct question *q, const char *sid)
+{
+    char request[96], err[256];
+
+    snprintf(request, sizeof request, "explain %s", sid);
+    json_t *story = ask(q, "coordinator", request, err, sizeof err);
+    if (story)
+        view_story(stdout, story);
+    else
+        failure("%s", err);
+    printf("session: %s\n", sid);
+    json_decref(story);
+}
+
 int cmd_coordinate(int argc, char **argv)
 {
     struct question q = {0};
@@ -109,7 +124,7 @@ int cmd_coordinate(int argc, char **argv)
     if (q.json)
         ask_print_json(session);
     else
-        view_print(stdout, session);
+        print_story(&q, sid);
     status = status_of(field(session, "path"));
     json_decref(session);
     return fflush(stdout) == 0 ? status : EXIT_FAILED;

@@ -426,6 +426,7 @@ int suite_parse(struct suite *s, const char *usage, int *argc, char **argv)
     int status = check_flags(s);
     if (status == EXIT_OK && config_task() == CONFIG_CHECK)
         exit(suite_check(s));
+    log_init(argv[0]);
     cage_become(); /* whoever makes files here is whoever reads them */
     return status;
 }
