@@ -45,7 +45,8 @@ static unsigned met(const struct play_conf *conf, const char *from, const char *
         struct matrix_run r = play(&w, conf, k % 2 ? &b : &a, k % 2 ? &a : &b, 500 + k);
         direct += r.direct;
         slowest_ms = r.us / 1000 > slowest_ms ? r.us / 1000 : slowest_ms;
-        cr_assert(r.direct || r.verdict == missed, "%s", verdict_name(r.verdict));
+        bool left_again = r.verdict == VERDICT_direct_block_birthday; /* and is found once more */
+        cr_assert(r.direct || r.verdict == missed || left_again, "%s", verdict_name(r.verdict));
     }
     printf("%s to %s, blocks of %u, %u %%, %s: %u of %u, slowest %u ms\n", from, to, conf->block,
            conf->share, conf->reuse ? "shared ports" : "a port each", direct, n, slowest_ms);

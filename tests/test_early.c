@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { SECOND = 1000000, RUNS = 10, TRIES = 40, PACKETS = 64 };
+enum { SECOND = 1000000, RUNS = 10, TRIES = 40, PACKETS = 65 };
 
 static struct world w;
 static struct ground ground;

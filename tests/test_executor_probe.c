@@ -52,7 +52,7 @@ Test(executor_probe, the_mapping_is_told_at_once_and_the_filtering_after_a_secon
     cr_assert_eq(probe_bed.report.hairpin, HAIRPIN_UNKNOWN);
     cr_assert_eq(probe_bed.report_ms, 2 * PROBE_BED_RTT_MS, "as soon as every answer is there");
     cr_assert_not(probe_bed.report.filter_asked);
-    cr_assert_eq(probe_bed.report.seen.n, 4 + SAMPLES_MAX);
+    cr_assert_eq(probe_bed.report.seen.n, 4 + SAMPLES_MAX + 1);
     probe_bed_run_to(5000);
     cr_assert_str_eq(probe_bed_times(1, 0, BOTH), "40 140 290 540 ");
     cr_assert_str_eq(probe_bed_times(2, 0, STUN_CHANGE_PORT), "40 140 290 540 ");
@@ -204,17 +204,19 @@ Test(executor_probe, a_refresh_does_not_ask_for_hairpin_again)
 
 /* ---- more ports ------------------------------------------------------------------------------ */
 
-Test(executor_probe, more_ports_are_looked_at_when_few_may_be_steps_apart_by_chance)
+Test(executor_probe,
+     more_ports_are_looked_at_where_few_are_drawn_from_a_block_or_may_be_steps_apart)
 {
     static const struct {
-        int16_t delta;
+        uint8_t allocation;
         uint16_t hi;
         bool again;
     } rows[] = {
-        {1,  5000, false},
-        {1,  5005, true }, /* farther than as many steps as ports were seen */
-        {8,  5024, true }, /* of a block of 256 random ones four may well lie so */
-        {-2, 5006, true },
+        {ALLOC_CONTIGUOUS, 5003, false},
+        {ALLOC_UNKNOWN,    5024, true },
+        {ALLOC_RANDOM,     6000, true },
+        {ALLOC_RANDOM,     9000, false}, /* of no block */
+        {ALLOC_PRESERVE,   6000, false},
     };
 
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -222,13 +224,24 @@ Test(executor_probe, more_ports_are_looked_at_when_few_may_be_steps_apart_by_cha
         probe_bed_attach();
         probe_bed_run_to(200);
         probe_bed_classified_as(&(struct profile){.mapping = NAT_EI,
-                                                  .allocation = ALLOC_CONTIGUOUS,
-                                                  .delta = rows[i].delta,
+                                                  .allocation = rows[i].allocation,
                                                   .port_lo = 5000,
                                                   .port_hi = rows[i].hi});
         cr_assert_eq(probe_bed_times(RANGE_FIRST, 0, PLAIN)[0] != '\0', rows[i].again, "row %zu",
                      i);
     }
+}
+
+Test(executor_probe, one_sample_asks_another_ip_too_and_none_of_those_that_measure_the_filter)
+{
+    probe_bed_attach();
+    probe_bed_run_to(200);
+    cr_assert_str_eq(probe_bed_times(SAMPLES_MAX, 2, PLAIN), "0 ");
+    for (uint16_t sock = 1; sock <= FILTER_SOCKETS; sock++)
+        for (unsigned to = 1; to < 4; to++)
+            cr_assert_str_eq(probe_bed_times(sock, to, PLAIN), "");
+    const struct observation *o = &probe_bed.report.seen.v[probe_bed.report.seen.n - 1];
+    cr_assert(o->sock == SAMPLES_MAX && addr_eq(&o->prober, &probe_bed.core.targets[2].addr));
 }
 
 /* What becomes of a number first in these outputs; SOCKET_MOVE when nothing does. */

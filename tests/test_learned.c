@@ -229,7 +229,7 @@ static void population(unsigned every, size_t first, bool forgets, struct tally 
         {"ei/contiguous/apd", "ei/preserve/apd"},
     };
     struct world_conf c = {
-        .seed = 7 + first, .delay_us = 20000, .loss_ppm = 10000, .n_peers = 2 * PAIRS};
+        .seed = 107 + first, .delay_us = 20000, .loss_ppm = 10000, .n_peers = 2 * PAIRS};
 
     for (size_t i = 0; i < PAIRS; i++)
         for (size_t side = 0; side < 2; side++)

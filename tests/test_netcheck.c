@@ -99,6 +99,25 @@ Test(netcheck, tells_nats_and_firewalls_and_hosts_without_any)
     cr_assert_eq(unknown, 0);
 }
 
+Test(netcheck, waits_for_the_block_of_ports_and_shows_it)
+{
+    char text[64];
+    int status;
+
+    ground_open(&ground, ARGS("--delay", "20ms", "host=apd/random/apd,block=256"));
+    struct ground_run r = ground_start(&ground, "host", "netcheck", ARGS("--timeout", "20"));
+    json_t *line = ground_result(&r, &status);
+    const json_t *p = json_object_get(line, "profile");
+    double lo = ground_number(p, "block_lo"), hi = ground_number(p, "block_hi");
+    cr_assert(lo >= 1024 && hi - lo == 255, "%.0f to %.0f", lo, hi);
+    snprintf(text, sizeof text, "ports:        %.0f to %.0f, a block of 256", lo, hi);
+    json_decref(line);
+    const char *said = ground_output(
+        &ground, "host", ARGS(BIN_DIR "/natterjack", "netcheck", "--join", ground.join));
+    cr_assert(strstr(said, text), "%s: %s", text, said);
+    ground_close(&ground);
+}
+
 Test(netcheck, tells_all_classes_with_and_without_loss)
 {
     unsigned runs = ground_times("RUNS", 0);

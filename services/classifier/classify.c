@@ -1,21 +1,10 @@
 /* classify.c - see classify.h. */
 #include "services/classifier/classify.h"
 
+#include "services/classifier/allocation.h"
 #include "services/classifier/block.h"
 
-#include <stdlib.h>
 #include <string.h>
-
-/* A new mapping: the first sight of a socket at an address. */
-struct mapping {
-    uint8_t sock;
-    uint16_t port, local_port;
-};
-
-struct mappings {
-    size_t n;
-    struct mapping v[OBSERVATIONS_MAX];
-};
 
 /* ---- observations that can be used ------------------------------------------------------------------ */
 
@@ -70,9 +59,10 @@ static enum pool pool_of(const struct observation_list *l)
 struct comparison {
     size_t n; /* prober addresses that saw it */
     bool all_local;
-    bool changed;                   /* one prober address saw two */
-    bool ports_agree, ports_differ; /* two ports of one prober ip */
-    bool ips_agree, ips_differ;     /* two prober ips */
+    bool changed;                     /* one prober address saw two */
+    bool ports_agree, ports_differ;   /* two ports of one prober ip */
+    bool ips_agree, ips_differ;       /* two prober ips */
+    bool others_agree, others_differ; /* two prober ips, of another socket's */
 };
 
 /* Where ips change with the destination, the ports are what can be compared. */
@@ -92,6 +82,19 @@ static void compare(const struct observation *a, const struct observation *b, bo
     }
 }
 
+/* What another socket than the first one shows to two prober ips. */
+static void compare_others(const struct observation_list *l, bool ports, struct comparison *c)
+{
+    for (size_t i = 1; i < l->n; i++)
+        for (size_t j = 0; j < i; j++) {
+            struct comparison two = {0};
+            if (l->v[i].sock != 0 && l->v[i].sock == l->v[j].sock)
+                compare(&l->v[j], &l->v[i], ports, &two);
+            c->others_agree |= two.ips_agree;
+            c->others_differ |= two.ips_differ;
+        }
+}
+
 static struct comparison compare_all(const struct observation_list *l, const struct addr *local)
 {
     bool ports = pool_of(l) == POOL_BY_DESTINATION;
@@ -109,138 +112,40 @@ static struct comparison compare_all(const struct observation_list *l, const str
             }
         c.n += !again;
     }
+    compare_others(l, ports, &c);
     return c;
 }
 
-static enum behaviour mapping_of(const struct comparison *c)
+static bool moved(const struct comparison *c) { return c->ports_differ || c->ips_differ; }
+
+/* Kept here and not there, as no NAT would that has a rule for it. */
+static bool mixed(const struct comparison *c)
+{
+    return (c->ports_differ && (c->ports_agree || c->ips_agree)) || (c->ips_differ && c->ips_agree);
+}
+
+/* May two draws from a block have been the same? */
+static bool by_chance(const struct comparison *c, const struct mappings *m,
+                      enum allocation allocation)
+{
+    return (allocation == ALLOC_RANDOM || allocation == ALLOC_UNKNOWN) && m->n > 1 &&
+           allocation_spread(m) < BLOCK_MAX && !c->others_agree;
+}
+
+static enum behaviour mapping_of(const struct comparison *c, const struct mappings *m,
+                                 enum allocation allocation)
 {
     if (c->n == 0 || c->changed)
         return NAT_UNKNOWN;
     if (c->all_local)
         return NAT_NONE;
+    if (allocation == ALLOC_PRESERVE && (mixed(c) || (moved(c) && !allocation_all_kept(m))))
+        return NAT_UNKNOWN; /* somebody else has one of the ports */
     if (c->ports_differ)
         return NAT_APD;
-    if (c->ips_differ)
+    if (c->ips_differ || (allocation == ALLOC_RANDOM && c->others_differ))
         return c->ports_agree ? NAT_AD : NAT_UNKNOWN;
-    return c->ips_agree ? NAT_EI : NAT_UNKNOWN;
-}
-
-/* ---- allocation ----------------------------------------------------------------------------------------- */
-
-static struct mappings new_mappings(const struct observation_list *l)
-{
-    struct mappings m = {0};
-
-    for (size_t i = 0; i < l->n; i++) {
-        bool known = false;
-        for (size_t j = 0; j < i; j++)
-            known =
-                known || (l->v[j].sock == l->v[i].sock && addr_eq(&l->v[j].seen, &l->v[i].seen));
-        if (!known)
-            m.v[m.n++] = (struct mapping){l->v[i].sock, l->v[i].seen.port, l->v[i].local_port};
-    }
-    return m;
-}
-
-static bool preserves(const struct mappings *m)
-{
-    bool kept = false;
-
-    for (size_t i = 0; i < m->n; i++) {
-        int above = m->v[i].port - m->v[i].local_port;
-        int above_max = m->v[i].sock == 0 ? OBSERVATIONS_MAX : 0;
-        if (above < 0 || above > above_max)
-            return false;
-        kept = kept || above == 0;
-    }
-    return kept;
-}
-
-static int gcd(int a, int b)
-{
-    while (b != 0) {
-        int rest = a % b;
-        a = b;
-        b = rest;
-    }
-    return a < 0 ? -a : a;
-}
-
-/* How many mappings were made from the one before to this one, by the numbers of fresh sockets. */
-static int steps_between(const struct mapping *before, const struct mapping *m)
-{
-    return m->sock > before->sock ? m->sock - before->sock : 1;
-}
-
-/* The step when all ports lie exactly where it puts them, answers lost on the way included; or 0. */
-static int exact_delta(const struct mappings *m)
-{
-    int delta = 0;
-
-    for (size_t i = 1; i < m->n; i++) {
-        int steps = steps_between(&m->v[i - 1], &m->v[i]);
-        int d = m->v[i].port - m->v[i - 1].port;
-        if (d % steps != 0 || (i > 1 && d / steps != delta))
-            return 0;
-        delta = d / steps;
-    }
-    return delta;
-}
-
-/*
- * The largest step whose multiples all the distances are, when they stay close together; or 0.  Between the samples and
- * further ones, which come after the first word on them, others may have taken any number of ports.
- */
-static int loose_delta(const struct mappings *m)
-{
-    int g = 0, steps = 0, ups = 0, way = 0, widest = 0, lo = m->v[0].port, hi = lo;
-
-    for (size_t i = 1; i < m->n; i++) {
-        int d = m->v[i].port - m->v[i - 1].port;
-        g = gcd(g, d);
-        way += abs(d);
-        widest = abs(d) > widest ? abs(d) : widest;
-        steps += steps_between(&m->v[i - 1], &m->v[i]);
-        ups += d > 0 ? 1 : -1;
-        lo = m->v[i].port < lo ? m->v[i].port : lo;
-        hi = m->v[i].port > hi ? m->v[i].port : hi;
-    }
-    int most = g * steps * CONTIGUOUS_SLACK;
-    bool paused = m->n >= BLOCK_SAMPLES_MIN && way - widest <= most;
-    if (hi - lo > most && !paused)
-        return 0;
-    if (ups == 0) /* as many up as down: from the first to the last */
-        ups = m->v[m->n - 1].port - m->v[0].port;
-    return ups < 0 ? -g : g;
-}
-
-static int contiguous_delta(const struct mappings *m)
-{
-    if (m->n < RANDOM_MAPPINGS_MIN)
-        return 0;
-    int delta = exact_delta(m);
-    if (delta == 0)
-        delta = loose_delta(m);
-    return delta >= -DELTA_MAX && delta <= DELTA_MAX ? delta : 0;
-}
-
-static enum allocation allocation_of(const struct mappings *m, int16_t *delta)
-{
-    struct mappings samples = {0};
-
-    if (preserves(m))
-        return ALLOC_PRESERVE;
-    if (m->n < RANDOM_MAPPINGS_MIN)
-        return ALLOC_UNKNOWN;
-    /* Socket 0 may have got its port long before the fresh ones got theirs. */
-    for (size_t i = 0; i < m->n; i++)
-        if (m->v[i].sock != 0)
-            samples.v[samples.n++] = m->v[i];
-    int d = contiguous_delta(m);
-    if (d == 0)
-        d = contiguous_delta(&samples);
-    *delta = (int16_t)d;
-    return d != 0 ? ALLOC_CONTIGUOUS : ALLOC_RANDOM;
+    return c->ips_agree && !by_chance(c, m, allocation) ? NAT_EI : NAT_UNKNOWN;
 }
 
 /* ---- filtering ------------------------------------------------------------------------------------------ */
@@ -314,10 +219,11 @@ void classify(const struct msg_reflex_report *r, struct finding *out)
     memset(out, 0, sizeof *out);
     take_usable(r, &l, out);
     struct comparison c = compare_all(&l, &r->local);
-    struct mappings m = new_mappings(&l);
-    out->profile.mapping = (uint8_t)mapping_of(&c);
+    struct mappings m = allocation_mappings(&l);
+    enum allocation allocation = allocation_of(&m, &out->profile.delta);
+    out->profile.allocation = (uint8_t)allocation;
+    out->profile.mapping = (uint8_t)mapping_of(&c, &m, allocation);
     out->profile.filtering = (uint8_t)filtering_of(r, out->profile.mapping);
-    out->profile.allocation = (uint8_t)allocation_of(&m, &out->profile.delta);
     if (r->hairpin < HAIRPIN_COUNT && out->profile.mapping != NAT_NONE)
         out->profile.hairpin = (uint8_t)r->hairpin;
     if (r->clash < CLASH_COUNT)
@@ -325,7 +231,7 @@ void classify(const struct msg_reflex_report *r, struct finding *out)
     out->profile.pool = (uint8_t)pool_of(&l);
     out->profile.confidence = confidence(&out->profile, c.n, m.n);
     out->reflexive = most_common(&l);
-    out->varies = c.changed || c.ports_differ || c.ips_differ;
+    out->varies = c.changed || moved(&c);
     port_range(&l, &out->reflexive, &out->profile);
     find_block(&m, &out->profile);
 }

@@ -1,13 +1,16 @@
 /*
  * classify.h - what one report of observations says about a NAT, in the words of RFC 4787.  Pure.
  *
- * Mapping, from socket 0 alone, by where it was seen from (RFC 5780 section 4.3):
+ * Mapping, from socket 0, by where it was seen from (RFC 5780 section 4.3):
  *
  *   none      everywhere at its own local address, ip and port
  *   ei        at one address from at least two prober ips
  *   ad        at one address from two ports of a prober ip, at another from another ip
  *   apd       at different addresses from two ports of one prober ip
- *   unknown   anything less; or one prober address saw two, so that the mapping changed meanwhile
+ *   unknown   anything less; or one prober address saw two, so that the mapping changed meanwhile; or a
+ *             port that is kept here and not there, as where somebody else has it; or ports of one small
+ *             block that look ei, as two draws may by chance, when no other socket was seen alike at two
+ *             prober ips
  *
  * A NAT that keeps ports and lets mappings to different remotes share one is seen as ei, and treated
  * rightly so.
@@ -15,11 +18,12 @@
  * Allocation, from every new mapping (a socket's first sight at an address) in the order of sending:
  *
  *   preserve    each kept its local port; but socket 0's later mappings may also be the next free
- *               ports above it, where a port serves one mapping only
- *   contiguous  at least three, one small step apart; a step may be missing (a lost answer, somebody
- *               else's mapping) and neighbours may have overtaken each other
+ *               ports above it, where a port serves one mapping only.  Or two sockets did: the others'
+ *               ports were taken
+ *   contiguous  one small step apart; a step may be missing (a lost answer, somebody else's mapping) and
+ *               neighbours may have overtaken each other, as far as it can't be luck (allocation.h)
  *   random      at least three, and neither
- *   unknown     anything less
+ *   unknown     anything less; or one socket has its own port, and no other; or what may be steps, or luck
  *
  * Filtering, from sockets that had sent to one prober address only, by who else's answer came in
  * (RFC 5780 section 4.4):
@@ -46,12 +50,6 @@
 #define CLASSIFY_H
 
 #include "lib/msg.h"
-
-enum {
-    DELTA_MAX = 16,         /* a larger step is no step */
-    CONTIGUOUS_SLACK = 4,   /* steps that may have been taken for each that we know of */
-    RANDOM_MAPPINGS_MIN = 3 /* with fewer there is no telling */
-};
 
 struct finding {
     struct profile profile;

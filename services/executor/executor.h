@@ -116,7 +116,7 @@ struct executor {
     struct addr places[PLACES_KNOWN]; /* ips that the authority signed, as the coordinator told */
     uint8_t n_places, next_place;
     /* probing */
-    struct probe_target targets[TARGETS_MAX + SAMPLES_MAX + SPARES_MAX * SPARE_TARGETS];
+    struct probe_target targets[TARGETS_MAX + SAMPLES_MAX + 1 + SPARES_MAX * SPARE_TARGETS];
     uint8_t n_targets;
     uint32_t probe_serial;
     bool probing, profile_known, probed_once;
@@ -156,7 +156,8 @@ void executor_init(struct executor *x, const struct executor_conf *conf,
 void executor_step(struct executor *x, const struct input *in, struct outputs *out);
 int64_t executor_deadline(const struct executor *x);
 
-/* The filtering or hairpinning is being measured, or the classifier's word on it is due; or what early packets do is. */
+/* The filtering, hairpinning or block is being measured, or the classifier's word on it is due; or what early packets do is. */
+bool executor_range_measuring(const struct executor *x);
 bool executor_early_pending(const struct executor *x);
 bool executor_filter_pending(const struct executor *x);
 bool executor_hairpin_pending(const struct executor *x);

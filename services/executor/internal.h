@@ -114,6 +114,8 @@ int64_t executor_hairpin_deadline(const struct executor *x);
 
 /* range.c: from how many ports the NAT draws. */
 void executor_range_reset(struct executor *x);
+/* With the round: one more question, to another ip than the samples'. */
+void executor_range_second_look(struct executor *x, const struct addr *asked);
 void executor_range_want(struct executor *x, struct outputs *out); /* the profile is new */
 void executor_range_word(struct executor *x);                      /* it has come */
 bool executor_range_pending(const struct executor *x);             /* and calls are to wait */

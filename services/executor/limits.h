@@ -73,6 +73,7 @@ enum probe_limits {
     PROFILE_WAIT_US = 1000 * 1000,  /* for the classifier, after the report */
     NETWORK_SETTLE_US = 500 * 1000, /* changes of a network come in bursts */
     NETWORK_EVERY_US = 5 * 1000000, /* between rounds that they cause */
+    RANGE_DOUBT_MIN = 3,            /* ports that are to show more than luck */
     RANGE_SAMPLES = 12,             /* ports to know, and no more */
     RANGE_SPREAD_MAX = 2048,        /* ports further apart are of no block */
     BLOCKED_BINDS = 4, /* unanswered after unanswered probes, over 1 s: UDP is blocked here */

@@ -8,6 +8,7 @@
 struct probe_target {
     struct addr addr;
     uint8_t sock;
+    bool plain; /* where it is seen is all: no token */
     uint8_t txid[12];
     uint8_t cookie[16];
     bool has_cookie, answered, done;

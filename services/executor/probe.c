@@ -2,8 +2,8 @@
  * probe.c - what the own NAT does to the socket that will punch: rounds of STUN with signed tokens.
  *
  * Each prober address is asked twice from socket 0 (a cookie, then the token made out against it; RFC
- * 8489, lib/stun.h), and once from each sample socket, in a fixed order, so that the classifier can
- * see how ports are allocated.  A round is repeated before mappings and tokens age: the refresh is
+ * 8489, lib/stun.h), and one from each sample socket, in a fixed order, so that the classifier can
+ * see how ports are allocated; the last sample asks another ip too.  A round is repeated before mappings and tokens age: the refresh is
  * the keepalive.
  */
 #include "lib/stun.h"
@@ -27,7 +27,8 @@ void executor_probe_target(struct executor *x, const struct addr *addr, uint8_t 
 {
     struct probe_target *t = &x->targets[x->n_targets++];
 
-    *t = (struct probe_target){.addr = *addr, .sock = sock};
+    *t = (struct probe_target){
+        .addr = *addr, .sock = sock, .plain = sock != 0 && sock < HAIRPIN_SOCK};
     rng_bytes(&x->rng, t->txid, sizeof t->txid);
     t->next_us = x->now_us;
 }
@@ -78,6 +79,7 @@ void executor_probe_start(struct executor *x)
         const struct addr to = server ? server[0] : x->targets[0].addr;
         for (uint8_t s = 0; s < x->conf.n_samples; s++)
             executor_probe_target(x, &to, (uint8_t)(s + 1));
+        executor_range_second_look(x, &to);
     }
     if (x->n_targets > 0)
         executor_spares_probe(x);
@@ -304,7 +306,7 @@ static void on_answer(struct executor *x, struct probe_target *t, const struct s
     t->answered = true;
     t->seen = m->mapped;
     t->rtt_ms = (uint16_t)(rtt_ms < UINT16_MAX ? rtt_ms : UINT16_MAX);
-    if (t->sock != 0 && t->sock < HAIRPIN_SOCK) {
+    if (t->plain) {
         t->done = true;
         executor_filter_begin(x, t, m, out);
     } else if (m->token.len > 0) {

@@ -18,6 +18,21 @@ void executor_range_reset(struct executor *x)
     x->range.n = 0;
 }
 
+/*
+ * Two draws from a small block may be the same by chance, and then a NAT that draws for each address seems to keep one for
+ * all.  A sample that asks another ip too has the same luck hardly ever; not one of those that measure the filter.
+ */
+void executor_range_second_look(struct executor *x, const struct addr *asked)
+{
+    for (size_t i = 0; i < x->n_targets && x->conf.n_samples >= HAIRPIN_SOCK; i++)
+        if (!addr_ip_eq(&x->targets[i].addr, asked)) {
+            const struct addr other = x->targets[i].addr;
+            executor_probe_target(x, &other, HAIRPIN_SOCK);
+            x->targets[x->n_targets - 1].plain = true;
+            return;
+        }
+}
+
 static uint16_t sock_of(size_t i) { return (uint16_t)(RANGE_FIRST + i); }
 
 static void close_all(struct executor *x, struct outputs *out)
@@ -55,16 +70,11 @@ static void ask(struct executor *x, struct outputs *out)
     r->next_us = x->now_us + executor_probe_retry_us[r->tries++];
 }
 
-/*
- * So few ports may seem to be steps apart by chance, where they were drawn from a small block: once in a thousand by steps
- * of two and more, once in 100,000 by one.
- */
+/* So few ports may be steps apart by chance, or seem to be drawn where others take some. */
 static bool is_doubtful(const struct profile *p, size_t seen)
 {
-    int step = p->delta < 0 ? -p->delta : p->delta;
-
     return p->allocation == ALLOC_RANDOM ||
-           (p->allocation == ALLOC_CONTIGUOUS && (step > 1 || p->port_hi - p->port_lo > (int)seen));
+           (p->allocation == ALLOC_UNKNOWN && seen >= RANGE_DOUBT_MIN);
 }
 
 void executor_range_want(struct executor *x, struct outputs *out)
@@ -95,9 +105,19 @@ void executor_range_word(struct executor *x)
     }
 }
 
+bool executor_range_measuring(const struct executor *x)
+{
+    return x->range.state == RANGE_ASKING || x->range.word_due;
+}
+
+/* Calls wait for it where they may need the block, or where the few ports of the round did not tell how to be reached. */
 bool executor_range_pending(const struct executor *x)
 {
-    return x->conf.blocks > 0 && (x->range.state == RANGE_ASKING || x->range.word_due);
+    const struct profile *p = &x->profile;
+    bool moves = p->mapping == NAT_AD || p->mapping == NAT_APD;
+
+    return executor_range_measuring(x) && (x->conf.blocks > 0 || p->mapping == NAT_UNKNOWN ||
+                                           (moves && p->allocation == ALLOC_UNKNOWN));
 }
 
 static void finish(struct executor *x, struct outputs *out)

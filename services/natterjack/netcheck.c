@@ -6,6 +6,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 static bool classified, refused;
 static int64_t deadline_us;
@@ -23,7 +24,8 @@ static bool is_done(void *arg)
     const struct agent *g = arg;
 
     return refused || (classified && !executor_filter_pending(&g->core) &&
-                       !executor_hairpin_pending(&g->core) && !executor_early_pending(&g->core));
+                       !executor_hairpin_pending(&g->core) && !executor_early_pending(&g->core) &&
+                       !executor_range_measuring(&g->core));
 }
 
 /* The kinds of far side that people meet, in their words. */
@@ -69,6 +71,21 @@ static const char *allocation_text(const struct profile *p)
     case ALLOC_RANDOM: return "public ports are drawn at random";
     default: return "not known";
     }
+}
+
+/* From where, as far as it was seen; nothing where the local port says it. */
+static void print_ports(const struct profile *p)
+{
+    if (p->mapping == NAT_NONE || p->port_hi == 0)
+        return;
+    if (p->block_hi != 0)
+        printf("ports:        %d to %d, a block of %d for this subscriber\n", p->block_lo,
+               p->block_hi, p->block_hi - p->block_lo + 1);
+    else if (p->allocation == ALLOC_CONTIGUOUS)
+        printf("ports:        each %d %s the one before, seen from %d to %d\n", abs(p->delta),
+               p->delta < 0 ? "below" : "above", p->port_lo, p->port_hi);
+    else if (p->allocation == ALLOC_RANDOM)
+        printf("ports:        seen from %d to %d, of no small block\n", p->port_lo, p->port_hi);
 }
 
 static const char *filtering_text(const struct profile *p)
@@ -125,6 +142,7 @@ static int print_text(const struct agent *g, bool udp)
            addr_format(&g->core.reflexive, seen, sizeof seen));
     printf("mapping:      %s\n", mapping_text(p));
     printf("allocation:   %s\n", allocation_text(p));
+    print_ports(p);
     printf("filtering:    %s\n", filtering_text(p));
     printf("hairpinning:  %s\n", hairpin_text(p));
     print_peculiarities(p);
