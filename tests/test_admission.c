@@ -9,7 +9,6 @@
 #include "tests/lib/front_bed.h"
 
 #include <criterion/criterion.h>
-#include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
 

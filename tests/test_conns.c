@@ -4,7 +4,6 @@
 
 #include <criterion/criterion.h>
 #include <netinet/in.h>
-#include <poll.h>
 #include <sys/socket.h>
 
 enum { MANY = 40, ALL = 20, PER_IP = 5 };

@@ -9,7 +9,6 @@
 
 #include <criterion/criterion.h>
 #include <fcntl.h>
-#include <sodium.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 

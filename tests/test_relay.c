@@ -1,8 +1,7 @@
-/* test_relay.c - the relay's core, one input at a time: who gets bound, kept and refused. */
+/* test_relay.c - the relay's core, one input at a time: who gets bound and who is refused. */
 #include "tests/lib/relay_bed.h"
 
 #include <criterion/criterion.h>
-#include <sodium.h>
 
 static struct relay_bed b;
 
@@ -10,20 +9,6 @@ static void setup(void) { relay_bed_open(&b, 4, 1); }
 static void teardown(void) { relay_bed_close(&b); }
 
 TestSuite(relay, .init = setup, .fini = teardown, .timeout = 60);
-
-static void bind(char peer, uint8_t session, uint8_t side, uint8_t nonce)
-{
-    struct ticket t = relay_bed_ticket(&b, session, side);
-
-    relay_bed_bind(&b, peer, &t, nonce);
-}
-
-static void both(void)
-{
-    bind('A', 7, 0, 1);
-    bind('B', 7, 1, 2);
-    relay_bed_forget(&b);
-}
 
 /* The bytes of a PROVE that is right at this time from this peer. */
 static struct relay_control prove(char peer, const struct ticket *t, uint8_t nonce)
@@ -39,7 +24,7 @@ static struct relay_control prove(char peer, const struct ticket *t, uint8_t non
     return c;
 }
 
-/* ---- the handshake ------------------------------------------------------------------------------ */
+/* ---- the handshake --------------------------------------------------------------------------- */
 
 Test(relay, challenges_before_it_keeps_anything)
 {
@@ -55,11 +40,11 @@ Test(relay, challenges_before_it_keeps_anything)
 
 Test(relay, tells_the_first_side_when_the_second_binds)
 {
-    bind('A', 7, 0, 1);
+    relay_bed_side(&b, 'A', 7, 0, 1);
     relay_bed_expect(&b, "[     0] 07 free -> waiting: first side bound\n"
                          "[     0] A: BOUND waiting 1\n");
     b.now_ms = 50;
-    bind('B', 7, 1, 2);
+    relay_bed_side(&b, 'B', 7, 1, 2);
     relay_bed_expect(&b, "[    50] 07 waiting -> ready: both sides bound\n"
                          "[    50] A: BOUND ready 1\n"
                          "[    50] B: BOUND ready 2\n");
@@ -74,7 +59,7 @@ Test(relay, repeats_its_answer_to_a_repeated_proof)
     relay_bed_forget(&b);
     relay_bed_control(&b, 'A', &c);
     relay_bed_expect(&b, "[     0] A: BOUND waiting 1\n");
-    bind('B', 7, 1, 2);
+    relay_bed_side(&b, 'B', 7, 1, 2);
     relay_bed_forget(&b);
     relay_bed_control(&b, 'A', &c);
     relay_bed_expect(&b, "[     0] A: BOUND ready 1\n");
@@ -129,7 +114,7 @@ Test(relay, forgets_a_cookie_over_a_long_silence)
     cr_assert_eq(b.r.n.bad_cookie, 1);
 }
 
-/* ---- refusals ----------------------------------------------------------------------------------- */
+/* ---- refusals -------------------------------------------------------------------------------- */
 
 Test(relay, refuses_a_forged_ticket)
 {
@@ -140,7 +125,7 @@ Test(relay, refuses_a_forged_ticket)
     relay_bed_control(&b, 'A', &c);
     relay_bed_expect(&b, "[     0] A: BOUND bad-ticket 1\n");
     rng_bytes(&b.rng, b.coordinator_secret, 32); /* well made, by somebody else */
-    bind('A', 7, 0, 2);
+    relay_bed_side(&b, 'A', 7, 0, 2);
     relay_bed_expect(&b, "[     0] A: BOUND bad-ticket 2\n");
     cr_assert(b.r.n.bad_ticket == 2 && b.r.by_sid.n == 0);
 }
@@ -206,18 +191,18 @@ Test(relay, refuses_an_expired_ticket)
 Test(relay, refuses_a_session_too_many_and_serves_the_others)
 {
     for (uint8_t s = 1; s <= 4; s++)
-        bind('A', s, 0, s);
+        relay_bed_side(&b, 'A', s, 0, s);
     relay_bed_forget(&b);
-    bind('A', 5, 0, 5);
+    relay_bed_side(&b, 'A', 5, 0, 5);
     relay_bed_expect(&b, "[     0] A: BOUND full 5\n");
-    bind('B', 4, 1, 6);
+    relay_bed_side(&b, 'B', 4, 1, 6);
     relay_bed_expect(&b, "[     0] 04 waiting -> ready: both sides bound\n"
                          "[     0] A: BOUND ready 4\n"
                          "[     0] B: BOUND ready 6\n");
     cr_assert(b.r.by_sid.n == 4 && b.r.by_path.n == 8);
     relay_bed_run(&b, 61000);
     relay_bed_forget(&b);
-    bind('A', 5, 0, 5);
+    relay_bed_side(&b, 'A', 5, 0, 5);
     relay_bed_expect(&b, "[ 61000] 05 free -> waiting: first side bound\n"
                          "[ 61000] A: BOUND waiting 5\n");
 }
@@ -271,7 +256,7 @@ Test(relay, ignores_what_is_not_for_a_relay)
     static const uint8_t ops[] = {RELAY_CHALLENGE, RELAY_BOUND, RELAY_KEPT, RELAY_UNKNOWN,
                                   RELAY_AGAIN};
 
-    both();
+    relay_bed_both(&b);
     for (size_t i = 0; i < sizeof ops; i++) {
         struct relay_control c = {.op = ops[i]};
         relay_bed_control(&b, 'A', &c);
@@ -307,7 +292,7 @@ Test(relay, never_answers_a_stranger_with_more_than_came)
     static uint8_t wire[DATAGRAM_MAX];
     struct addr x = relay_bed_peer('X');
 
-    both();
+    relay_bed_both(&b);
     for (unsigned type = 0; type < 16; type++)
         for (unsigned op = 0; op < 10; op++)
             for (size_t len = 0; len < 200; len++) {
@@ -320,132 +305,4 @@ Test(relay, never_answers_a_stranger_with_more_than_came)
                     cr_assert_leq(b.out.v[i].dgram.len, len);
                 }
             }
-}
-
-/* ---- staying bound -------------------------------------------------------------------------------- */
-
-Test(relay, says_how_things_stand_to_a_keep)
-{
-    bind('A', 7, 0, 1), relay_bed_forget(&b);
-    relay_bed_keep(&b, 'A', 7, 0);
-    relay_bed_expect(&b, "[     0] A: KEPT waiting\n");
-    bind('B', 7, 1, 2), relay_bed_forget(&b);
-    relay_bed_keep(&b, 'A', 7, 0);
-    relay_bed_keep(&b, 'B', 7, 1);
-    relay_bed_expect(&b, "[     0] A: KEPT ready\n"
-                         "[     0] B: KEPT ready\n");
-}
-
-Test(relay, does_not_know_a_keep_from_elsewhere)
-{
-    both();
-    relay_bed_keep(&b, 'X', 7, 0);
-    relay_bed_keep(&b, 'A', 7, 1); /* the other's end */
-    relay_bed_keep(&b, 'A', 8, 0);
-    relay_bed_expect(&b, "[     0] X: UNKNOWN\n"
-                         "[     0] A: UNKNOWN\n"
-                         "[     0] A: UNKNOWN\n");
-    cr_assert(b.r.n.keep_unknown == 3 && b.r.n.kept == 0);
-}
-
-Test(relay, follows_a_side_to_its_new_address)
-{
-    both();
-    bind('C', 7, 0, 3); /* A's NAT has rebound */
-    relay_bed_expect(&b, "[     0] C: BOUND ready 3\n");
-    relay_bed_data(&b, 'B', 7, 0, 50);
-    relay_bed_expect(&b, "[     0] C: 0b 50 bytes\n");
-    relay_bed_keep(&b, 'A', 7, 0);
-    relay_bed_expect(&b, "[     0] A: UNKNOWN\n");
-    cr_assert(b.r.n.rebound == 1 && b.r.by_sid.n == 1 && b.r.by_path.n == 2);
-}
-
-Test(relay, drops_a_silent_side_and_then_the_session)
-{
-    both();
-    b.now_ms = 30000;
-    relay_bed_run(&b, 30000);
-    relay_bed_keep(&b, 'A', 7, 0), relay_bed_forget(&b);
-    relay_bed_run(&b, 89999);
-    relay_bed_expect(&b, "[ 60000] 07 ready -> waiting: idle\n");
-    relay_bed_keep(&b, 'B', 7, 1);
-    relay_bed_data(&b, 'A', 7, 1, 50); /* to nobody; but A is there */
-    relay_bed_expect(&b, "[ 89999] B: UNKNOWN\n");
-    relay_bed_run(&b, 200000);
-    relay_bed_expect(&b, "[149999] 07 waiting -> free: idle\n"
-                         "[149999] relay_usage session=07550000000000000000000000000000 packets=0 "
-                         "bytes=0 ended=yes\n");
-    cr_assert(b.r.by_sid.n == 0 && b.r.by_path.n == 0 && b.r.n.dropped_waiting == 1);
-    cr_assert_eq(deadlines_first(&b.r.due), DEADLINE_NEVER);
-}
-
-Test(relay, ends_a_session_with_its_tickets)
-{
-    both(); /* for 600 s */
-    for (int64_t t = 30000; t <= 570000; t += 30000) {
-        relay_bed_run(&b, t);
-        relay_bed_keep(&b, 'A', 7, 0), relay_bed_keep(&b, 'B', 7, 1), relay_bed_forget(&b);
-    }
-    relay_bed_run(&b, 599999);
-    relay_bed_expect(&b, "");
-    relay_bed_run(&b, 700000);
-    relay_bed_expect(&b, "[600000] 07 ready -> free: ticket expired\n"
-                         "[600000] relay_usage session=07550000000000000000000000000000 packets=0 "
-                         "bytes=0 ended=yes\n");
-    cr_assert_eq(b.r.by_sid.n, 0);
-}
-
-Test(relay, a_later_ticket_prolongs_a_side_and_an_earlier_one_does_not_shorten_it)
-{
-    struct ticket early = relay_bed_ticket(&b, 7, 0), late = early;
-
-    early.expires_ms = b.wall_ms + 20000;
-    late.expires_ms = b.wall_ms + 40000;
-    relay_bed_bind(&b, 'A', &early, 1);
-    relay_bed_bind(&b, 'A', &late, 2);
-    relay_bed_bind(&b, 'A', &early, 3);
-    relay_bed_forget(&b);
-    relay_bed_run(&b, 39999);
-    relay_bed_expect(&b, "");
-    relay_bed_run(&b, 40000);
-    cr_assert_eq(b.r.by_sid.n, 0);
-}
-
-Test(relay, holds_no_ticket_longer_than_its_limit)
-{
-    struct ticket t = relay_bed_ticket(&b, 7, 0);
-
-    t.expires_ms = INT64_MAX;
-    relay_bed_bind(&b, 'A', &t, 1);
-    cr_assert_eq(b.r.sessions[0].side[0].expires_us, RELAY_TICKET_LIFE_MAX_MS * 1000);
-}
-
-/* ---- the suite ---------------------------------------------------------------------------------- */
-
-Test(relay, says_hello_every_second)
-{
-    struct msg_relay_hello *m = &b.out.v[0].msg.relay_hello;
-    uint64_t epoch = b.r.epoch;
-
-    both();
-    for (int64_t s = 0; s < 3; s++) {
-        relay_bed_tick(&b);
-        cr_assert_eq(b.now_ms, 1000 * s);
-        cr_assert(b.out.n == 1 && b.out.v[0].kind == OUT_MSG &&
-                  b.out.v[0].to == SERVICE_coordinator && b.out.v[0].msg.type == MSG_relay_hello);
-        cr_assert_arr_eq(m->key.b, b.public_key, 32);
-        cr_assert(m->cert.len == 64 && m->cert.b[0] == 0xce);
-        cr_assert(addr_eq(&m->addr, &b.conf.public_addr));
-        cr_assert(m->epoch == epoch && m->sessions == 1 && m->sessions_max == 4);
-    }
-    relay_bed_restart(&b, 2);
-    cr_assert_neq(b.r.epoch, epoch);
-}
-
-Test(relay, does_not_start_with_a_coordinator_key_of_small_order)
-{
-    uint8_t key[32] = {0};
-
-    memset(b.conf.coordinators[0], 0, 32);
-    cr_assert_not(relay_init(&b.r, &b.conf, key, b.memory));
 }

@@ -10,7 +10,6 @@
 #include "tests/lib/tidy.h"
 
 #include <criterion/criterion.h>
-#include <fcntl.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>

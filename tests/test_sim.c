@@ -14,7 +14,6 @@
 #include "tests/sim/world.h"
 
 #include <criterion/criterion.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 enum { PEERS = 6, SESSIONS = 10, SECOND = 1000000 };

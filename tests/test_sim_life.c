@@ -5,7 +5,6 @@
 #include "tests/sim/world.h"
 
 #include <criterion/criterion.h>
-#include <stdio.h>
 
 enum { SECOND = 1000000 };
 

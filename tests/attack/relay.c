@@ -9,12 +9,9 @@
 #include "tests/lib/tidy.h"
 
 #include <criterion/criterion.h>
-#include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <sodium.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/stat.h>
 
 enum {

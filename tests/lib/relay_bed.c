@@ -201,3 +201,17 @@ void relay_bed_data(struct relay_bed *b, char from, uint8_t session, uint8_t to_
     memcpy(wire + 1, to.b, sizeof to.b);
     relay_bed_datagram(b, from, wire, len);
 }
+
+void relay_bed_side(struct relay_bed *b, char peer, uint8_t session, uint8_t side, uint8_t nonce)
+{
+    struct ticket t = relay_bed_ticket(b, session, side);
+
+    relay_bed_bind(b, peer, &t, nonce);
+}
+
+void relay_bed_both(struct relay_bed *b)
+{
+    relay_bed_side(b, 'A', 7, 0, 1);
+    relay_bed_side(b, 'B', 7, 1, 2);
+    relay_bed_forget(b);
+}

@@ -49,6 +49,9 @@ void relay_bed_run(struct relay_bed *b, int64_t to_ms); /* every tick until then
 
 /* The whole handshake of peer `from` with this ticket; the transcript has what PROVE led to. */
 void relay_bed_bind(struct relay_bed *b, char from, const struct ticket *t, uint8_t nonce);
+/* This side of a session, with a right ticket; and A and B as the sides of session 7, the transcript emptied. */
+void relay_bed_side(struct relay_bed *b, char peer, uint8_t session, uint8_t side, uint8_t nonce);
+void relay_bed_both(struct relay_bed *b);
 void relay_bed_keep(struct relay_bed *b, char from, uint8_t session, uint8_t side);
 
 /* A data packet of len bytes to that side's end. */

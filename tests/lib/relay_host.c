@@ -7,7 +7,6 @@
 #include "tests/lib/tidy.h"
 
 #include <criterion/criterion.h>
-#include <netinet/in.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <sys/stat.h>

@@ -6,8 +6,6 @@
 #include "services/relay/fast.h"
 
 #include <criterion/criterion.h>
-#include <netinet/in.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
