@@ -65,7 +65,7 @@ TESTS    := $(patsubst tests/%.c,%,$(wildcard tests/test_*.c))
 # The command has no core of its own: it is the executor's shell and a client of admin sockets.
 CORES    := $(filter-out %/main.c %_shell.c services/natterjack/%,$(wildcard services/*/*.c)) \
             $(wildcard tests/natlab/nat*.c) $(filter-out %/netns.c,$(wildcard tests/natlab/net*.c))
-PURE_LIB := addr budget chase daykey deadlines effort familiar fence history id noise packet profile rekey relaywire rng strategy stun table ticket token verdict
+PURE_LIB := addr budget chase crowd daykey deadlines effort familiar fence history id noise packet profile rekey relaywire rng strategy stun table ticket token verdict
 SOURCES  := $(wildcard lib/*.c services/*/*.c tests/*.c tests/*/*.c tools/*.c docs/*.c)
 HEADERS  := $(wildcard lib/*.h lib/xdp/*.h services/*/*.h tests/*.h tests/*/*.h)
 LIB_SRC  := $(filter-out $(XDP_NOT),$(wildcard lib/*.c)) $(filter-out %/main.c,$(wildcard services/*/*.c))

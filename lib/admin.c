@@ -260,13 +260,14 @@ void admin_close(void)
 json_t *admin_counters(const struct service_counters *n)
 {
     return json_pack(
-        "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "messages_in",
+        "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "messages_in",
         (json_int_t)n->messages_in, "messages_out", (json_int_t)n->messages_out, "messages_refused",
         (json_int_t)n->messages_refused, "messages_dropped", (json_int_t)n->messages_dropped,
         "datagrams_in", (json_int_t)n->datagrams_in, "datagrams_out", (json_int_t)n->datagrams_out,
-        "datagrams_dropped", (json_int_t)n->datagrams_dropped, "admin_answered",
-        (json_int_t)n->admin_answered, "admin_dropped", (json_int_t)n->admin_dropped,
-        "admin_refused", (json_int_t)n->admin_refused, "memory_kib", (json_int_t)memory_now());
+        "datagrams_dropped", (json_int_t)n->datagrams_dropped, "datagrams_stale",
+        (json_int_t)n->datagrams_stale, "admin_answered", (json_int_t)n->admin_answered,
+        "admin_dropped", (json_int_t)n->admin_dropped, "admin_refused",
+        (json_int_t)n->admin_refused, "memory_kib", (json_int_t)memory_now());
 }
 
 /* ---- the client's side ------------------------------------------------------------------------------ */

@@ -36,6 +36,7 @@ typedef bool service_receive(struct service *s, void *arg, struct input *in);
 struct service_counters {
     uint64_t messages_in, messages_out, messages_refused, messages_dropped;
     uint64_t datagrams_in, datagrams_out, datagrams_dropped;
+    uint64_t datagrams_stale; /* thrown away unanswered: in a crowd they had waited for too long */
     uint64_t sockets_refused; /* the system gave none, or the number is out of range */
     uint64_t admin_answered, admin_dropped; /* clients of the admin socket: each is one of both */
     uint64_t admin_refused;                 /* of those answered: told that they may not ask */

@@ -1,6 +1,8 @@
 /* answers_shell.c - see answers_shell.h. */
 #include "services/prober/answers_shell.h"
 
+#include "lib/crowd_shell.h"
+
 /* Batches before other sources have their turn; fewer where one brings little: then there is time to wait. */
 enum { ROUNDS = 8, LITTLE = BATCH / 4 };
 
@@ -94,6 +96,8 @@ static bool receive(struct service *s, void *arg, struct input *in)
             if (by->all->socket[i].known.fd >= 0)
                 take_known(&by->all->socket[i], s, in);
         n = take(by, &by->in, s, in);
+        if (n > 0 && by->known.fd >= 0)
+            s->n.datagrams_stale += crowd_keep_short(&by->crowd, &by->in, in->now_us);
     }
     return false;
 }
@@ -114,6 +118,7 @@ void answers_open(struct answers *a, struct service *s, struct prober *core,
         by->known.fd = -1;
         if (known[i] < 0)
             continue;
+        crowd_watch(&by->crowd, &by->in);
         batch_in_init(&by->known, known[i], BATCH_SINGLE, a->buffers);
         service_watch_fd(s, known[i], ZMQ_POLLIN, receive_known, by);
     }

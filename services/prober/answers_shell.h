@@ -9,6 +9,7 @@
 #define PROBER_ANSWERS_SHELL_H
 
 #include "lib/batch.h"
+#include "lib/crowd.h"
 #include "lib/service.h"
 #include "services/prober/prober.h"
 
@@ -21,6 +22,7 @@ struct answers {
         uint8_t sock;
         struct batch_in in;    /* all, or all but what is in: */
         struct batch_in known; /* fd -1: there is none */
+        struct crowd crowd;    /* at the first of both, if there are both */
         struct batch_out out;  /* an answer may leave by another socket than the request came by */
     } socket[PROBER_SOCKETS_MAX];
     uint8_t answer[BATCH][STUN_MAX];

@@ -1,6 +1,8 @@
 /* plane_shell.c - see plane_shell.h. */
 #include "services/relay/plane_shell.h"
 
+#include "lib/crowd_shell.h"
+
 /* Batches before other sources have their turn; fewer where one brings little: then there is time to wait. */
 enum { ROUNDS = 8, LITTLE = BATCH / 4 };
 
@@ -112,6 +114,8 @@ static void take_queue(struct plane *p, unsigned queue, struct service *s, struc
 
     for (unsigned round = 0; round < ROUNDS && n > LITTLE; round++) {
         n = take(p, &p->queue[queue].in, s, in);
+        if (n > 0 && queue == STEER_OTHERS && p->queue[STEER_SESSIONS].in.fd >= 0)
+            s->n.datagrams_stale += crowd_keep_short(&p->crowd, &p->queue[queue].in, in->now_us);
         for (unsigned better = STEER_QUEUES - 1; better > queue; better--)
             if (p->queue[better].in.fd >= 0)
                 take_queue(p, better, s, in);
@@ -165,4 +169,5 @@ void plane_open(struct plane *p, struct service *s, uint8_t sock, const struct s
         batch_in_init(&q->in, q->in.fd, BATCH_MERGED, memory); /* one of them at a time */
         service_watch_fd(s, q->in.fd, ZMQ_POLLIN, receive, q);
     }
+    crowd_watch(&p->crowd, &p->queue[STEER_OTHERS].in);
 }

@@ -12,6 +12,7 @@
 #define RELAY_PLANE_SHELL_H
 
 #include "lib/batch.h"
+#include "lib/crowd.h"
 #include "lib/service.h"
 #include "services/relay/steer_shell.h"
 
@@ -23,6 +24,7 @@ struct plane {
         struct plane *plane;
         struct batch_in in; /* fd -1: there is none, and what it would have is in the first one */
     } queue[STEER_QUEUES];
+    struct crowd crowd; /* at the first of them, if there are others */
     struct batch_out send;
     bool stepped; /* the core, since its deadline was asked for */
     const struct plane_door *doors;
