@@ -3,6 +3,7 @@
  * call what they may not, by ptrace.  What lib/cage.h does of itself is in test_cage_files.c.
  */
 #include "lib/admin.h"
+#include "tests/lib/made_call.h"
 #include "tests/lib/ports.h"
 #include "tests/lib/tidy.h"
 
@@ -18,7 +19,6 @@
 #include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
-#include <sys/user.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -112,46 +112,26 @@ static pid_t process(const char *name)
     return pid;
 }
 
-/* A number of /proc/PID/status; -1 when it has none. */
-static long status_at(const char *path, const char *field)
-{
-    char line[256];
-    long n = -1;
-
-    FILE *f = fopen(path, "re");
-    while (f && fgets(line, sizeof line, f))
-        if (strncmp(line, field, strlen(field)) == 0 && line[strlen(field)] == ':')
-            n = strtol(line + strlen(field) + 1, NULL, strncmp(field, "Seccomp", 7) == 0 ? 10 : 16);
-    if (f)
-        fclose(f);
-    return n;
-}
-
-static long status_of(pid_t pid, const char *field)
-{
-    char path[64];
-
-    snprintf(path, sizeof path, "/proc/%d/status", pid);
-    return status_at(path, field);
-}
-
-/* The greatest of any of its threads. */
-static long status_of_threads(pid_t pid, const char *field)
+/* All of its threads have this there. */
+static void expect_in_threads(pid_t pid, const char *field, long is, const char *name)
 {
     char path[300];
     const struct dirent *e;
-    long most = -1;
+    unsigned n = 0;
 
     snprintf(path, sizeof path, "/proc/%d/task", pid);
     DIR *threads = opendir(path);
     cr_assert(threads);
     while ((e = readdir(threads)) != NULL) {
         snprintf(path, sizeof path, "/proc/%d/task/%s/status", pid, e->d_name);
-        long n = *e->d_name == '.' ? -1 : status_at(path, field);
-        most = n > most ? n : most;
+        if (*e->d_name == '.')
+            continue;
+        n++;
+        cr_assert_eq(proc_status_at(path, field), is, "%s of thread %s of %s", field, e->d_name,
+                     name);
     }
     closedir(threads);
-    return most;
+    cr_assert_gt(n, 1, "libzmq has threads");
 }
 
 /* Until the process is there and caged, not only as what `up` starts is. */
@@ -160,7 +140,7 @@ static pid_t wait_caged(const char *name)
     time_t end_s = time(NULL) + PATIENCE_S;
     pid_t pid;
 
-    while ((pid = process(name)) == 0 || status_of(pid, "Seccomp_filters") != 2) {
+    while ((pid = process(name)) == 0 || proc_status(pid, "Seccomp_filters") != 2) {
         cr_assert_lt(time(NULL), end_s, "%s is not there, or not caged", name);
         usleep(2000);
     }
@@ -173,51 +153,12 @@ static pid_t wait_caged(const char *name)
 #define CAGED_ONLY() (void)0
 #endif
 
-#if defined __x86_64__ && !defined UNCAGED
-/* Have the process make a system call in place of the one that it sleeps in; the signal that ends it, or 0. */
-static int make_call(pid_t pid, const long call[4])
-{
-    struct user_regs_struct was, r;
-    int status;
-
-    cr_assert_eq(ptrace(PTRACE_SEIZE, pid, NULL, PTRACE_O_TRACESYSGOOD), 0, "%s", strerror(errno));
-    do { /* until it is met in a call */
-        ptrace(PTRACE_INTERRUPT, pid, NULL, NULL);
-        cr_assert_eq(waitpid(pid, &status, __WALL), pid);
-        cr_assert(WIFSTOPPED(status));
-        cr_assert_eq(ptrace(PTRACE_GETREGS, pid, NULL, &was), 0);
-        if ((long)was.orig_rax == -1L)
-            cr_assert_eq(ptrace(PTRACE_CONT, pid, NULL, NULL), 0);
-    } while ((long)was.orig_rax == -1L);
-    r = was;
-    r.rip -= 2; /* the instruction itself, again */
-    r.orig_rax = (unsigned long)-1L;
-    r.rax = (unsigned long)call[0];
-    r.rdi = (unsigned long)call[1], r.rsi = (unsigned long)call[2], r.rdx = (unsigned long)call[3];
-    cr_assert_eq(ptrace(PTRACE_SETREGS, pid, NULL, &r), 0);
-    for (int stops = 0; stops < 2;) { /* as it enters and as it leaves */
-        cr_assert_eq(ptrace(PTRACE_SYSCALL, pid, NULL, NULL), 0);
-        cr_assert_eq(waitpid(pid, &status, __WALL), pid);
-        cr_assert(WIFSTOPPED(status));
-        stops += WSTOPSIG(status) == (SIGTRAP | 0x80);
-    }
-    bool deadly = status_of(pid, "SigPnd") & 1L << (SIGSYS - 1);
-    was.rax = (unsigned long)-EINTR; /* what it slept in was interrupted */
-    was.orig_rax = (unsigned long)-1L;
-    cr_assert_eq(ptrace(PTRACE_SETREGS, pid, NULL, &was), 0);
-    if (!deadly) {
-        cr_assert_eq(ptrace(PTRACE_DETACH, pid, NULL, NULL), 0);
-        return 0;
-    }
-    cr_assert_eq(ptrace(PTRACE_CONT, pid, NULL, NULL), 0);
-    cr_assert_eq(waitpid(pid, &status, __WALL), pid);
-    return WIFSIGNALED(status) ? WTERMSIG(status) : 0;
-}
+#if MADE_CALLS && !defined UNCAGED
 
 static const long execs[] = {SYS_execve, 0, 0, 0}, traces[] = {SYS_ptrace, PTRACE_TRACEME, 0, 0},
                   packets[] = {SYS_socket, AF_PACKET, SOCK_RAW, 0},
                   inets[] = {SYS_socket, AF_INET, SOCK_STREAM, 0}, kills[] = {SYS_kill, 1, 0, 0},
-                  asks[] = {SYS_getpid, 0, 0, 0};
+                  asks[] = {SYS_getpid, 0, 0, 0}, opens[] = {SYS_openat, AT_FDCWD, 0, O_RDONLY};
 #define CAN_CALL 1
 #else
 #define CAN_CALL 0
@@ -228,10 +169,11 @@ static void expect_death(const char *name)
 #if CAN_CALL
     const long *const forbidden[] = {execs, traces, packets, inets, kills};
 
-    cr_assert_eq(make_call(wait_caged(name), asks), 0, "%s survives what it may call", name);
+    cr_assert_eq(made_call(wait_caged(name), asks, NULL, NULL), 0, "%s survives what it may call",
+                 name);
     for (size_t i = 0; i < sizeof forbidden / sizeof *forbidden; i++)
-        cr_assert_eq(make_call(wait_caged(name), forbidden[i]), SIGSYS, "%s, call %ld(%ld)", name,
-                     forbidden[i][0], forbidden[i][1]);
+        cr_assert_eq(made_call(wait_caged(name), forbidden[i], NULL, NULL), SIGSYS,
+                     "%s, call %ld(%ld)", name, forbidden[i][0], forbidden[i][1]);
     wait_caged(name); /* and `up` has it again */
 #else
     (void)name;
@@ -257,16 +199,79 @@ Test(cage, every_process_of_a_suite_is_caged_without_capabilities_and_leaves_no_
     start_up();
     for (size_t i = 0; i < 4; i++) {
         pid_t pid = wait_caged(names[i]);
-        cr_assert_eq(status_of(pid, "NoNewPrivs"), 1, "%s", names[i]);
-        cr_assert_eq(status_of_threads(pid, "CapEff"), 0, "%s", names[i]);
-        cr_assert_eq(status_of_threads(pid, "CapPrm"), 0, "%s", names[i]);
+        expect_in_threads(pid, "Seccomp", 2, names[i]);
+        expect_in_threads(pid, "NoNewPrivs", 1, names[i]);
+        expect_in_threads(pid, "CapEff", 0, names[i]);
+        expect_in_threads(pid, "CapPrm", 0, names[i]);
+        expect_in_threads(pid, "CapBnd", 0, names[i]);
         cr_assert_eq(prlimit(pid, RLIMIT_CORE, NULL, &core), 0);
         cr_assert_eq(core.rlim_max, 0, "%s", names[i]);
     }
-    cr_assert_eq(status_of(up_pid, "Seccomp"), 2);
-    cr_assert_eq(status_of(up_pid, "NoNewPrivs"), 1);
+    cr_assert_eq(proc_status(up_pid, "Seccomp"), 2);
+    cr_assert_eq(proc_status(up_pid, "NoNewPrivs"), 1);
 #if CAN_CALL
-    cr_assert_eq(make_call(up_pid, packets), SIGSYS);
+    cr_assert_eq(made_call(up_pid, packets, NULL, NULL), SIGSYS);
+#endif
+}
+
+#if CAN_CALL
+/* Of what the suite has and of what the host has: may the process open it to read? */
+static long opening(pid_t pid, const char *file, const char *name)
+{
+    long result;
+
+    cr_assert_eq(made_call(pid, opens, file, &result), 0, "%s survives it", name);
+    return result;
+}
+
+static void expect_opens(const char *name, pid_t pid, bool caged)
+{
+    const char *const files[] = {"keys/authority", "keys/coordinator", "keys/prober", "keys/relay",
+                                 "keys/token"};
+    char path[128];
+
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        snprintf(path, sizeof path, "%s/s/%s", dir, files[i]);
+        long fd = opening(pid, path, name);
+        cr_assert(caged ? fd == -EACCES : fd >= 0, "%s, %s: %ld", name, path, fd);
+    }
+    long fd = opening(pid, "/etc/passwd", name);
+    cr_assert(caged ? fd == -EACCES : fd >= 0, "%s: %ld", name, fd);
+}
+
+static void expect_all_open(bool caged)
+{
+    static const char *const names[] = {"prober", "classifier", "coordinator", "relay"};
+
+    start_up();
+    for (size_t i = 0; i < 4; i++) {
+        pid_t pid = caged ? wait_caged(names[i]) : process(names[i]);
+        cr_assert_gt(pid, 0);
+        expect_opens(names[i], pid, caged);
+    }
+}
+#endif
+
+Test(cage, no_process_of_a_suite_opens_a_key_or_what_is_the_hosts)
+{
+    CAGED_ONLY();
+    if (syscall(SYS_landlock_create_ruleset, NULL, 0, 1) < 1)
+        cr_skip_test("this kernel has no Landlock");
+#if CAN_CALL
+    expect_all_open(true);
+#endif
+}
+
+/* So that the tests above see the cage and nothing else. */
+Test(cage, without_it_they_open_all_that_and_live_through_every_call)
+{
+    setenv("NATTERJACK_COMMON_CAGE", "off", 1);
+#if CAN_CALL
+    expect_all_open(false);
+    pid_t pid = process("relay");
+    cr_assert_eq(proc_status(pid, "Seccomp"), 0);
+    cr_assert_eq(made_call(pid, execs, NULL, NULL), 0);
+    cr_assert_eq(made_call(pid, inets, NULL, NULL), 0);
 #endif
 }
 
@@ -288,12 +293,12 @@ Test(cage, a_peer_starts_programs_only_when_its_user_said_so)
     CAGED_ONLY();
     start_up();
     start_peer("--exec-udp", "cat");
-    cr_assert_eq(status_of(peer_pid, "Seccomp"), 0);
+    cr_assert_eq(proc_status(peer_pid, "Seccomp"), 0);
     start_peer("--echo", NULL);
-    cr_assert_eq(status_of(peer_pid, "Seccomp"), 2);
+    expect_in_threads(peer_pid, "Seccomp", 2, "listen");
 #if CAN_CALL
-    cr_assert_eq(make_call(peer_pid, inets), 0, "it opens sockets as long as it runs");
-    cr_assert_eq(make_call(peer_pid, execs), SIGSYS);
+    cr_assert_eq(made_call(peer_pid, inets, NULL, NULL), 0, "it opens sockets as long as it runs");
+    cr_assert_eq(made_call(peer_pid, execs, NULL, NULL), SIGSYS);
 #endif
 }
 
