@@ -14,7 +14,7 @@
 #   make soak-raw        a program's flow over a punched socket, MINUTES=10, NATs that forget in 30 s (root)
 #   make test-compose    docker-compose.yml with a Docker engine of its own (root; minutes)
 #   make bench           prober and relay against coturn, into docs/bench (root; 10 minutes); bench-quick: two
-#   make bench-xdp       the same of what they do at the hook, into docs/bench/xdp.md (root; two minutes)
+#   make bench-xdp       the same of what they do at the hook, into docs/bench/xdp.md (root; five minutes)
 #   make fresh           ./run demo and ./run test in a clean minimal root file system (root; long)
 #   make clean
 #

@@ -43,7 +43,9 @@ static void send_burst(struct run *run, uint64_t now, uint64_t allowed)
     const struct load *l = run->l;
 
     for (unsigned n = 0; n < BURST && n + l->train <= allowed; n += l->train) {
-        wire_put(&l->way->flow[run->next_flow], l->len, l->train, l->way->stamp_sent, now);
+        for (unsigned k = 0; k < (l->apart ? l->train : 1); k++)
+            wire_put(&l->way->flow[run->next_flow], l->len, l->apart ? 1 : l->train,
+                     l->way->stamp_sent, now);
         run->next_flow = (run->next_flow + 1) % l->flows;
         run->r->sent += l->train;
         run->on_way += l->train;

@@ -20,8 +20,6 @@ enum {
     PAIRS = 7,
     PAIRS_QUICK = 3,
     RUN_US = 300 * 1000,
-    WINDOW = 128, /* of single datagrams; coturn's sockets hold little more */
-    WINDOW_TRAINS = 256,
     SESSIONS = SESSIONS_MAX,
     SESSIONS_QUICK = 1000,
     STUN_FLOWS = 1000,
@@ -63,7 +61,7 @@ static struct target *const stuns[] = {&prober, &stun_coturn, &stun_bare};
 
 static void open_targets(unsigned sessions)
 {
-    ours.pid = server_relay(sessions, "off");
+    ours.pid = server_relay(sessions, 1, "off");
     flows_relay(&ours, &keys, sessions);
     coturn.pid = stun_coturn.pid = server_coturn();
     flows_coturn(&coturn, sessions);
@@ -93,7 +91,7 @@ static struct load load_of(struct target *t, const struct scenario *s)
                          .flows = s->sessions,
                          .len = way_len(way, s->size),
                          .train = s->train,
-                         .window = s->train > 1 ? WINDOW_TRAINS : WINDOW,
+                         .window = load_window(s->train),
                          .duration_us = RUN_US};
 }
 
@@ -130,33 +128,59 @@ static void run_scenario(const struct scenario *s, unsigned pairs)
     ours.keep(&ours);
 }
 
-static void run_latency(struct target *t, const char *name, const struct load *l)
+static int by_value(const void *a, const void *b)
 {
-    struct latency *at = &report.latency[report.latencies++];
+    double x = *(const double *)a, y = *(const double *)b;
 
-    *at = (struct latency){
-        .server = t->name, .load = name, .run = load_run(l, t->pid ? t->pid : ours.pid)};
+    return x < y ? -1 : x > y;
 }
 
-/* One packet at a time, then a fifth and nine tenths of what this server can do. */
+/* What comes back in a second when as much is sent as its window lets through. */
+static double saturation(struct target *t, const struct load *l)
+{
+    double rate[TURNS];
+
+    for (unsigned i = 0; i < TURNS; i++) {
+        struct load_result full = measure(t, l);
+        rate[i] = (double)full.received / full.seconds;
+    }
+    qsort(rate, TURNS, sizeof *rate, by_value);
+    return rate[TURNS / 2];
+}
+
+/* Small packets of many sessions, one after the other: what relays carry of calls and games. */
+static const struct scenario usual = {WAY_UP, 512, 100, 1, false};
+
+/* One packet at a time, then a fifth and nine tenths of what each server can do. */
 static void run_latencies(void)
 {
-    static const struct scenario s = {WAY_UP, 512, 100, 1, false};
+    static const struct {
+        const char *name;
+        double part;
+    } loads[] = {
+        {"one at a time", 0  },
+        {"20 %",          0.2},
+        {"90 %",          0.9}
+    };
+    enum { SERVERS = 4, LOADS = sizeof loads / sizeof *loads };
+    struct target *const targets[SERVERS] = {&ours, &coturn, &bare[BARE_SINGLE], &kernel};
+    struct load of[SERVERS];
 
-    struct target *const targets[] = {&ours, &coturn, &bare[BARE_SINGLE], &kernel};
-
-    for (unsigned k = 0; k < sizeof targets / sizeof *targets; k++) {
-        struct load l = load_of(targets[k], &s);
-        struct load_result full = measure(targets[k], &l);
-        l.window = 1;
-        l.duration_us = 4 * RUN_US;
-        run_latency(targets[k], "one at a time", &l);
-        l.window = UINT16_MAX;
-        l.rate = 0.2 * (double)full.received / full.seconds;
-        run_latency(targets[k], "20 %", &l);
-        l.rate = 0.9 * (double)full.received / full.seconds;
-        run_latency(targets[k], "90 %", &l);
+    for (unsigned k = 0; k < SERVERS; k++) {
+        of[k] = load_of(targets[k], &usual);
+        of[k].rate = saturation(targets[k], &of[k]);
+        for (unsigned i = 0; i < LOADS; i++)
+            report.latency[report.latencies++] =
+                (struct latency){.server = targets[k]->name, .load = loads[i].name};
     }
+    for (unsigned turn = 0; turn < TURNS; turn++)
+        for (unsigned n = 0; n < SERVERS * LOADS; n++) {
+            struct target *t = targets[n / LOADS];
+            struct load l = of[n / LOADS];
+            l.window = loads[n % LOADS].part > 0 ? UINT16_MAX : 1;
+            l.rate *= loads[n % LOADS].part;
+            report.latency[n].run[turn] = load_run(&l, t->pid ? t->pid : ours.pid);
+        }
 }
 
 /*
@@ -173,26 +197,24 @@ static void run_flood(struct target *t, const struct load *base, const char *wha
     *f = (struct flood){.server = t->name, .what = what};
     l.rate = 0.2 * saturation;
     l.window = UINT16_MAX;
-    l.duration_us = 4 * RUN_US;
     l.flood = factor > 0 ? strangers : NULL;
     l.flood_len = len;
     l.flood_train = train;
     l.flood_rate = factor * saturation;
     f->memory_before = server_memory(t->pid);
-    f->run = load_run(&l, t->pid);
+    for (unsigned turn = 0; turn < TURNS; turn++)
+        f->run[turn] = load_run(&l, t->pid);
     f->memory_after = server_memory(t->pid);
 }
 
 static void run_floods(void)
 {
-    static const struct scenario s = {WAY_UP, 512, 100, 1, false};
     static struct way strangers, binds;
 
     for (unsigned k = 0; k < 2; k++) {
-        struct load l = load_of(relays[k], &s);
-        struct load_result full = measure(relays[k], &l);
+        struct load l = load_of(relays[k], &usual);
         uint16_t port = k == 0 ? PORT_RELAY : PORT_COTURN;
-        l.rate = (double)full.received / full.seconds;
+        l.rate = saturation(relays[k], &l);
         flows_strangers(&strangers, port);
         flows_binds(&binds, port);
         run_flood(relays[k], &l, "none", &strangers, FLOOD_BYTES, 1, 0);
@@ -201,6 +223,20 @@ static void run_floods(void)
         run_flood(relays[k], &l, "BIND, merged", &binds, BIND_BYTES, FLOOD_TRAIN, 10);
         run_flood(relays[k], &l, "BIND, single", &binds, BIND_BYTES, 1, 10);
     }
+}
+
+/* What it costs that a relay is of several: with a core for each there is nothing else that they share. */
+static void run_workers(void)
+{
+    server_stop(ours.pid);
+    for (unsigned turn = 0; turn < TURNS; turn++)
+        for (unsigned n = 0; n < 2; n++) {
+            ours.pid = server_relay(usual.sessions, n + 1, "off");
+            flows_relay(&ours, &keys, usual.sessions);
+            struct load l = load_of(&ours, &usual);
+            report.workers[n][turn] = measure(&ours, &l);
+            server_stop(ours.pid);
+        }
 }
 
 int main(int argc, char **argv)
@@ -231,6 +267,7 @@ int main(int argc, char **argv)
     }
     run_latencies();
     run_floods();
+    run_workers();
     if (!report_write(&report, argv[2], quick ? "quick" : "packets"))
         die("event=no_report dir=%s why=\"%s\"", argv[2], strerror(errno));
     return 0;

@@ -71,6 +71,28 @@ static struct spread ratio(const struct row *row, unsigned to)
     return spread_of(v, row->pairs);
 }
 
+static double p50_us(const struct load_result *r) { return r->p50_us; }
+static double p99_us(const struct load_result *r) { return r->p99_us; }
+static double k_per_s(const struct load_result *r) { return (double)r->sent / r->seconds / 1e3; }
+static double flood_k(const struct load_result *r) { return (double)r->flooded / r->seconds / 1e3; }
+static double lost(const struct load_result *r) { return 100 * (double)r->lost / (double)r->sent; }
+
+static struct spread spread_of_runs(const struct load_result run[static TURNS],
+                                    double (*what)(const struct load_result *))
+{
+    double v[TURNS];
+
+    for (unsigned i = 0; i < TURNS; i++)
+        v[i] = what(&run[i]);
+    return spread_of(v, TURNS);
+}
+
+static double median_of(const struct load_result run[static TURNS],
+                        double (*what)(const struct load_result *))
+{
+    return spread_of_runs(run, what).median;
+}
+
 static double loss_percent(const struct row *row, unsigned server)
 {
     double sent = 0, lost = 0;
@@ -87,6 +109,12 @@ static double loss_percent(const struct row *row, unsigned server)
 static json_t *spread_json(struct spread s)
 {
     return json_pack("{s:f, s:f, s:f}", "median", s.median, "min", s.min, "max", s.max);
+}
+
+static json_t *of_json(const struct load_result run[static TURNS],
+                       double (*what)(const struct load_result *))
+{
+    return spread_json(spread_of_runs(run, what));
 }
 
 static json_t *runs_json(const struct row *row, unsigned server)
@@ -128,17 +156,17 @@ static json_t *report_json(const struct report *r, const char *when, const struc
     for (unsigned i = 0; i < r->latencies; i++) {
         const struct latency *l = &r->latency[i];
         json_array_append_new(
-            latencies, json_pack("{s:s, s:s, s:f, s:f, s:I, s:I}", "server", l->server, "load",
-                                 l->load, "p50_us", l->run.p50_us, "p99_us", l->run.p99_us, "sent",
-                                 (json_int_t)l->run.sent, "lost", (json_int_t)l->run.lost));
+            latencies, json_pack("{s:s, s:s, s:o, s:o, s:o}", "server", l->server, "load", l->load,
+                                 "p50_us", of_json(l->run, p50_us), "p99_us",
+                                 of_json(l->run, p99_us), "lost_percent", of_json(l->run, lost)));
     }
     for (unsigned i = 0; i < r->floods; i++) {
         const struct flood *l = &r->flood[i];
         json_array_append_new(
             floods,
-            json_pack("{s:s, s:s, s:I, s:f, s:I, s:I, s:I}", "server", l->server, "flood", l->what,
-                      "flooded", (json_int_t)l->run.flooded, "seconds", l->run.seconds, "sent",
-                      (json_int_t)l->run.sent, "lost", (json_int_t)l->run.lost, "grew_bytes",
+            json_pack("{s:s, s:s, s:o, s:o, s:o, s:I}", "server", l->server, "flood", l->what,
+                      "flood_k_per_s", of_json(l->run, flood_k), "k_per_s",
+                      of_json(l->run, k_per_s), "lost_percent", of_json(l->run, lost), "grew_bytes",
                       (json_int_t)l->memory_after - (json_int_t)l->memory_before));
     }
     return json_pack("{s:s, s:f, s:s, s:o, s:o, s:o, s:i, s:{s:I, s:I}}", "date", when,
@@ -188,7 +216,12 @@ static void sessions_markdown(FILE *f, const struct report *r)
     if (most > 0)
         fprintf(f, "\nA packet of ours costs at most %.2f times what it costs with 100 sessions.",
                 most);
-    fputs("\n", f);
+    double one = median_of(r->workers[0], load_cost_ns),
+           two = median_of(r->workers[1], load_cost_ns);
+    fprintf(f,
+            "\nOne of 512 bytes costs %.0f ns with one worker and %.0f ns with two on the same "
+            "core, %.2f times as much.\n",
+            one, two, two / one);
 }
 
 static void markdown(FILE *f, const struct report *r, const char *name, const char *when,
@@ -207,7 +240,10 @@ static void markdown(FILE *f, const struct report *r, const char *name, const ch
         "side "
         "only, which is its cheapest way. Bare loops check\nnothing and are the limit; `to bare` "
         "is "
-        "the ratio to the one of the same kind. Thousands of packets a second\nand the loss in % "
+        "the ratio to the one of the same kind. Kernel forwarding is what a process that spins on "
+        "that "
+        "core lost to it,\nand too little where others run there. Thousands of packets a "
+        "second\nand the loss in % "
         "(ours / coturn's) mean something only where nothing else ran.\n\n"
         "| | bytes | flows | train | natterjack | coturn | ratio | recvfrom, sendto | batched | "
         "merged | kernel forwarding | to bare | k/s | coturn k/s | loss |\n"
@@ -217,13 +253,16 @@ static void markdown(FILE *f, const struct report *r, const char *name, const ch
         row_markdown(f, &r->row[i]);
     sessions_markdown(f, r);
     fprintf(f, "\n![bars](%s.svg)\n\n(the same as a [PNG](%s.png))\n", name, name);
-    fputs("\nFrom sending to having received, in us; loads are of that server's own saturation.\n\n"
+    fputs("\nFrom sending to having received, in us, medians of the runs, which took turns; loads "
+          "are of "
+          "that server's own saturation.\nOf losses the greatest is in brackets.\n\n"
           "| server | load | p50 | p99 | loss % |\n|---|---|---:|---:|---:|\n",
           f);
     for (unsigned i = 0; i < r->latencies; i++) {
         const struct latency *l = &r->latency[i];
-        fprintf(f, "| %s | %s | %.0f | %.0f | %.3f |\n", l->server, l->load, l->run.p50_us,
-                l->run.p99_us, 100 * (double)l->run.lost / (double)l->run.sent);
+        struct spread loss = spread_of_runs(l->run, lost);
+        fprintf(f, "| %s | %s | %.0f | %.0f | %.3f (%.3f) |\n", l->server, l->load,
+                median_of(l->run, p50_us), median_of(l->run, p99_us), loss.median, loss.max);
     }
 }
 
@@ -238,10 +277,10 @@ static void floods_markdown(FILE *f, const struct report *r)
           f);
     for (unsigned i = 0; i < r->floods; i++) {
         const struct flood *l = &r->flood[i];
-        fprintf(f, "| %s | %s | %.0f | %.0f | %.3f | %.0f | %.0f | %.0f |\n", l->server, l->what,
-                (double)l->run.flooded / l->run.seconds / 1e3,
-                (double)l->run.sent / l->run.seconds / 1e3,
-                100 * (double)l->run.lost / (double)l->run.sent, l->run.p50_us, l->run.p99_us,
+        struct spread loss = spread_of_runs(l->run, lost);
+        fprintf(f, "| %s | %s | %.0f | %.0f | %.3f (%.3f) | %.0f | %.0f | %.0f |\n", l->server,
+                l->what, median_of(l->run, flood_k), median_of(l->run, k_per_s), loss.median,
+                loss.max, median_of(l->run, p50_us), median_of(l->run, p99_us),
                 ((double)l->memory_after - (double)l->memory_before) / 1e3);
     }
 }

@@ -4,7 +4,14 @@
 
 #include "tests/bench/load.h"
 
-enum { SERVERS_MAX = 6, PAIRS_MAX = 25, ROWS_MAX = 40, LATENCIES_MAX = 16, FLOODS_MAX = 12 };
+enum {
+    SERVERS_MAX = 6,
+    PAIRS_MAX = 25,
+    ROWS_MAX = 40,
+    LATENCIES_MAX = 16,
+    FLOODS_MAX = 12,
+    TURNS = 5
+};
 
 struct scenario {
     enum { WAY_STUN, WAY_UP, WAY_DOWN } way;
@@ -23,14 +30,14 @@ struct row {
 
 struct latency {
     const char *server, *load;
-    struct load_result run;
+    struct load_result run[TURNS];
 };
 
 /* Sessions at a fifth of saturation, and strangers beside them. */
 struct flood {
     const char *server, *what;
 
-    struct load_result run;
+    struct load_result run[TURNS];
     uint64_t memory_before, memory_after;
 };
 
@@ -41,8 +48,9 @@ struct report {
     struct latency latency[LATENCIES_MAX];
     struct flood flood[FLOODS_MAX];
     unsigned rows, latencies, floods;
-    unsigned sessions;                   /* open at once, in each */
-    uint64_t memory_ours, memory_coturn; /* bytes resident with them */
+    struct load_result workers[2][TURNS]; /* of ours with one and with two, on one core */
+    unsigned sessions;                    /* open at once, in each */
+    uint64_t memory_ours, memory_coturn;  /* bytes resident with them */
 };
 
 /* Write DIR/NAME.json, .md, .svg and .png; false with errno. */

@@ -111,17 +111,34 @@ static pid_t start(const char *const *argv)
     return started[n_started++] = pid;
 }
 
-pid_t server_relay(unsigned sessions, const char *xdp)
+pid_t server_relay(unsigned sessions, unsigned workers, const char *xdp)
 {
-    char path[256], count[16], port[16];
+    char path[256], count[16], threads[16], port[16];
 
     snprintf(path, sizeof path, "%s/natterjack-relay", bin_dir);
     snprintf(count, sizeof count, "%u", sessions);
+    snprintf(threads, sizeof threads, "%u", workers);
     snprintf(port, sizeof port, "%d", PORT_RELAY);
-    return start((const char *const[]){
-        path, "--bus", in_dir("bus"), "--public-ip", "10.77.0.1", "--port", port, "--sessions",
-        count, "--key", in_dir("relay"), "--cert", in_dir("cert"), "--coordinator-key",
-        in_dir("coordinator.pub"), "--xdp", xdp, NULL});
+    return start((const char *const[]){path,
+                                       "--bus",
+                                       in_dir("bus"),
+                                       "--public-ip",
+                                       "10.77.0.1",
+                                       "--port",
+                                       port,
+                                       "--sessions",
+                                       count,
+                                       "--key",
+                                       in_dir("relay"),
+                                       "--cert",
+                                       in_dir("cert"),
+                                       "--coordinator-key",
+                                       in_dir("coordinator.pub"),
+                                       "--workers",
+                                       threads,
+                                       "--xdp",
+                                       xdp,
+                                       NULL});
 }
 
 pid_t server_prober(const char *xdp)

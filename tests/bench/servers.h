@@ -24,7 +24,7 @@ void servers_open(const struct rooms *rooms, const char *bin, struct servers_key
 void servers_close(void); /* ends all that were started, and removes the directory */
 
 /* xdp: as --xdp takes it. */
-pid_t server_relay(unsigned sessions, const char *xdp);
+pid_t server_relay(unsigned sessions, unsigned workers, const char *xdp);
 pid_t server_prober(const char *xdp);
 pid_t server_coturn(void);
 pid_t server_bare(enum bare_kind kind);
