@@ -4,7 +4,7 @@
 # Makes a Debian to stand for debian:bookworm-slim, builds the image on it with an engine of its own,
 # starts that engine on the public host of a laboratory (docs/natlab.md), brings the suite up with each
 # docker compose that is installed, and connects two peers behind NATs.  Then every process is killed
-# once.  Needs root and a mirror of Debian.  Engine, containers, networks and mounts live in namespaces
+# once, and another relay (relay.yml) takes the place of the suite's own.  Needs root and a mirror of Debian.  Engine, containers, networks and mounts live in namespaces
 # that end with this script; its files are in one temporary directory.
 set -eu
 
@@ -150,6 +150,37 @@ looks_contained() { # SERVICE
 
 join_string() { $compose run --rm init 2>/dev/null | grep -o 'nj1[A-Za-z0-9_-]*'; }
 
+# As docs/operating.md has it: another relay, which carries what the suite's own one does not.
+second_relay() {
+    far="${compose% -p *} -p natterjack-far -f deploy/relay.yml"
+    mkdir -p "$top/far"
+    chown 7440:7440 "$top/far"
+    NATTERJACK_COORDINATOR_RELAYS=$($compose run --rm -v "$top/far:/far" init certify-relay \
+        --state /var/lib/natterjack --public-ip 203.0.113.10 /far 2>/dev/null | tr -d '\r' | tail -n 1)
+    NATTERJACK_COORDINATOR_LINK=0.0.0.0:7444
+    export NATTERJACK_COORDINATOR_RELAYS NATTERJACK_COORDINATOR_LINK
+    export NATTERJACK_RELAY_PUBLIC_IP=203.0.113.10 NATTERJACK_RELAY_PORT=3481
+    export NATTERJACK_RELAY_LINK=127.0.0.1:7444 NATTERJACK_RELAY_DIR="$top/far"
+    $compose up -d >"$top/compose.log" 2>&1 || { cat "$top/compose.log"; fail "up with a link"; }
+    containers
+    all_healthy
+    $far up -d >"$top/compose.log" 2>&1 || { cat "$top/compose.log"; fail "another relay"; }
+    $far ps -q relay >"$top/far-relay.id"
+    wait_for 60 is_healthy far-relay
+    wait_for 30 knows_relay 3481
+    $compose stop relay >"$top/compose.log" 2>&1
+    connect eve mallory relayed
+    grep -q '"remote":"203.0.113.10:3481"' "$top/connect.log" || { cat "$top/connect.log"; fail "not by the other relay"; }
+    $compose start relay >"$top/compose.log" 2>&1
+    containers
+    all_healthy
+    $far down -v >"$top/compose.log" 2>&1 || { cat "$top/compose.log"; fail "down"; }
+    rm -rf "$top/far"
+    say "another relay has carried a session"
+}
+
+knows_relay() { in_it coordinator natterjack relays --state /var/lib/natterjack | grep -q ":$1"; } # PORT
+
 with_compose() {
     version=$($compose version --short)
     say "$compose ($version): config, up, $all"
@@ -181,6 +212,8 @@ with_compose() {
     connect eve mallory relayed
     in_it prober natterjack state prober --state /var/lib/natterjack -o json >"$top/state"
     grep -q '"behind_gateway":null' "$top/state" || { cat "$top/state"; fail "the prober sees a gateway"; }
+
+    second_relay
 
     # As docs/operating.md has it: a backup of the keys, and new containers, as after an upgrade.
     docker run --rm --entrypoint tar -v natterjack-test_keys:/keys:ro natterjack -C /keys -c . >"$top/keys.tar"
