@@ -146,7 +146,8 @@ struct attempt *executor_new_attempt(struct executor *x)
         memset(a, 0, sizeof *a);
         a->deadline_us = a->upgrade_us = a->give_up_us = a->result_us = a->relay.next_us =
             a->birthday.next_us = a->foreseen.next_us = a->hand.next_us = a->swap.next_us =
-                a->half.next_us = NEVER;
+                a->half.next_us = a->hush.next_us = NEVER;
+        a->hush.gap_us = RELAY_KEEP_BUSY_US;
         for (size_t w = 0; w < WAYS; w++)
             a->way[w].next_punch_us = a->way[w].next_ping_us = NEVER,
             health_init(&a->way[w].health);
@@ -375,6 +376,8 @@ void executor_attempt_tick(struct executor *x, struct attempt *a, struct outputs
         executor_birthday_tick(x, a, out);
     if (a->relay.next_us <= x->now_us)
         executor_relay_tick(x, a, out);
+    if (a->hush.next_us <= x->now_us)
+        executor_hush_tick(x, a, out);
     if (a->swap.next_us <= x->now_us)
         executor_swap_tick(x, a, out);
     if (a->foreseen.next_us <= x->now_us)

@@ -127,6 +127,10 @@ struct attempt {
         uint8_t tries;
         int64_t next_us;
     } relay;
+    struct { /* of the flow over it: see hush.c */
+        int64_t heard_us, gap_us, next_us;
+        uint8_t looks;
+    } hush;
     struct half {
         struct addr to; /* own packets arrive there; len 0: nowhere */
         bool hears;     /* the peer's arrive here */

@@ -511,7 +511,7 @@ int64_t executor_deadline(const struct executor *x)
             continue;
         next = min64(next, min64(a->relay.next_us, a->result_us));
         next = min64(next, min64(a->give_up_us, min64(a->birthday.next_us, a->swap.next_us)));
-        next = min64(next, a->half.next_us);
+        next = min64(next, min64(a->half.next_us, a->hush.next_us));
         next = min64(next, min64(a->foreseen.next_us, min64(a->upgrade_us, a->hand.next_us)));
         for (size_t w = 0; w < WAYS; w++)
             next = min64(next, min64(a->way[w].next_punch_us, a->way[w].next_ping_us));

@@ -89,8 +89,10 @@ static void deliver(struct executor *x, struct attempt *a, const uint8_t *payloa
 {
     a->data_received++;
     a->last_data_us = x->now_us;
-    if (a->flow == WAY_RELAY)
+    if (a->flow == WAY_RELAY) {
         executor_relay_busy(x, a);
+        executor_hush_heard(x, a);
+    }
     executor_app(x, a, APP_DATA, out);
     struct output *o = &out->v[out->n - 1];
     o->app.len = (uint16_t)len;

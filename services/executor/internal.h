@@ -259,6 +259,11 @@ void executor_relay_start(struct executor *x, struct attempt *a);
 void executor_relay_tick(struct executor *x, struct attempt *a, struct outputs *out);
 void executor_relay_wanted(struct executor *x, struct attempt *a);
 void executor_relay_busy(struct executor *x, struct attempt *a);
+void executor_relay_keep(struct attempt *a, struct outputs *out);
+
+/* hush.c */
+void executor_hush_heard(struct executor *x, struct attempt *a);
+void executor_hush_tick(struct executor *x, struct attempt *a, struct outputs *out);
 void executor_on_relay(struct executor *x, const struct input *in, struct outputs *out);
 
 /* alive.c: does the way that data takes work?  Leaving it, and coming back. */

@@ -148,6 +148,9 @@ enum moved_limits {
 enum relay_limits {
     RELAY_OTHER_US = 1000 * 1000,    /* for the coordinator to name another one */
     RELAY_KEEP_BUSY_US = 500 * 1000, /* while data flows over it, to notice a restarted relay */
+    HUSH_GAPS = 8,                   /* times the usual gap is a silence */
+    HUSH_MIN_US = 20 * 1000,         /* and this at least */
+    HUSH_LOOKS = 10,                 /* at a relay in one silence */
     RELAY_KEEP_IDLE_US = 15 * 1000000,
     RELAY_BUSY_US = 10 * 1000000, /* how long after a datagram a path counts as busy */
 };

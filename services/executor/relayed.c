@@ -129,11 +129,17 @@ bool executor_relay_ticket(struct executor *x, struct attempt *a,
     return true;
 }
 
+void executor_relay_keep(struct attempt *a, struct outputs *out)
+{
+    struct relay_control c = {.op = RELAY_KEEP, .path = a->own_path};
+
+    send_control(a, &c, out);
+}
+
 void executor_relay_tick(struct executor *x, struct attempt *a, struct outputs *out)
 {
     if (a->relay.bound && a->relay.tries < RETRIES) {
-        struct relay_control c = {.op = RELAY_KEEP, .path = a->own_path};
-        send_control(a, &c, out);
+        executor_relay_keep(a, out);
         if (a->relay.ready)
             a->relay.tries++; /* KEPT clears it; unanswered ones mean that the relay is gone */
         a->relay.next_us = x->now_us + (a->relay.tries > 1 ? RELAY_KEEP_BUSY_US : keep_gap(x, a));
