@@ -77,6 +77,19 @@ Test(natlab_deep, refuses_a_host_behind_what_is_no_nat)
         cr_assert_not(lab_start(&bed_lab, ARGS(PUB, bad[i])), "%s", bad[i]);
 }
 
+Test(natlab_deep, refuses_what_only_a_model_of_a_nat_can_do)
+{
+    static const char *const bad[] = {"a=open,udp=blocked", "a=linux,block=256",
+                                      "a=linux-open,hairpin=internal"};
+
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        cr_assert_not(lab_start(&bed_lab, ARGS(PUB, bad[i])), "%s", bad[i]);
+    bed_start(ARGS(PUB, "a=firewall,udp=blocked", "b=linux,lifetime=30s,loss=1%"));
+    cr_assert_not(lab_set(&bed_lab, "b", "udp=blocked"), "while it runs as well");
+    cr_assert(lab_set(&bed_lab, "a", "udp=open"));
+    lab_stop(&bed_lab);
+}
+
 /* ---- ICMP errors ---- */
 
 static int connected(const char *host, const char *to, int ttl)

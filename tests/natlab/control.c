@@ -140,7 +140,8 @@ static const char *on_set(struct engine *e, int client, char *args)
         c->external[c->n_external - 1] = first;
         nat_flush(line->nat);
     } else {
-        struct spec_host changed = {.line = *line};
+        struct spec_host changed = {.line = *line,
+                                    .kind = line->nat != NULL ? SPEC_MODEL : SPEC_OPEN};
         if (line->nat != NULL)
             changed.nat = line->nat->conf;
         if (strcmp(key, "ip") == 0 || !spec_set(&changed, key, args))

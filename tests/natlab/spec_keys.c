@@ -347,40 +347,43 @@ static bool set_udp(struct spec_host *h, const char *v)
     return set_flag(v, "open", "blocked", &h->nat.udp_blocked);
 }
 
+/* What is said of a host's line, or of any NAT; and what only a model's NAT or firewall can be told. */
+/* clang-format off */
 static const struct {
     const char *key, *help;
     bool (*set)(struct spec_host *, const char *);
+    bool model;
 } keys[] = {
-    {"ip",        "A[+B...]: its public addresses, a NAT's pool",                     set_ip      },
-    {"delay",     "20ms: one way, of its access line alone",                          set_delay   },
-    {"jitter",    "5ms: at most this much more, of its access line alone",            set_jitter  },
-    {"loss",      "2%: of its access line alone, each direction",                     set_loss    },
-    {"burst",     "200ms/5s: nothing passes for so long, about so long apart",        set_burst   },
-    {"dup",       "1%: packets that its line doubles, each direction",                set_dup     },
-    {"reorder",   "1%/10ms: packets that come so much later",                         set_reorder },
-    {"bandwidth", "KBIT/100ms: a second; what had to wait longer is dropped; 0: any",
-     set_bandwidth                                                                                },
-    {"hops",      "1: routers on its line besides the NAT",                           set_hops    },
-    {"routers",   "speak|silent: about a TTL that has run out",                       set_routers },
-    {"sources",   "own|any: addresses that its hosts may send from",                  set_sources },
-    {"range",     "LO-HI: ports the NAT gives out",                                   set_range   },
-    {"block",     "0: ports of a subscriber's own block; 0: all share the range",     set_block   },
-    {"pooling",   "paired|arbitrary: to one address of the pool or to any",           set_pooling },
-    {"delta",     "1: step of contiguous allocation",                                 set_delta   },
-    {"rate",      "0: ports a second that others take from a contiguous NAT",         set_rate    },
-    {"lifetime",  "120s: of a UDP mapping; of linux kinds whole seconds",             set_lifetime},
-    {"refresh",   "out|both: packets that keep a mapping",                            set_refresh },
-    {"overload",  "off|on: one port for several remotes",                             set_overload},
-    {"stranger",  "new|same: mapping by which an accepted stranger is answered",      set_stranger},
-    {"unasked",   "drop|reject: what comes in that nobody asked for",                 set_unasked },
-    {"early",     "ignored|claims: whether that takes the port towards its sender",   set_early   },
-    {"errors",    "pass|drop|kill: ICMP errors; kill: and the mapping goes",          set_errors  },
-    {"expired",   "nothing|maps: what a TTL that ends in this NAT still does",        set_expired },
-    {"hairpin",   "none|internal|external: between hosts of one NAT",                 set_hairpin },
-    {"forward",   "PORT/INSIDE: an operator's mapping of a UDP port to this host",    set_forward },
-    {"full",      "refuse|evict: when the table is full",                             set_full    },
-    {"udp",       "open|blocked",                                                     set_udp     },
+    {"ip",        "A[+B...]: its public addresses, a NAT's pool",                               set_ip,       false},
+    {"delay",     "20ms: one way, of its access line alone",                                    set_delay,    false},
+    {"jitter",    "5ms: at most this much more, of its access line alone",                      set_jitter,   false},
+    {"loss",      "2%: of its access line alone, each direction",                               set_loss,     false},
+    {"burst",     "200ms/5s: nothing passes for so long, about so long apart",                  set_burst,    false},
+    {"dup",       "1%: packets that its line doubles, each direction",                          set_dup,      false},
+    {"reorder",   "1%/10ms: packets that come so much later",                                   set_reorder,  false},
+    {"bandwidth", "KBIT/100ms: a second; what had to wait longer is dropped; 0: any",           set_bandwidth, false},
+    {"hops",      "1: routers on its line besides the NAT",                                     set_hops,     false},
+    {"routers",   "speak|silent: about a TTL that has run out",                                 set_routers,  false},
+    {"sources",   "own|any: addresses that its hosts may send from",                            set_sources,  false},
+    {"lifetime",  "120s: of a UDP mapping; of linux kinds whole seconds",                       set_lifetime, false},
+    {"forward",   "PORT/INSIDE: an operator's mapping of a UDP port to this host",              set_forward,  false},
+    {"range",     "LO-HI: ports the NAT gives out",                                             set_range,    true},
+    {"block",     "0: ports of a subscriber's own block; 0: all share the range",               set_block,    true},
+    {"pooling",   "paired|arbitrary: to one address of the pool or to any",                     set_pooling,  true},
+    {"delta",     "1: step of contiguous allocation",                                           set_delta,    true},
+    {"rate",      "0: ports a second that others take from a contiguous NAT",                   set_rate,     true},
+    {"refresh",   "out|both: packets that keep a mapping",                                      set_refresh,  true},
+    {"overload",  "off|on: one port for several remotes",                                       set_overload, true},
+    {"stranger",  "new|same: mapping by which an accepted stranger is answered",                set_stranger, true},
+    {"unasked",   "drop|reject: what comes in that nobody asked for",                           set_unasked,  true},
+    {"early",     "ignored|claims: whether that takes the port towards its sender",             set_early,    true},
+    {"errors",    "pass|drop|kill: ICMP errors; kill: and the mapping goes",                    set_errors,   true},
+    {"expired",   "nothing|maps: what a TTL that ends in this NAT still does",                  set_expired,  true},
+    {"hairpin",   "none|internal|external: between hosts of one NAT",                           set_hairpin,  true},
+    {"full",      "refuse|evict: when the table is full",                                       set_full,     true},
+    {"udp",       "open|blocked",                                                               set_udp,      true},
 };
+/* clang-format on */
 
 enum { KEYS = sizeof keys / sizeof *keys };
 
@@ -388,12 +391,15 @@ bool spec_set(struct spec_host *h, const char *key, const char *value)
 {
     for (size_t i = 0; i < KEYS; i++)
         if (strcmp(keys[i].key, key) == 0)
-            return keys[i].set(h, value);
+            return (!keys[i].model || h->kind == SPEC_MODEL) && keys[i].set(h, value);
     return false;
 }
 
 void spec_help(FILE *to)
 {
-    for (size_t i = 0; i < KEYS; i++)
+    for (size_t i = 0; i < KEYS; i++) {
+        if (i > 0 && keys[i].model && !keys[i - 1].model)
+            fprintf(to, "\nKEY, only of firewall and MAPPING/ALLOCATION/FILTERING:\n");
         fprintf(to, "    %-10s %s\n", keys[i].key, keys[i].help);
+    }
 }
