@@ -6,8 +6,10 @@
 #include "tests/lib/ground.h"
 
 #include <criterion/criterion.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static struct ground ground;
 
@@ -50,16 +52,27 @@ static json_t *kill_during(const char *from, const char *to, const char *process
     return line;
 }
 
-static void open_ground(void)
+static void open_lab(void)
 {
-    ground_open(&ground,
-                ARGS("--delay", "20ms", "alice=ei/preserve/apd", "bob=ei/random/apd",
-                     "carol=apd/random/apd", "dave=apd/random/apd", "load0=ei/preserve/apd",
-                     "load1=apd/random/apd", "load2=ei/preserve/apd", "load3=apd/random/apd",
-                     "load4=ei/preserve/apd", "load5=apd/random/apd", "load6=ei/preserve/apd",
-                     "load7=apd/random/apd"));
+    ground_open_lab(&ground,
+                    ARGS("--delay", "20ms", "alice=ei/preserve/apd", "bob=ei/random/apd",
+                         "carol=apd/random/apd", "dave=apd/random/apd", "load0=ei/preserve/apd",
+                         "load1=apd/random/apd", "load2=ei/preserve/apd", "load3=apd/random/apd",
+                         "load4=ei/preserve/apd", "load5=apd/random/apd", "load6=ei/preserve/apd",
+                         "load7=apd/random/apd"));
+}
+
+static void open_suite(const char *environment)
+{
+    ground_up(&ground, "203.0.113.10,203.0.113.11", environment);
     ground_listen(&ground, "bob");
     ground_listen(&ground, "dave");
+}
+
+static void open_ground(void)
+{
+    open_lab();
+    open_suite("");
 }
 
 static void new_sessions_work(void)
@@ -139,6 +152,76 @@ Test(faults, each_process_killed_in_turn_under_load_is_back_and_interrupts_what_
         cr_assert_leq(lost, i % 2 ? LOST_MAX : 0, "session %zu, %s", i, ground_text(line, "path"));
         json_decref(line);
     }
+    new_sessions_work();
+    ground_close(&ground);
+}
+
+/* ---- ends of its own ---------------------------------------------------------------------------- */
+
+/* Until the suite's log has that so many times. */
+static void await_log(const char *what, unsigned times)
+{
+    static char text[1 << 20];
+    char path[96];
+    unsigned n = 0;
+
+    snprintf(path, sizeof path, "%s/log", ground.dir);
+    for (int i = 0; n < times; i++) {
+        cr_assert_lt(i, GROUND_WAIT_MS / 2, "%s is there %u times: %s", what, n, text);
+        usleep(2000);
+        FILE *f = fopen(path, "re");
+        text[fread(text, 1, sizeof text - 1, f)] = '\0';
+        fclose(f);
+        n = 0;
+        for (const char *at = text; (at = strstr(at, what)); at++)
+            n++;
+    }
+}
+
+/* What the suite's file says of memory: the next of its processes that is told to reads it. */
+static void allow_memory(const char *file, unsigned mib)
+{
+    FILE *f = fopen(file, "we");
+
+    cr_assert(f && fprintf(f, "common:\n  memory-max: %u\n", mib) > 0 && fclose(f) == 0);
+}
+
+static void expect_all_received(struct ground_run *r, int path)
+{
+    int status;
+    json_t *line = ground_result(r, &status);
+
+    cr_assert_eq(status, path, "%s", ground_text(line, "verdict"));
+    cr_assert_eq(ground_number(line, "sent"), PINGS);
+    cr_assert_eq(ground_number(line, "received"), PINGS);
+    json_decref(line);
+}
+
+Test(faults, a_coordinator_that_aborts_or_has_too_much_memory_is_back_and_interrupts_no_path)
+{
+    static const char ready[] = "svc=coordinator event=ready";
+    char file[96], environment[128];
+
+    open_lab();
+    snprintf(file, sizeof file, "%s/natterjack.yml", ground.dir);
+    snprintf(environment, sizeof environment, "NATTERJACK_CONFIG=%s", file);
+    allow_memory(file, 4000);
+    open_suite(environment);
+    struct ground_run direct = ground_start(&ground, "alice", "connect",
+                                            ARGS("bob", "--ping", "60", "--timeout", "10")),
+                      relayed = ground_start(&ground, "carol", "connect",
+                                             ARGS("dave", "--ping", "60", "--timeout", "10"));
+    await_settled(2);
+    kill(ground_pid(&ground, "coordinator"), SIGABRT); /* as libzmq ends it when it gives up */
+    await_log(ready, 2);
+    allow_memory(file, 1);
+    kill(ground_pid(&ground, "coordinator"), SIGHUP);
+    await_log("svc=coordinator event=over_memory kib=", 1);
+    allow_memory(file, 4000);
+    await_log("event=child_over_memory child=coordinator", 1);
+    await_log(ready, 3);
+    expect_all_received(&direct, 0);
+    expect_all_received(&relayed, 3);
     new_sessions_work();
     ground_close(&ground);
 }
