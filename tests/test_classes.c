@@ -5,7 +5,7 @@
  * Exact up to what an outsider can observe, and never wrong; unknown at most 2 % of the time.  What an
  * outsider can't observe: a NAT that keeps ports and lets mappings to different remotes share one looks
  * ei, and a firewall that lets everything in once something has gone out looks like none.
- * An assertion prints its seed; SEED=n runs that one alone.
+ * An assertion prints its seed; SEED=n runs that one alone, RUNS=n so many of each kind.
  */
 #include "tests/matrix/matrix.h"
 #include "tests/sim/world.h"
@@ -18,7 +18,7 @@ enum { RUNS = 20, SECOND = 1000000 };
 
 static struct world w;
 
-TestSuite(classes, .timeout = 300);
+TestSuite(classes, .timeout = 3000);
 
 struct tally {
     size_t all, unknown, hairpins;
@@ -91,12 +91,19 @@ static void run(uint64_t seed, uint32_t loss_ppm, size_t first, size_t n, struct
     world_close(&w);
 }
 
+static uint64_t runs(void)
+{
+    const char *text = getenv("RUNS");
+
+    return text ? strtoull(text, NULL, 10) : 20;
+}
+
 static struct tally run_all(uint64_t first_seed, uint32_t loss_ppm)
 {
     const char *only = getenv("SEED");
     struct tally t = {0};
 
-    for (uint64_t seed = first_seed; seed < first_seed + RUNS; seed++)
+    for (uint64_t seed = first_seed; seed < first_seed + runs(); seed++)
         if (!only || strtoull(only, NULL, 10) == seed) {
             run(seed, loss_ppm, 0, MATRIX_CLASSES / 2, &t);
             run(seed, loss_ppm, MATRIX_CLASSES / 2, MATRIX_CLASSES - MATRIX_CLASSES / 2, &t);
@@ -131,7 +138,7 @@ Test(classes, a_firewalled_host_is_never_called_reachable)
 {
     struct tally t = {0};
 
-    for (uint64_t seed = 300; seed < 300 + RUNS; seed++)
+    for (uint64_t seed = 300; seed < 300 + runs(); seed++)
         run_others(seed, seed % 2 ? 50000 : 0, &t);
     cr_assert_leq(t.unknown * 100, t.all * 2);
 }
