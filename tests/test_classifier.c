@@ -232,6 +232,29 @@ Test(classifier, one_port_for_two_ips_is_chance_in_a_small_block_unless_another_
     cr_assert_eq(classifier_bed_tell(b)->mapping, NAT_EI);
 }
 
+/* Three samples have their own ports, socket 0 has 4000 and where somebody else has that another one. */
+static void keeps_and_takes(uint8_t nat, const char *second, const char *third)
+{
+    classifier_bed_begin(b, "10.0.0.2:4000");
+    classifier_bed_saw(b, 0, 4000, A1P1, "192.0.2.1:4000");
+    classifier_bed_saw(b, 0, 4000, A1P2, second);
+    classifier_bed_saw(b, 0, 4000, A2P1, third);
+    classifier_bed_saw(b, 0, 4000, A2P2, "192.0.2.1:9000");
+    classifier_bed_saw(b, 1, 5000, A1P1, "192.0.2.1:5000");
+    classifier_bed_saw(b, 2, 6000, A1P1, "192.0.2.1:6000");
+    b->report.reflex_report.peer.b[1] = nat;
+}
+
+Test(classifier, a_nat_that_keeps_ports_does_so_although_somebody_else_has_one_of_them)
+{
+    keeps_and_takes(1, "192.0.2.1:9000", "192.0.2.1:9000");
+    expect(b, "ei/preserve 95% delta=0 4000-9000 age=0 192.0.2.1:9000");
+    keeps_and_takes(2, "192.0.2.1:4000", "192.0.2.1:9000"); /* or it has one for each address */
+    expect(b, "unknown/preserve 95% delta=0 4000-9000 age=0 192.0.2.1:4000");
+    keeps_and_takes(3, "192.0.2.1:7000", "192.0.2.1:8000"); /* and here for each port */
+    expect(b, "unknown/preserve 95% delta=0 4000-9000 age=0 192.0.2.1:4000");
+}
+
 Test(classifier, most_neighbours_tell_the_direction_else_the_ends)
 {
     classifier_bed_begin(b, "10.0.0.2:4000");

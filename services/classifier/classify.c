@@ -139,8 +139,11 @@ static enum behaviour mapping_of(const struct comparison *c, const struct mappin
         return NAT_UNKNOWN;
     if (c->all_local)
         return NAT_NONE;
-    if (allocation == ALLOC_PRESERVE && (mixed(c) || (moved(c) && !allocation_all_kept(m))))
-        return NAT_UNKNOWN; /* somebody else has one of the ports */
+    if (allocation == ALLOC_PRESERVE &&
+        mixed(c)) /* one port for all, and here somebody else has it */
+        return NAT_EI;
+    if (allocation == ALLOC_PRESERVE && moved(c) && !allocation_all_kept(m))
+        return NAT_UNKNOWN;
     if (c->ports_differ)
         return NAT_APD;
     if (c->ips_differ || (allocation == ALLOC_RANDOM && c->others_differ))

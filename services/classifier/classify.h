@@ -7,13 +7,13 @@
  *   ei        at one address from at least two prober ips
  *   ad        at one address from two ports of a prober ip, at another from another ip
  *   apd       at different addresses from two ports of one prober ip
- *   unknown   anything less; or one prober address saw two, so that the mapping changed meanwhile; or a
- *             port that is kept here and not there, as where somebody else has it; or ports of one small
- *             block that look ei, as two draws may by chance, when no other socket was seen alike at two
- *             prober ips
+ *   unknown   anything less; or one prober address saw two, so that the mapping changed meanwhile; or
+ *             ports of one small block that look ei, as two draws may by chance, when no other socket was
+ *             seen alike at two prober ips
  *
  * A NAT that keeps ports and lets mappings to different remotes share one is seen as ei, and treated
- * rightly so.
+ * rightly so.  Where somebody else has the port towards some of the probers it shows another one there:
+ * ei still, when that fits no rule of address or port, and unknown when it might.
  *
  * Allocation, from every new mapping (a socket's first sight at an address) in the order of sending:
  *
