@@ -119,6 +119,18 @@ void world_reboot_nat(struct world *w, size_t peer, bool moved)
     w->nats[peer]->conf.external[0] = w->peers[peer].outside[0];
 }
 
+void world_losses(struct world *w, size_t peer, const struct net_link *losses)
+{
+    struct net_line *l = &w->net->lines[w->net->hosts[w->peers[peer].host].line];
+    struct net_link *both[2] = {&l->up, &l->down};
+
+    for (size_t i = 0; i < 2; i++) {
+        both[i]->loss_ppm = losses->loss_ppm;
+        both[i]->burst_us = losses->burst_us;
+        both[i]->pause_us = losses->pause_us;
+    }
+}
+
 struct world_conf world_two(const char *a, const char *b, uint64_t seed)
 {
     struct world_conf c = {.seed = seed, .delay_us = 20000, .n_peers = 2};

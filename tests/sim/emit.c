@@ -28,7 +28,7 @@ static void send_msg(struct world *w, enum role from, size_t peer, const struct 
         e.kind = WORLD_TO_COORD;
         e.life = p->life;
         e.enrolling = o->enrolling;
-        e.at_us = world_tcp_arrival(w, &p->to_coord_us);
+        e.at_us = world_tcp_arrival(w, p, true, &p->to_coord_us);
     } else if (o->to == SERVICE_executor) {
         e.peer = peer_of_conn(w, o->to_conn);
         if (e.peer == w->conf.n_peers)
@@ -39,7 +39,7 @@ static void send_msg(struct world *w, enum role from, size_t peer, const struct 
         e.kind = WORLD_TO_PEER;
         e.life = p->life;
         e.enrolling = o->enrolling;
-        e.at_us = world_tcp_arrival(w, &p->to_peer_us);
+        e.at_us = world_tcp_arrival(w, p, false, &p->to_peer_us);
     } else {
         e.kind = WORLD_BUS;
         e.at_us = w->now_us + BUS_US;

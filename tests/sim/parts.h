@@ -13,8 +13,9 @@ void world_mix(struct world *w, uint64_t v); /* into the hash of all that happen
 struct input world_input(const struct world *w, enum input_kind kind); /* stamped now */
 
 /* conns.c: peers' connections to the coordinator. */
-/* When a message sent now arrives: in order, and later when a segment was lost. */
-int64_t world_tcp_arrival(struct world *w, int64_t *last_us);
+/* When a message sent now, up to the coordinator or down to the peer, arrives: in order, and later when a segment was
+ * lost on a line. */
+int64_t world_tcp_arrival(struct world *w, const struct world_peer *p, bool up, int64_t *last_us);
 void world_link_up_later(struct world *w, size_t i, int64_t after_us);
 void world_link_down(struct world *w, size_t i, int64_t after_us);
 

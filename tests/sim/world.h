@@ -123,8 +123,9 @@ struct world {
     bool walled
         [WORLD_HOSTS_MAX]; /* a firewall that drops all that this host's peer sends to others */
     uint32_t holes_ppm[WORLD_HOSTS_MAX]; /* by host: of what it sends to other peers gets lost */
-    bool forgets;                        /* the store knows of no earlier contact */
-    bool prober_deaf;                    /* it says hello, and hears nothing */
+    uint32_t late_ppm; /* of what goes between peers and coordinator: late by 200 ms, or 400 */
+    bool forgets;      /* the store knows of no earlier contact */
+    bool prober_deaf;  /* it says hello, and hears nothing */
     uint32_t next_conn;
     size_t suite; /* host of prober and first relay */
     struct world_peer peers[WORLD_PEERS_MAX];
@@ -168,6 +169,9 @@ void world_move_peer(struct world *w, size_t peer);
 
 /* Its NAT starts anew: no mapping is left, and its outside is the other address when it has moved. */
 void world_reboot_nat(struct world *w, size_t peer, bool moved);
+
+/* From now on its line loses so much each way, by chance and in bursts: of what goes by UDP and by TCP. */
+void world_losses(struct world *w, size_t peer, const struct net_link *losses);
 
 /* Two peers behind such NATs, 20 ms from each other. */
 struct world_conf world_two(const char *a, const char *b, uint64_t seed);
