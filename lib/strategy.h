@@ -33,7 +33,7 @@ extern const char *const mode_name[MODE_COUNT];
 extern const char *const accept_name[ACCEPT_COUNT];
 extern const char *const path_name[PATH_COUNT];
 
-/* When a technique's packets leave (DESIGN section 6), in us after the start; then every 100 ms. */
+/* When a technique's packets leave (DESIGN section 6), in us after the start; then every 100 ms, or less often. */
 enum { PUNCH_BURST = 6, PUNCH_EVERY_US = 100000 };
 extern const uint32_t punch_offset_us[PUNCH_BURST];
 

@@ -63,6 +63,20 @@ Test(executor_path, stops_punching_when_the_path_is_proven)
     cr_assert_eq(ATTEMPT.way[WAY_DIRECT].next_punch_us, NEVER);
 }
 
+/* The peer may have lost all that proves it to it. */
+Test(executor_path, answers_as_long_as_it_is_asked_once_both_directions_are_proven)
+{
+    size_t pongs = 0;
+
+    start_direct();
+    for (uint64_t i = 2; i < 100; i++) {
+        executor_bed_punch(&order, PACKET_PUNCH, i, 0, 0, packet);
+        executor_bed_datagram(260, &executor_bed_peer_addr, packet, sizeof packet);
+        pongs += executor_bed_count(PACKET_PONG, NULL);
+    }
+    cr_assert_eq(pongs, 98);
+}
+
 /* Both ways proven at 260 and 270 ms; the flow goes directly. */
 static void start_both(enum policy policy)
 {
@@ -217,7 +231,8 @@ Test(executor_path, a_new_order_for_a_relayed_session_is_carried_out_once_and_no
     executor_bed_msg(5500, &order);
     cr_assert_eq(executor_bed_count(PACKET_PUNCH, NULL), 1, "at once");
     executor_bed_run_to(9000);
-    cr_assert_eq(ATTEMPT.way[WAY_DIRECT].punches_sent - before, 32, "as at first");
+    before = ATTEMPT.way[WAY_DIRECT].punches_sent - before;
+    cr_assert_eq(before, 27, "as at first: %lu", before);
     cr_assert_eq(ATTEMPT.attempts, 2);
     executor_bed_msg(9000, &order);
     cr_assert_eq(punches_until(9500), 0, "delivered twice");

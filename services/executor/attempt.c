@@ -310,6 +310,13 @@ static void settle_raw(struct executor *x, struct attempt *a, bool direct, bool 
     }
 }
 
+/* The span is over, and the relay is not proven yet: what kept it from that may keep the peer from being heard. */
+static bool may_wait(const struct executor *x, const struct attempt *a, bool relayed)
+{
+    return a->state == ATTEMPT_EXECUTING && a->policy == POLICY_AUTO && a->span_us > 0 &&
+           !relayed && !a->relay.refused && a->relay.addr.len != 0 && x->now_us < a->deadline_us;
+}
+
 /* Is there an outcome?  To be asked after whatever may have brought one. */
 void executor_settle(struct executor *x, struct attempt *a, struct outputs *out)
 {
@@ -317,7 +324,9 @@ void executor_settle(struct executor *x, struct attempt *a, struct outputs *out)
     bool relayed = a->way[WAY_RELAY].confirmed && a->has_keys && a->policy != POLICY_DIRECT;
     bool late = x->now_us >= a->deadline_us;
 
-    if (a->technique == TECHNIQUE_NONE || x->now_us >= a->give_up_us)
+    if (x->now_us >= a->give_up_us && may_wait(x, a, relayed))
+        a->waits = true, a->give_up_us = a->deadline_us;
+    if (a->technique == TECHNIQUE_NONE || x->now_us >= a->give_up_us || (a->waits && relayed))
         a->direct_over = true, a->give_up_us = NEVER;
     bool over = a->direct_over;
 

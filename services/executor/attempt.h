@@ -92,6 +92,9 @@ struct attempt {
     int64_t upgrade_us, upgrade_gap_us; /* on the relay: when to ask for another */
     int64_t deadline_us;                /* of the state */
     int64_t give_up_us;                 /* of direct techniques: start and span */
+    int64_t span_us;                    /* of one that sends by a schedule, else 0 */
+    bool peer_is_there;                 /* it has its order too */
+    bool waits; /* the span is over, and goes on while there is nothing else */
     int64_t asked_us, settled_us, result_us;
     struct addr candidates[CANDIDATES_MAX];
     uint8_t candidate_packets[CANDIDATES_MAX], candidate_by[CANDIDATES_MAX];

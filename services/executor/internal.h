@@ -164,6 +164,7 @@ void executor_punch(struct executor *x, struct attempt *a, enum way way, struct 
 struct output *executor_send_punch(struct executor *x, struct attempt *a, enum way way,
                                    uint8_t type, uint64_t echo, uint16_t sock,
                                    const struct addr *to, struct outputs *out);
+void executor_peer_is_there(struct executor *x, struct attempt *a);
 void executor_on_punch(struct executor *x, const struct input *in, struct outputs *out);
 
 /* pool.c: sockets beside the first, for one attempt at a time. */

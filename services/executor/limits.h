@@ -34,7 +34,8 @@ enum socket_numbers {
 _Static_assert((int)RANGE_FIRST + (int)RANGE_SOCKETS <= (int)POOL_FIRST, "numbers of sockets");
 
 enum aim_limits {
-    PACKETS_MAX = 40, /* punches and pongs to one address in one attempt, from one socket */
+    PACKETS_MAX =
+        40, /* punches and pongs to one address in one attempt, from one socket, until it is proven */
     GUESSES_MAX = EFFORT_PORTS_birthday, /* ports tried at one ip in GUESS_WINDOW_US */
     GUESS_WINDOW_US = 600 * 1000000,
     GUESS_EVERY_US = 2212, /* with GUESS_AT_ONCE before and answers: 500 in any second */

@@ -32,7 +32,7 @@ static bool punches(const struct attempt *a)
 static void punch_again(struct executor *x, struct attempt *a)
 {
     memset(a->candidate_packets, 0, sizeof a->candidate_packets);
-    a->direct_over = false;
+    a->direct_over = a->waits = false;
     a->fault.moved_us = x->now_us;
     a->give_up_us = x->now_us + MOVED_SPAN_US;
     a->way[WAY_DIRECT].burst = 0;

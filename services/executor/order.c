@@ -193,6 +193,7 @@ static void arm_direct(struct executor *x, struct attempt *a, const struct msg_p
             arm_guess(x, a, s, start);
         else
             a->way[WAY_DIRECT].next_punch_us = start;
+        a->span_us = guesses(x, s->technique) ? 0 : s->span_us;
         a->give_up_us = start + s->span_us;
         return;
     }

@@ -18,6 +18,8 @@ enum {
      * it is heard after the burst, an address's packets would be used up. */
     HEARD_EVERY_US = 40000,
     HEARD_AGAIN = 6,
+    PACED_AFTER = 14,  /* punches: at 1,220 ms who has good lines is heard */
+    PACKETS_KEPT = 14, /* of an address's, for a peer that comes late */
 };
 
 /*
@@ -59,10 +61,28 @@ struct output *executor_send_punch(struct executor *x, struct attempt *a, enum w
     return o;
 }
 
-static void schedule(struct way_state *w)
+/*
+ * When the next punch goes: over a bad line an address's packets must last until both sides are there and something gets
+ * through both ways.  Once the peer is heard half of them are for pongs.
+ */
+static int64_t pace_us(const struct executor *x, const struct attempt *a)
 {
-    uint32_t gap = PUNCH_EVERY_US;
+    int64_t left_us = a->give_up_us - x->now_us, spent = 0;
+    bool heard = a->way[WAY_DIRECT].heard;
 
+    for (size_t i = 0; i < a->n_candidates; i++)
+        spent = a->candidate_packets[i] > spent ? a->candidate_packets[i] : spent;
+    if (a->way[WAY_DIRECT].burst < PACED_AFTER)
+        return PUNCH_EVERY_US;
+    int64_t left = PACKETS_MAX - spent;
+    left = heard || a->waits ? left / 2 : left - PACKETS_KEPT;
+    if (left > 0)
+        left_us /= left;
+    return left_us > PUNCH_EVERY_US ? left_us : PUNCH_EVERY_US;
+}
+
+static void schedule(struct way_state *w, int64_t gap)
+{
     if (w->burst + 1 < PUNCH_BURST)
         gap = punch_offset_us[w->burst + 1] - punch_offset_us[w->burst];
     if (w->again > 0) {
@@ -85,7 +105,7 @@ void executor_punch(struct executor *x, struct attempt *a, enum way way, struct 
         w->next_punch_us = NEVER;
         return;
     }
-    schedule(w);
+    schedule(w, way == WAY_DIRECT ? pace_us(x, a) : PUNCH_EVERY_US);
     if (way == WAY_RELAY) {
         executor_send_punch(x, a, way, PACKET_PUNCH, 0, w->sock, &a->relay.addr, out);
         return;
@@ -133,6 +153,19 @@ static void ask_there(struct executor *x, struct attempt *a, const struct addr *
         executor_send_punch(x, a, WAY_DIRECT, PACKET_PUNCH, 0, a->way[WAY_DIRECT].sock, src, out);
 }
 
+/* Some sign of the peer, on either way: from now on both punch, and they shall for most of the span. */
+void executor_peer_is_there(struct executor *x, struct attempt *a)
+{
+    int64_t until_us = x->now_us + a->span_us / 4 * 3;
+
+    if (a->peer_is_there)
+        return;
+    a->peer_is_there = true;
+    if (!a->direct_over && (a->waits || a->give_up_us < until_us))
+        a->give_up_us = until_us;
+    a->waits = false;
+}
+
 static bool is_new(const struct attempt *a, const struct addr *src)
 {
     for (size_t i = 0; i < a->n_candidates; i++)
@@ -150,6 +183,7 @@ static void on_first(struct executor *x, struct attempt *a, enum way way, const 
         a->fault.lost = a->fault.guarded = false;
     w->heard = true;
     w->first_heard_us = x->now_us;
+    executor_peer_is_there(x, a);
     w->again = w->burst < PUNCH_BURST ? HEARD_AGAIN : 0;
     if (w->again > 0 && w->next_punch_us != NEVER && w->next_punch_us > x->now_us + HEARD_EVERY_US)
         w->next_punch_us = x->now_us + HEARD_EVERY_US;
@@ -269,7 +303,8 @@ void executor_on_punch(struct executor *x, const struct input *in, struct output
     if (p.type == PACKET_PUNCH && way == WAY_DIRECT && !w->confirmed)
         executor_half_punched(x, a, p.echo, out);
     if (p.type == PACKET_PUNCH) {
-        if (way == WAY_RELAY || executor_spend(a, &in->dgram.src)) {
+        bool counts = way == WAY_DIRECT && !(w->confirmed && addr_eq(&w->remote, &in->dgram.src));
+        if (!counts || executor_spend(a, &in->dgram.src)) {
             executor_send_punch(x, a, way, PACKET_PONG, p.echo, sock, &in->dgram.src, out);
         } else {
             a->owed.to = in->dgram.src;

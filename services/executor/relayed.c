@@ -165,6 +165,7 @@ static void on_ready(struct executor *x, struct attempt *a)
     if (a->relay.ready)
         return;
     a->relay.ready = true;
+    executor_peer_is_there(x, a);
     if (!a->way[WAY_RELAY].confirmed) { /* both are bound: the handshake can ride here too */
         a->way[WAY_RELAY].burst = 0;
         a->way[WAY_RELAY].next_punch_us = x->now_us;

@@ -80,7 +80,7 @@ bool executor_upgrade_order(struct executor *x, struct attempt *a,
     a->n_candidates = 0;
     memset(a->candidate_packets, 0, sizeof a->candidate_packets);
     a->technique = TECHNIQUE_NONE;
-    a->aside = a->peer_aside = false;
+    a->aside = a->peer_aside = a->peer_is_there = a->waits = false;
     a->way[WAY_DIRECT].burst = 0;
     a->own_profile = m->own_profile;
     a->their_profile = m->their_profile;
