@@ -1,4 +1,6 @@
 /* test_security.c - docs/SECURITY.md says of each limit what the code says. */
+#include "lib/crowd.h"
+#include "lib/familiar.h"
 #include "lib/rekey.h"
 #include "lib/store.h"
 #include "lib/token.h"
@@ -70,6 +72,8 @@ static const struct {
     L(RELAY_STRANGERS),
     L(RELAY_STRANGER_US),
     L(COOKIE_ROTATE_US),
+    L(FAMILIAR_CELLS),
+    L(CROWD_WAIT_US),
     L(BUDGET_WINDOW_US),
     L(DISCOVERY_BUDGET),
     L(SIGNING_BUDGET),
