@@ -224,6 +224,12 @@ Test(explain, says_which_side_it_is)
     expect_cause(NAT_EI, ALLOC_PRESERVE, "one-random", 0, 0, verdict_cause(VERDICT_one_random));
 }
 
+Test(explain, names_the_side_whose_nat_is_not_known)
+{
+    expect_cause(NAT_UNKNOWN, ALLOC_UNKNOWN, "profile-unknown", 0, 0,
+                 "it is not known what the router of bob does");
+}
+
 Test(explain, names_the_side_whose_udp_is_blocked)
 {
     request("bob", POLICY_AUTO);

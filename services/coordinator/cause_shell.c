@@ -102,7 +102,7 @@ static bool name_side(const struct coordinator_session *s, const char *const nam
                             name[i]);
     case VERDICT_profile_unknown:
         i = only(s, unmeasured);
-        return i < 2 && say(text, "the router of %s has not been measured yet", name[i]);
+        return i < 2 && say(text, "it is not known what the router of %s does", name[i]);
     case VERDICT_udp_blocked:
     case VERDICT_peer_udp_blocked:
         i = only(s, blocked);

@@ -29,7 +29,7 @@ static void tell_ports(json_t *story, const char *name, const struct profile *p)
         return;
     case NAT_AD:
     case NAT_APD: break;
-    default: tell(story, "It was not known yet what kind of router %s is behind.", name); return;
+    default: tell(story, "It was not known what kind of router %s is behind.", name); return;
     }
     switch (p->allocation) {
     case ALLOC_PRESERVE:

@@ -59,7 +59,7 @@ static const char *mapping_text(const struct profile *p)
     case NAT_APD:
         return "a new public port for each remote address and port (address- and port-dependent "
                "mapping)";
-    default: return "not known: too few probes were answered";
+    default: return "not known: it takes a prober with two addresses, and enough answers";
     }
 }
 
