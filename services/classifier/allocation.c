@@ -220,25 +220,36 @@ static bool may_be_steps(const struct mappings *m)
            way(&s, many ? PAUSES_MANY : PAUSES) <= (int)m->n * (many ? SLACK_MANY : SLACK);
 }
 
+/* Those that show another port than the ones before: what is seen twice tells nothing of steps. */
+static struct mappings different(const struct mappings *m, uint8_t first_sock)
+{
+    struct mappings d = {0};
+
+    for (size_t i = 0; i < m->n; i++) {
+        bool again = m->v[i].sock < first_sock;
+        for (size_t j = 0; j < d.n && !again; j++)
+            again = d.v[j].port == m->v[i].port;
+        if (!again)
+            d.v[d.n++] = m->v[i];
+    }
+    return d;
+}
+
 enum allocation allocation_of(const struct mappings *m, int16_t *delta)
 {
-    struct mappings samples = {0};
-
     if (m->n == 0)
         return ALLOC_UNKNOWN;
     if (allocation_all_kept(m) || keepers(m) > 1) /* others' ports were taken */
         return ALLOC_PRESERVE;
-    if (m->n < RANDOM_MAPPINGS_MIN)
-        return ALLOC_UNKNOWN;
     /* Socket 0 may have got its port long before the fresh ones got theirs. */
-    for (size_t i = 0; i < m->n; i++)
-        if (m->v[i].sock != 0)
-            samples.v[samples.n++] = m->v[i];
-    int d = certain_delta(m);
+    struct mappings all = different(m, 0), samples = different(m, 1);
+    if (all.n < RANDOM_MAPPINGS_MIN)
+        return ALLOC_UNKNOWN;
+    int d = certain_delta(&all);
     if (d == 0)
         d = certain_delta(&samples);
     *delta = (int16_t)d;
     if (d != 0)
         return ALLOC_CONTIGUOUS;
-    return keepers(m) > 0 || may_be_steps(m) ? ALLOC_UNKNOWN : ALLOC_RANDOM;
+    return keepers(m) > 0 || may_be_steps(&all) ? ALLOC_UNKNOWN : ALLOC_RANDOM;
 }
