@@ -233,3 +233,15 @@ Test(daykey,
     cr_assert_eq(connect(0, 1), PATH_DIRECT);
     world_close(&w);
 }
+
+Test(daykey, who_moves_to_a_coordinator_that_does_not_tell_of_them_asks_for_them_no_more)
+{
+    open_before_midnight(DAYKEY_MS / 4);
+    run_s(60);
+    cr_assert(w.peers[0].core.daily);
+    w.peers[0].older = true; /* what it and its coordinator say is what earlier versions do */
+    run_s(300);
+    cr_assert_not(w.peers[0].core.daily);
+    cr_assert_gt(w.prober.n.plain_tokens, 0);
+    world_close(&w);
+}

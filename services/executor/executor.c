@@ -166,11 +166,14 @@ static void take_probers(struct executor *x, const struct prober_list *probers)
         x->probers = good;
 }
 
-/* Tokens by keys of a day are asked for where the coordinator tells of them, and everybody reads them. */
+/*
+ * Tokens by keys of a day are asked for where the coordinator tells of them, and everybody reads them; not at one of an
+ * earlier version, after one that did, as while several are replaced one by one.
+ */
 static void take_daykeys(struct executor *x, const struct msg_attached *m)
 {
     daykey_take(&x->daykeys, &m->daykeys, &x->probers);
-    x->daily = x->daykeys.n > 0 && !m->plain;
+    x->daily = m->daykeys.n > 0 && x->daykeys.n > 0 && !m->plain;
 }
 
 static int64_t clamp(int64_t asked_us)

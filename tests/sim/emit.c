@@ -35,7 +35,7 @@ static void send_msg(struct world *w, enum role from, size_t peer, const struct 
             return;
         struct world_peer *p = &w->peers[e.peer];
         if (p->older && e.msg.type == MSG_attached)
-            e.msg.attached.daykeys.n = 0;
+            e.msg.attached.daykeys.n = e.msg.attached.plain = 0;
         e.kind = WORLD_TO_PEER;
         e.life = p->life;
         e.enrolling = o->enrolling;
