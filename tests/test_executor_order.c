@@ -347,3 +347,23 @@ Test(executor_order,
     prove_relay(4010);
     cr_assert_eq(ATTEMPT.state, ATTEMPT_RELAYED);
 }
+
+/* What it kept for that is of no use once the relay is taken. */
+Test(executor_order, a_peer_that_comes_late_is_punched_to_at_once_however_long_there_was_to_wait)
+{
+    const int64_t ready_ms = 20100;
+
+    executor_bed_ready();
+    order = executor_bed_order(1, TECHNIQUE_SYNCHRONOUS, POLICY_AUTO);
+    order.punch_coordinate.deadline_ms = 60000;
+    executor_bed_msg(240, &order);
+    from_relay(250, RELAY_BOUND, RELAY_WAITING);
+    executor_bed_run_to(ready_ms);
+    cr_assert_not(ATTEMPT.direct_over);
+    from_relay(ready_ms, RELAY_KEPT, RELAY_READY);
+    uint64_t before = ATTEMPT.way[WAY_DIRECT].punches_sent;
+    executor_bed_run_to(ready_ms + 1000);
+    uint64_t n = ATTEMPT.way[WAY_DIRECT].punches_sent - before;
+    cr_assert_geq(n, 3, "%lu", n);
+    cr_assert_leq(ATTEMPT.candidate_packets[0], PACKETS_MAX);
+}

@@ -75,7 +75,7 @@ static int64_t pace_us(const struct executor *x, const struct attempt *a)
     if (a->way[WAY_DIRECT].burst < PACED_AFTER)
         return PUNCH_EVERY_US;
     int64_t left = PACKETS_MAX - spent;
-    left = heard || a->waits ? left / 2 : left - PACKETS_KEPT;
+    left = heard || a->waits || left < PACKETS_KEPT ? left / 2 : left - PACKETS_KEPT;
     if (left > 0)
         left_us /= left;
     return left_us > PUNCH_EVERY_US ? left_us : PUNCH_EVERY_US;
@@ -156,11 +156,14 @@ static void ask_there(struct executor *x, struct attempt *a, const struct addr *
 /* Some sign of the peer, on either way: from now on both punch, and they shall for most of the span. */
 void executor_peer_is_there(struct executor *x, struct attempt *a)
 {
-    int64_t until_us = x->now_us + a->span_us / 4 * 3;
+    int64_t until_us = x->now_us + a->span_us / 4 * 3, soon_us = x->now_us + PUNCH_EVERY_US;
+    struct way_state *w = &a->way[WAY_DIRECT];
 
     if (a->peer_is_there)
         return;
     a->peer_is_there = true;
+    if (a->waits && w->next_punch_us != NEVER && w->next_punch_us > soon_us)
+        w->next_punch_us = soon_us;
     if (!a->direct_over && (a->waits || a->give_up_us < until_us))
         a->give_up_us = until_us;
     a->waits = false;
