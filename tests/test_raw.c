@@ -116,10 +116,13 @@ static size_t descriptors(pid_t pid)
     return n;
 }
 
-/* Wait until the listener has so many raw sessions, and both its spares. */
+/*
+ * Wait until the listener has so many raw sessions, and both its spares: one that no prober answered in time
+ * is asked for again with the next round.
+ */
 static void wait_state(const char *socket, int raw)
 {
-    for (int tries = 0; tries < 200; tries++) {
+    for (int tries = 0; tries < 800; tries++) {
         char err[256];
         json_t *s = admin_ask(socket, "state", GROUND_WAIT_MS, err, sizeof err);
         bool there = ground_number(s, "raw") == raw && ground_number(s, "spares") == 2;

@@ -21,7 +21,8 @@ enum {
     PER_S = 1000,
     GAP_MAX = 20, /* packets in a row, which is 20 ms */
     BEFORE = 300, /* numbers sent before it happens */
-    AFTER = 1500, /* and in all */
+    AFTER =
+        3000, /* and in all: a suite's coordinator settles for up to a second before its relay drains */
     LATE_NS = 1000 * 1000 * 1000,
     LOST_MS = 150, /* later than this is lost, where one at a time is sent */
     GONE_MAX = 60, /* of these: five silent KEEPs, four binds, and a new order take about 4 s */
