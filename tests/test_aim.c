@@ -2,6 +2,7 @@
  * test_aim.c - the executor's fences: a hostile coordinator and a hostile prober, each with all the keys that it
  * rightly has, try to have a peer send packets to somebody else; test_aim_peer.c has a hostile peer.
  */
+#include "tests/lib/aim_bed.h"
 #include "tests/lib/executor_bed.h"
 
 #include <criterion/criterion.h>
@@ -12,43 +13,7 @@ TestSuite(aim, .init = executor_bed_open, .timeout = 20);
 #define X executor_bed
 #define ATTEMPT (X.attempts[0])
 
-enum { WALL_MS = 1700000000 };
-
 static struct msg order;
-static const struct addr victim = {
-    4, {203, 0, 113, 66},
-     53
-};
-
-static struct msg_token token_at(const struct addr *where)
-{
-    return executor_bed_token(&executor_bed_peer, where, WALL_MS + 80);
-}
-
-/* How many datagrams of the last step went to this ip. */
-static size_t sent_to(const struct addr *ip)
-{
-    size_t n = 0;
-
-    for (size_t i = 0; i < executor_bed_out.n; i++)
-        n += executor_bed_out.v[i].kind == OUT_DATAGRAM &&
-             addr_ip_eq(&executor_bed_out.v[i].dgram.dst, ip);
-    return n;
-}
-
-/* And of all steps until then. */
-static size_t sent_until(int64_t ms, const struct addr *ip)
-{
-    size_t n = 0;
-
-    while (executor_deadline(&X) <= ms * 1000) {
-        executor_bed_forget();
-        executor_bed_tick();
-        n += sent_to(ip);
-    }
-    return n;
-}
-
 /* ---- addresses that nobody may be aimed at --------------------------------------------------- */
 
 Test(aim, a_token_for_an_address_inside_somebodys_network_counts_for_nothing)
@@ -65,10 +30,10 @@ Test(aim, a_token_for_an_address_inside_somebodys_network_counts_for_nothing)
         executor_bed_ready();
         cr_assert(addr_parse(inside[i], &at));
         order = executor_bed_order(1, TECHNIQUE_SYNCHRONOUS, POLICY_AUTO);
-        order.punch_coordinate.theirs = (struct msg_token_list){1, {token_at(&at)}};
+        order.punch_coordinate.theirs = (struct msg_token_list){1, {aim_bed_token(&at)}};
         executor_bed_msg(240, &order);
         cr_assert_eq(ATTEMPT.n_candidates, 0, "%s", inside[i]);
-        cr_assert_eq(sent_until(3000, &at), 0, "%s", inside[i]);
+        cr_assert_eq(aim_bed_sent_until(3000, &at), 0, "%s", inside[i]);
     }
 }
 
@@ -83,8 +48,8 @@ Test(aim, a_relay_inside_somebodys_network_is_not_asked)
     order = executor_bed_order(1, TECHNIQUE_SYNCHRONOUS, POLICY_AUTO);
     order.punch_coordinate.relay = at;
     executor_bed_msg(240, &order);
-    cr_assert_eq(sent_to(&at), 0);
-    cr_assert_eq(sent_until(8000, &at), 0);
+    cr_assert_eq(aim_bed_sent(&at), 0);
+    cr_assert_eq(aim_bed_sent_until(8000, &at), 0);
 }
 
 /* The certified prober of the bench, said to be elsewhere. */
@@ -111,8 +76,8 @@ Test(aim, a_certified_prober_inside_somebodys_network_is_not_asked)
     struct msg m = prober_at(&at);
 
     executor_bed_msg(40, &m);
-    cr_assert_eq(sent_to(&at), 0);
-    cr_assert_eq(sent_until(60000, &at), 0);
+    cr_assert_eq(aim_bed_sent(&at), 0);
+    cr_assert_eq(aim_bed_sent_until(60000, &at), 0);
 }
 
 /* The authority's word that the suite lives there. */
@@ -127,16 +92,17 @@ static struct place_list signed_place(const struct addr *where)
 Test(aim, a_certified_prober_where_the_authority_signed_nothing_is_not_asked)
 {
     uint8_t seed[32] = {99}, key[32], forger[64];
-    struct addr elsewhere = victim;
-    struct msg m = prober_at(&victim);
+    struct addr elsewhere = aim_bed_victim;
+    struct msg m = prober_at(&aim_bed_victim);
 
     crypto_sign_seed_keypair(key, forger, seed);
     elsewhere.ip[3]++;
-    m.attached.places = signed_place(&elsewhere); /* one that is carried over to the victim */
+    m.attached.places =
+        signed_place(&elsewhere); /* one that is carried over to the aim_bed_victim */
     m.attached.places.v[0].ip.ip[3]--;
-    m.attached.places.v[m.attached.places.n++] = place_sign(&victim, forger);
+    m.attached.places.v[m.attached.places.n++] = place_sign(&aim_bed_victim, forger);
     executor_bed_msg(40, &m);
-    cr_assert_eq(sent_to(&victim) + sent_until(60000, &victim), 0);
+    cr_assert_eq(aim_bed_sent(&aim_bed_victim) + aim_bed_sent_until(60000, &aim_bed_victim), 0);
     cr_assert_eq(X.n.places_refused, 2);
 }
 
@@ -148,27 +114,28 @@ Test(aim, a_relay_where_the_authority_signed_nothing_is_not_asked)
     for (int signed_ = 0; signed_ < 2; signed_++) {
         order = executor_bed_order(1, TECHNIQUE_RELAYED, POLICY_RELAY);
         order.punch_coordinate.session.b[0] = (uint8_t)(1 + signed_);
-        order.punch_coordinate.relay = victim;
+        order.punch_coordinate.relay = aim_bed_victim;
         if (signed_)
-            order.punch_coordinate.places = signed_place(&victim);
+            order.punch_coordinate.places = signed_place(&aim_bed_victim);
         executor_bed_msg(240 + 1000 * signed_, &order);
-        n = sent_to(&victim) + sent_until(1000 + 1000 * signed_, &victim);
+        n = aim_bed_sent(&aim_bed_victim) +
+            aim_bed_sent_until(1000 + 1000 * signed_, &aim_bed_victim);
         cr_assert(signed_ ? n > 0 : n == 0);
     }
 }
 
 Test(aim, what_is_called_a_prober_but_never_answers_gets_few_packets)
 {
-    struct msg m = prober_at(&victim);
+    struct msg m = prober_at(&aim_bed_victim);
 
-    m.attached.places = signed_place(&victim);
+    m.attached.places = signed_place(&aim_bed_victim);
     executor_bed_msg(40, &m);
-    size_t n = sent_to(&victim) + sent_until(200, &victim);
+    size_t n = aim_bed_sent(&aim_bed_victim) + aim_bed_sent_until(200, &aim_bed_victim);
     for (int64_t s = 1; s <= 600; s++) { /* its coordinator keeps the attachment alive */
-        n += sent_until(s * 1000, &victim);
+        n += aim_bed_sent_until(s * 1000, &aim_bed_victim);
         if (s % 10 == 0) {
             executor_bed_msg(s * 1000, &m);
-            n += sent_to(&victim);
+            n += aim_bed_sent(&aim_bed_victim);
         }
     }
     cr_assert_leq(n, KNOCKS_MAX + 600 * INT64_C(1000000) / KNOCK_EVERY_US + 1);
@@ -184,12 +151,12 @@ Test(aim, what_is_called_a_relay_but_never_answers_gets_few_packets)
     for (uint8_t i = 0; i < ATTEMPTS_MAX / 2; i++) {
         order = executor_bed_order(1, TECHNIQUE_RELAYED, POLICY_RELAY);
         order.punch_coordinate.session.b[0] = i;
-        order.punch_coordinate.relay = victim;
-        order.punch_coordinate.places = signed_place(&victim);
+        order.punch_coordinate.relay = aim_bed_victim;
+        order.punch_coordinate.places = signed_place(&aim_bed_victim);
         executor_bed_msg(240, &order);
-        n += sent_to(&victim);
+        n += aim_bed_sent(&aim_bed_victim);
     }
-    n += sent_until(20000, &victim);
+    n += aim_bed_sent_until(20000, &aim_bed_victim);
     cr_assert_leq(n, KNOCKS_MAX + 20 * 1000000 / KNOCK_EVERY_US + 1);
     cr_assert_geq(n, KNOCKS_MAX / 2);
 }
@@ -200,14 +167,14 @@ Test(aim, so_many_addresses_called_relays_get_nothing_as_can_be_kept_count_of)
 
     executor_bed_ready();
     for (uint8_t i = 0; i < 3 * KNOCK_IPS_MAX; i++) {
-        struct addr at = victim;
+        struct addr at = aim_bed_victim;
         at.ip[3] = (uint8_t)(100 + i);
         order = executor_bed_order(1, TECHNIQUE_RELAYED, POLICY_RELAY);
         order.punch_coordinate.session.b[0] = i;
         order.punch_coordinate.relay = at;
         order.punch_coordinate.places = signed_place(&at);
         executor_bed_msg(240, &order);
-        ips += sent_to(&at) > 0;
+        ips += aim_bed_sent(&at) > 0;
     }
     cr_assert_lt(ips, KNOCK_IPS_MAX, "the prober has a place too");
     cr_assert_geq(ips, KNOCK_IPS_MAX - 2);
@@ -219,7 +186,7 @@ static uint8_t second_secret[64];
 
 static struct msg_token second_token(const struct peer_id *who, const struct addr *where)
 {
-    struct token t = {.addr = *where, .peer = *who, .time_ms = WALL_MS + 80};
+    struct token t = {.addr = *where, .peer = *who, .time_ms = AIM_BED_WALL_MS + 80};
     struct msg_token raw;
 
     token_sign(&t, second_secret, &raw);
@@ -242,20 +209,20 @@ static void know_two_probers(void)
 Test(aim, where_two_probers_are_one_that_lies_aims_nobody)
 {
     know_two_probers();
-    order.punch_coordinate.theirs = (struct msg_token_list){1, {token_at(&victim)}};
+    order.punch_coordinate.theirs = (struct msg_token_list){1, {aim_bed_token(&aim_bed_victim)}};
     executor_bed_msg(240, &order);
     cr_assert_eq(ATTEMPT.n_candidates, 0);
-    cr_assert_eq(sent_until(3000, &victim), 0);
+    cr_assert_eq(aim_bed_sent_until(3000, &aim_bed_victim), 0);
 }
 
 Test(aim, where_two_probers_are_one_cannot_speak_twice)
 {
-    struct addr other = victim;
+    struct addr other = aim_bed_victim;
 
     other.port++;
     know_two_probers();
     order.punch_coordinate.theirs = (struct msg_token_list){
-        2, {token_at(&victim), token_at(&other)}
+        2, {aim_bed_token(&aim_bed_victim), aim_bed_token(&other)}
     };
     executor_bed_msg(240, &order);
     cr_assert_eq(ATTEMPT.n_candidates, 0);
@@ -269,10 +236,10 @@ Test(aim, two_probers_that_agree_on_the_ip_are_believed_each_its_port)
     know_two_probers();
     order.punch_coordinate.theirs = (struct msg_token_list){
         3,
-        {token_at(&executor_bed_peer_addr), second_token(&executor_bed_peer, &other),
-          token_at(&victim)}
+        {aim_bed_token(&executor_bed_peer_addr), second_token(&executor_bed_peer, &other),
+          aim_bed_token(&aim_bed_victim)}
     };
     executor_bed_msg(240, &order);
     cr_assert_eq(ATTEMPT.n_candidates, 2);
-    cr_assert_eq(sent_until(3000, &victim), 0, "of the third only one speaks");
+    cr_assert_eq(aim_bed_sent_until(3000, &aim_bed_victim), 0, "of the third only one speaks");
 }

@@ -2,6 +2,7 @@
  * test_aim_peer.c - the executor's fences against a hostile peer that has its own keys: it lies about where it is, has ports
  * guessed, or takes all the places there are.
  */
+#include "tests/lib/aim_bed.h"
 #include "tests/lib/executor_bed.h"
 
 #include <criterion/criterion.h>
@@ -11,44 +12,8 @@ TestSuite(aim_peer, .init = executor_bed_open, .timeout = 20);
 #define X executor_bed
 #define ATTEMPT (X.attempts[0])
 
-enum { WALL_MS = 1700000000 };
-
 static struct msg order;
 static uint8_t packet[PUNCH_BYTES];
-static const struct addr victim = {
-    4, {203, 0, 113, 66},
-     53
-};
-
-static struct msg_token token_at(const struct addr *where)
-{
-    return executor_bed_token(&executor_bed_peer, where, WALL_MS + 80);
-}
-
-/* How many datagrams of the last step went to this ip. */
-static size_t sent_to(const struct addr *ip)
-{
-    size_t n = 0;
-
-    for (size_t i = 0; i < executor_bed_out.n; i++)
-        n += executor_bed_out.v[i].kind == OUT_DATAGRAM &&
-             addr_ip_eq(&executor_bed_out.v[i].dgram.dst, ip);
-    return n;
-}
-
-/* And of all steps until then. */
-static size_t sent_until(int64_t ms, const struct addr *ip)
-{
-    size_t n = 0;
-
-    while (executor_deadline(&X) <= ms * 1000) {
-        executor_bed_forget();
-        executor_bed_tick();
-        n += sent_to(ip);
-    }
-    return n;
-}
-
 /* ---- a peer that lies about where it is ------------------------------------------------------ */
 
 static void start(uint16_t side)
@@ -73,24 +38,24 @@ Test(aim_peer, an_authentic_punch_from_an_ip_that_no_prober_vouched_for_is_not_a
     for (uint8_t i = 1; i < 100; i++) {
         executor_bed_punch(&order, i % 2 ? PACKET_PUNCH : PACKET_PONG, i, EXECUTOR_BED_ECHO,
                            PUNCH_CONFIRMED, packet);
-        executor_bed_datagram(250, &victim, packet, sizeof packet);
-        cr_assert_eq(sent_to(&victim), 0);
+        executor_bed_datagram(250, &aim_bed_victim, packet, sizeof packet);
+        cr_assert_eq(aim_bed_sent(&aim_bed_victim), 0);
     }
     cr_assert_eq(X.n.strangers, 99);
     cr_assert_not(ATTEMPT.way[WAY_DIRECT].heard);
-    cr_assert_eq(sent_until(3000, &victim), 0);
+    cr_assert_eq(aim_bed_sent_until(3000, &aim_bed_victim), 0);
 }
 
 Test(aim_peer, data_from_an_ip_that_no_prober_vouched_for_draws_nothing_there)
 {
     start(1);
     for (uint8_t i = 1; i < 100; i++) {
-        data_from(250 + i, &victim, i % 2 ? DATA_APP : DATA_PING, i);
-        cr_assert_eq(sent_to(&victim), 0);
+        data_from(250 + i, &aim_bed_victim, i % 2 ? DATA_APP : DATA_PING, i);
+        cr_assert_eq(aim_bed_sent(&aim_bed_victim), 0);
     }
     executor_bed_app(360, APP_SEND, 0, "x", 1);
-    cr_assert_eq(sent_to(&victim), 0);
-    cr_assert_eq(sent_until(5000, &victim), 0);
+    cr_assert_eq(aim_bed_sent(&aim_bed_victim), 0);
+    cr_assert_eq(aim_bed_sent_until(5000, &aim_bed_victim), 0);
 }
 
 Test(aim_peer, a_pong_proves_the_address_that_was_asked_wherever_it_comes_from)
@@ -124,7 +89,7 @@ Test(aim_peer, an_address_gets_no_more_than_forty_packets_in_an_attempt_however_
         executor_bed_datagram(250 + i, &executor_bed_peer_addr, packet, sizeof packet);
         n += executor_bed_count(PACKET_PUNCH, NULL) + executor_bed_count(PACKET_PONG, NULL);
     }
-    n += sent_until(3600, &executor_bed_peer_addr);
+    n += aim_bed_sent_until(3600, &executor_bed_peer_addr);
     cr_assert_eq(n, PACKETS_MAX);
 }
 
@@ -162,7 +127,7 @@ static void try_ports(int64_t ms, uint8_t session, size_t n_tokens)
     order.punch_coordinate.plan.v[0].span_us = 20 * 1000000;
     order.punch_coordinate.deadline_ms = 30000;
     order.punch_coordinate.theirs = (struct msg_token_list){
-        (uint8_t)n_tokens, {token_at(&executor_bed_peer_addr), token_at(&second)}
+        (uint8_t)n_tokens, {aim_bed_token(&executor_bed_peer_addr), aim_bed_token(&second)}
     };
     order.punch_coordinate.their_profile = theirs;
     executor_bed_msg(ms, &order);
@@ -172,10 +137,10 @@ Test(aim_peer, ports_are_guessed_only_where_two_fresh_tokens_name_the_ip)
 {
     executor_bed_ready();
     try_ports(240, 1, 1);
-    cr_assert_leq(sent_until(1240, &executor_bed_peer_addr), PACKETS_MAX);
+    cr_assert_leq(aim_bed_sent_until(1240, &executor_bed_peer_addr), PACKETS_MAX);
     cr_assert_eq(X.n.guesses, 0);
     try_ports(1250, 2, 2);
-    sent_until(2250, &victim);
+    aim_bed_sent_until(2250, &aim_bed_victim);
     cr_assert_gt(X.n.guesses, 400);
 }
 
@@ -190,7 +155,7 @@ Test(aim_peer, a_block_of_one_port_is_none_to_guess_in)
                               .block_hi = 5000};
     executor_bed_ready();
     try_ports(240, 1, 2);
-    sent_until(1240, &victim);
+    aim_bed_sent_until(1240, &aim_bed_victim);
     cr_assert_gt(X.n.guesses, 400);
 }
 
@@ -199,7 +164,7 @@ Test(aim_peer, several_attempts_together_guess_no_faster_at_one_ip_than_one)
     executor_bed_ready();
     for (uint8_t i = 1; i <= 5; i++)
         try_ports(240, i, 2);
-    sent_until(2240, &victim);
+    aim_bed_sent_until(2240, &aim_bed_victim);
     cr_assert_leq(X.n.guesses, 2 * 500 + 2 * 8, "500 a second, and a batch");
     cr_assert_geq(X.n.guesses, 900);
 }
@@ -237,7 +202,7 @@ static size_t calls(uint8_t first, size_t n, size_t each, uint8_t ip)
         order = executor_bed_order(1, TECHNIQUE_SYNCHRONOUS, POLICY_AUTO);
         memset(order.punch_coordinate.peer.b, first + (int)(i / each), 32);
         order.punch_coordinate.theirs.v[0] =
-            executor_bed_token(&order.punch_coordinate.peer, &at, WALL_MS + 80);
+            executor_bed_token(&order.punch_coordinate.peer, &at, AIM_BED_WALL_MS + 80);
         rng_bytes(&X.rng, order.punch_coordinate.session.b, sizeof order.punch_coordinate.session);
         executor_bed_msg(240, &order);
         in += X.n.orders_refused == refused;

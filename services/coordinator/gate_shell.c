@@ -34,8 +34,8 @@ static void send_there(void)
 {
     if (gate.under_way > 0 || gate.n == 0)
         return;
-    gate.under_way = gate.n;
-    zmq_send(zsock_resolve(gate.there), "", 0, ZMQ_DONTWAIT);
+    if (zmq_send(zsock_resolve(gate.there), "", 0, ZMQ_DONTWAIT) == 0)
+        gate.under_way = gate.n; /* else the next request tries again */
 }
 
 static void take_request(const struct zap_request *z)
