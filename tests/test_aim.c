@@ -97,8 +97,7 @@ Test(aim, a_certified_prober_where_the_authority_signed_nothing_is_not_asked)
 
     crypto_sign_seed_keypair(key, forger, seed);
     elsewhere.ip[3]++;
-    m.attached.places =
-        signed_place(&elsewhere); /* one that is carried over to the aim_bed_victim */
+    m.attached.places = signed_place(&elsewhere); /* one that is carried over to the victim */
     m.attached.places.v[0].ip.ip[3]--;
     m.attached.places.v[m.attached.places.n++] = place_sign(&aim_bed_victim, forger);
     executor_bed_msg(40, &m);
