@@ -306,11 +306,25 @@ void executor_send(struct executor *x, struct attempt *a, enum data_kind kind, e
                    const void *payload, size_t len, struct outputs *out);
 void executor_choose_flow(struct executor *x, struct attempt *a, struct outputs *out);
 
-/* executor.c */
-struct attempt *executor_find_path(struct executor *x, const struct path_id *own);
+/* attach.c: this peer at its coordinator. */
+void executor_on_link(struct executor *x, bool up, bool enrolling, struct outputs *out);
+void executor_on_enrolled(struct executor *x, const struct msg_enrolled *m, struct outputs *out);
+void executor_on_attached(struct executor *x, const struct msg_attached *m, struct outputs *out);
+void executor_on_detached(struct executor *x, const struct msg_detached *m, struct outputs *out);
+void executor_attach_tick(struct executor *x, struct outputs *out);
+int64_t executor_attach_deadline(const struct executor *x);
+
+/* app.c: the application.  a is NULL for what is not of one attempt. */
 void executor_app(struct executor *x, const struct attempt *a, enum app_event event,
                   struct outputs *out);
+void executor_on_invite(struct executor *x, const struct msg_invite *m, struct outputs *out);
+void executor_on_app(struct executor *x, const struct input *in, struct outputs *out);
 void executor_cancel(const struct attempt *a, struct outputs *out); /* the coordinator tells */
+
+/* executor.c */
+/* Outputs of one attempt's tick: punches on two ways to every candidate, a ping, a relay message, a result. */
+enum { TICK_OUTPUTS = CANDIDATES_MAX + 10 + 2 * POOL_BATCH };
+struct attempt *executor_find_path(struct executor *x, const struct path_id *own);
 struct output *executor_datagram(struct outputs *out, uint16_t sock, const struct addr *dst);
 static inline void executor_socket(enum socket_op op, uint16_t sock, uint16_t to,
                                    struct outputs *out)
