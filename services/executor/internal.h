@@ -13,10 +13,15 @@ void executor_fail(struct executor *x, struct attempt *a, const char *kind, enum
                    struct outputs *out);
 struct attempt *executor_new_attempt(struct executor *x);
 void executor_ask(struct executor *x, struct attempt *a, struct outputs *out);
-void executor_settle(struct executor *x, struct attempt *a, struct outputs *out);
+void executor_ask_all(struct executor *x, struct outputs *out);
 void executor_report(struct executor *x, struct attempt *a, struct outputs *out);
 void executor_wipe(struct attempt *a);
 void executor_attempt_tick(struct executor *x, struct attempt *a, struct outputs *out);
+
+/* settle.c: its outcome. */
+void executor_settle(struct executor *x, struct attempt *a, struct outputs *out);
+/* Does no UDP leave this host?  Then the attempt has failed here. */
+bool executor_settle_blocked(struct executor *x, struct attempt *a, struct outputs *out);
 enum verdict executor_direct_verdict(const struct attempt *a);
 enum verdict executor_relayed_verdict(const struct attempt *a);
 
@@ -64,7 +69,6 @@ int64_t executor_probe_deadline(const struct executor *x);
 bool executor_ready(const struct executor *x); /* a request can say all that is to be known */
 void executor_probe_report(struct executor *x, struct outputs *out);
 struct msg_token_list executor_tokens(const struct executor *x); /* to tell others */
-void executor_ask_all(struct executor *x, struct outputs *out);
 bool executor_probe_drifted(const struct executor *x);
 bool executor_probe_answered(const struct executor *x, const struct addr *addr);
 

@@ -183,13 +183,6 @@ void executor_probe_report(struct executor *x, struct outputs *out)
     executor_spares_report(x, m);
 }
 
-void executor_ask_all(struct executor *x, struct outputs *out)
-{
-    for (size_t i = 0; i < ATTEMPTS_MAX; i++)
-        if (x->attempts[i].state == ATTEMPT_REQUESTED)
-            executor_ask(x, &x->attempts[i], out);
-}
-
 /* Did the NAT give the socket another address than in the rounds before? */
 bool executor_probe_drifted(const struct executor *x)
 {
