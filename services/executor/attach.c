@@ -176,9 +176,7 @@ void executor_on_attached(struct executor *x, const struct msg_attached *m, stru
             executor_probe_tick(x, out);
         }
     }
-    for (size_t i = 0; i < ATTEMPTS_MAX; i++)
-        if (x->attempts[i].state == ATTEMPT_REQUESTED)
-            executor_ask(x, &x->attempts[i], out);
+    executor_ask_all(x, out);
 }
 
 void executor_on_detached(struct executor *x, const struct msg_detached *m, struct outputs *out)

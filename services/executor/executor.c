@@ -46,9 +46,7 @@ static void on_profile(struct executor *x, const struct msg_nat_profile *m, stru
         x->profile_known = true;
         executor_app(x, NULL, APP_PROFILE, out);
     }
-    for (size_t i = 0; i < ATTEMPTS_MAX; i++)
-        if (x->attempts[i].state == ATTEMPT_REQUESTED)
-            executor_ask(x, &x->attempts[i], out);
+    executor_ask_all(x, out);
 }
 
 static void on_refused(struct executor *x, const struct msg_punch_refused *m, struct outputs *out)
