@@ -36,6 +36,12 @@ int suite_keys(struct suite *s);
 /* What to run, and how.  The texts live as long as this program.  EXIT_OK or what to exit with. */
 int suite_plan(const struct suite *s, struct child c[static SUITE_PROCESSES]);
 
+/* The same, told nothing but what is common to all: for what they would have by themselves. */
+int suite_plan_bare(struct child c[static SUITE_PROCESSES]);
+
+/* Run one of the processes with one flag more, and wait for it.  Its exit status, or EXIT_FAILED after a sentence. */
+int suite_run_with(const struct child *c, const char *flag);
+
 /* Do the processes take the configuration?  EXIT_OK, or EXIT_USAGE after their sentences on stderr. */
 int suite_check(const struct suite *s);
 
