@@ -8,118 +8,34 @@
 #include "services/natterjack/known.h"
 #include "services/natterjack/own.h"
 #include "services/natterjack/peer.h"
+#include "services/natterjack/pinger.h"
 
 #include <errno.h>
-
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
-enum { PING_BYTES = 64, PING_EVERY_MS = 100, PING_WAIT_MS = 1000, PINGS_MAX = 100000 };
 
 static struct {
     bool json;
-    uint32_t pings;
     int64_t began_us, attached_us, profiled_us;
     const struct attempt *a; /* ours, from its first event on */
     struct attempt settled;  /* as it was then */
     bool is_settled, closed, forwarding;
-    int fd; /* the application's end of the path */
     const char *udp, *exec, *admin, *key;
     enum known known; /* of a target called by its name, once there is a path */
     struct peer_id known_peer;
     struct addr udp_at;
     struct bridge bridge; /* when there is one of these two */
-    uint32_t sent, received;
-    int64_t next_ping_us, last_ping_us;
-    int64_t *rtt_us;
-    bool *answered;
-} self = {.fd = -1};
-
-/* ---- pings ------------------------------------------------------------------------------------------------ */
-
-static void send_ping(void)
-{
-    uint8_t data[PING_BYTES] = {0};
-    int64_t now = service_now_us();
-    uint32_t seq = self.sent;
-
-    memcpy(data, &seq, sizeof seq);
-    memcpy(data + 8, &now, sizeof now);
-    send(self.fd, data, sizeof data, MSG_DONTWAIT | MSG_NOSIGNAL);
-    self.sent++;
-    self.last_ping_us = now;
-    self.next_ping_us = now + PING_EVERY_MS * 1000;
-}
-
-static bool receive_app(struct service *s, void *arg, struct input *in)
-{
-    uint8_t data[PAYLOAD_MAX];
-    uint32_t seq;
-    int64_t then;
-    ssize_t n = recv(self.fd, data, sizeof data, MSG_DONTWAIT);
-
-    (void)arg, (void)in;
-    if (n == 0 && self.settled.mode == MODE_MANAGED)
-        service_unwatch_fd(s, self.fd);
-    if (n != PING_BYTES)
-        return false;
-    memcpy(&seq, data, sizeof seq);
-    memcpy(&then, data + 8, sizeof then);
-    int64_t rtt = service_now_us() - then;
-    if (seq >= self.sent || self.answered[seq] || rtt < 0 || rtt > PING_WAIT_MS * 1000)
-        return false;
-    self.answered[seq] = true;
-    self.rtt_us[self.received++] = rtt;
-    return false;
-}
-
-static int by_size(const void *a, const void *b)
-{
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-
-    return (x > y) - (x < y);
-}
-
-static bool all_answered(void *arg)
-{
-    (void)arg;
-    return self.closed || self.received == self.pings;
-}
-
-static void ping(struct agent *g)
-{
-    self.rtt_us = calloc(self.pings, sizeof *self.rtt_us);
-    self.answered = calloc(self.pings, sizeof *self.answered);
-    if (!self.rtt_us || !self.answered || self.fd < 0)
-        return;
-    service_watch_fd(&g->svc, self.fd, ZMQ_POLLIN, receive_app, NULL);
-    self.next_ping_us = service_now_us();
-    while (!g->svc.stop && !self.closed && self.received < self.pings) {
-        bool all = self.sent == self.pings;
-        int64_t until = all ? self.last_ping_us + PING_WAIT_MS * 1000 : self.next_ping_us;
-        agent_run(g, until, all_answered, NULL);
-        if (all && service_now_us() >= until)
-            break;
-        if (!all && service_now_us() >= self.next_ping_us)
-            send_ping();
-    }
-    qsort(self.rtt_us, self.received, sizeof *self.rtt_us, by_size);
-}
+    struct pinger pinger; /* or this */
+} self = {.pinger.fd = -1};
 
 /* ---- the result -------------------------------------------------------------------------------------------- */
 
 static json_t *median_ms(void)
 {
-    if (self.received == 0)
-        return json_null();
-    int64_t mid = self.rtt_us[self.received / 2];
-    if (self.received % 2 == 0)
-        mid = (mid + self.rtt_us[self.received / 2 - 1]) / 2;
-    return json_real((double)mid / 1000.0);
+    int64_t us = pinger_median_us(&self.pinger);
+
+    return us < 0 ? json_null() : json_real((double)us / 1000.0);
 }
 
 static json_t *result(const struct agent *g)
@@ -154,10 +70,10 @@ static json_t *result(const struct agent *g)
     json_object_set_new(line, "punch_received",
                         json_integer((json_int_t)a->way[WAY_DIRECT].punches_received));
     json_object_set_new(line, "sent",
-                        json_integer((json_int_t)(self.udp ? self.bridge.sent : self.sent)));
+                        json_integer((json_int_t)(self.udp ? self.bridge.sent : self.pinger.sent)));
     json_object_set_new(
         line, "received",
-        json_integer((json_int_t)(self.udp ? self.bridge.received : self.received)));
+        json_integer((json_int_t)(self.udp ? self.bridge.received : self.pinger.received)));
     return line;
 }
 
@@ -187,9 +103,9 @@ static void print_result(const struct agent *g)
         printf("  what would help: %s\n", verdict_remedy(self.settled.verdict));
     if (self.settled.retry_after_ms > 0)
         printf("  try again in %u s\n", (self.settled.retry_after_ms + 999) / 1000);
-    if (self.sent > 0)
-        printf("  pings: %u sent, %u answered, median %.1f ms\n", self.sent, self.received,
-               json_real_value(json_object_get(line, "rtt_ms")));
+    if (self.pinger.sent > 0)
+        printf("  pings: %u sent, %u answered, median %.1f ms\n", self.pinger.sent,
+               self.pinger.received, json_real_value(json_object_get(line, "rtt_ms")));
     printf("  session: %s\n", text_of(line, "session"));
     fflush(stdout); /* what the path is for goes on */
     json_decref(line);
@@ -245,7 +161,8 @@ static void on_opened(struct agent *g, const struct attempt *a)
 
     check_known(a);
     if (!bridged()) {
-        self.fd = fd;
+        self.pinger.fd = fd;
+        self.pinger.raw = a->mode == MODE_RAW;
         return;
     }
     if (fd < 0)
@@ -302,7 +219,7 @@ static void on_event(struct agent *g, enum app_event event, const struct attempt
     case APP_CLOSED:
         if (a != self.a)
             break;
-        self.closed = true;
+        self.closed = self.pinger.over = true;
         if (self.is_settled && a->kind[0] != '\0') /* it has failed since */
             fail_late(a);
         bridge_close(&self.bridge);
@@ -332,7 +249,7 @@ static int exit_status(void)
         [PATH_DIRECT] = EXIT_OK,
     };
 
-    if (self.pings > 0 && self.received == 0)
+    if (self.pinger.pings > 0 && self.pinger.received == 0)
         return EXIT_FAILED;
     return by_path[executor_path(&self.settled)];
 }
@@ -351,9 +268,9 @@ static bool find_text(const char *text, const char *const *names, size_t n, uint
 static int open_near_end(struct agent *g)
 {
     bridge_init(&self.bridge, &g->svc);
-    if ((self.pings > 0) + (self.udp != NULL) + (self.exec != NULL) > 1)
+    if ((self.pinger.pings > 0) + (self.udp != NULL) + (self.exec != NULL) > 1)
         return usage_error("one of --ping, --udp and --exec-udp, not more");
-    if (self.pings > PINGS_MAX)
+    if (self.pinger.pings > PINGS_MAX)
         return usage_error("--ping takes at most %d", PINGS_MAX);
     if (!self.udp)
         return EXIT_OK;
@@ -374,8 +291,8 @@ static void run(struct agent *g, const struct agent_conf *conf, const struct con
     agent_run(g, NEVER, settled, NULL);
     if (!self.is_settled || executor_path(&self.settled) == PATH_FAILED)
         return;
-    if (self.pings > 0)
-        ping(g);
+    if (self.pinger.pings > 0)
+        pinger_run(&self.pinger, g);
     if (bridged() && !self.json)
         print_result(g);
     if (bridged())
@@ -398,10 +315,7 @@ static int finish(struct agent *g)
     bridge_fini(&self.bridge);
     own_admin_close(self.admin);
     agent_close(g);
-    if (self.fd >= 0)
-        close(self.fd);
-    free(self.rtt_us);
-    free(self.answered);
+    pinger_fini(&self.pinger);
     if (interrupted)
         return EXIT_INTERRUPTED;
     return exit_status();
@@ -421,20 +335,20 @@ int cmd_connect(int argc, char **argv)
         PEER_PARAMS(f),
         REFLEX_PARAMS(reflex),
         BLOCKS_PARAMS(blocks),
-        {"name",     PARAM_TEXT,    &f.name,     "N  the own name, claimed by this key",                  false},
-        {"key",      PARAM_TEXT,    &f.key,      "FILE  this peer's key, made if absent",                 false},
-        {"ping",     PARAM_U32,     &self.pings, "N  exchange N pings over the path",                     false},
+        {"name",     PARAM_TEXT,    &f.name,            "N  the own name, claimed by this key",                  false},
+        {"key",      PARAM_TEXT,    &f.key,             "FILE  this peer's key, made if absent",                 false},
+        {"ping",     PARAM_U32,     &self.pinger.pings, "N  exchange N pings over the path",                     false},
         {"udp",      PARAM_TEXT,    &self.udp,
                   "HOST:PORT  listen there; what comes goes to the peer, its answers to the last sender",
-                  false                                                                                                 },
+                  false                                                                                                        },
         {"exec-udp", PARAM_TEXT,    &self.exec,
-                  "CMD  run CMD with the path as stdin and stdout, a datagram per read and write",                 false},
-        {"policy",   PARAM_TEXT,    &policy,     "auto|direct|relay  which paths are wanted",             false},
-        {"admin",    PARAM_TEXT,    &self.admin, "PATH  answer `natterjack punches --socket PATH` there",
-                  false                                                                                                 },
+                  "CMD  run CMD with the path as stdin and stdout, a datagram per read and write",                        false},
+        {"policy",   PARAM_TEXT,    &policy,            "auto|direct|relay  which paths are wanted",             false},
+        {"admin",    PARAM_TEXT,    &self.admin,        "PATH  answer `natterjack punches --socket PATH` there",
+                  false                                                                                                        },
         {"mode",     PARAM_TEXT,    &mode,
-                  "managed|raw  the hand-over: watched over and sealed, or the bare UDP socket",                   false},
-        {"timeout",  PARAM_SECONDS, &timeout_us, "S  settle within S seconds (default 15)",               false},
+                  "managed|raw  the hand-over: watched over and sealed, or the bare UDP socket",                          false},
+        {"timeout",  PARAM_SECONDS, &timeout_us,        "S  settle within S seconds (default 15)",               false},
     };
 
     self.began_us = service_now_us();
