@@ -172,6 +172,7 @@ format-check:
 lint:
 	$(Q)cppcheck --quiet --error-exitcode=1 --std=c11 -I. --enable=warning,portability \
 	    --inline-suppr --suppress=missingIncludeSystem --suppress='unknownMacro:*.bpf.c' lib services tests/natlab tests/bench tools
+	$(Q)tests/attack/without.sh --check
 
 # A core may call these, the pure modules of lib/ and nothing else, and may keep no state outside its
 # struct.  libsodium's functions on the list are deterministic: the same bytes in, the same bytes out.
