@@ -99,11 +99,23 @@ static bool unpack_tokens(const msgpack_object *o, msg_tokens *out)
 /* Fields may be appended in later versions, so more than are known are fine, up to a bound. */
 enum { FIELDS_MORE = 8 };
 
+/* Zero ends the list, so that none in it is zero. */
+static bool unpack_taken(const msgpack_object *o, msg_profile *out)
+{
+    size_t n = 0;
+    const msgpack_object *v = unpack_array(o, 0, PORTS_TAKEN_MAX, &n);
+
+    for (size_t i = 0; i < n; i++)
+        if (!unpack_u16(&v[i], &out->taken[i]) || out->taken[i] == 0)
+            return false;
+    return v != NULL;
+}
+
 static bool unpack_profile(const msgpack_object *o, msg_profile *out)
 {
     size_t n;
     uint16_t delta;
-    const msgpack_object *v = unpack_array(o, 8, 8 + FIELDS_MORE, &n);
+    const msgpack_object *v = unpack_array(o, 8, 16 + FIELDS_MORE, &n);
 
     if (!v || !unpack_u8(&v[0], &out->mapping) || !unpack_u8(&v[1], &out->filtering) ||
         !unpack_u8(&v[2], &out->allocation) || !unpack_u8(&v[3], &out->confidence) ||
@@ -117,12 +129,13 @@ static bool unpack_profile(const msgpack_object *o, msg_profile *out)
     out->pool = POOL_UNKNOWN;
     out->block_lo = out->block_hi = 0;
     out->share = 0;
+    memset(out->taken, 0, sizeof out->taken);
     if ((n > 8 && !unpack_u8(&v[8], &out->hairpin)) ||
         (n > 9 && !unpack_bool(&v[9], &out->mapped)) ||
         (n > 10 && !unpack_u8(&v[10], &out->clash)) || (n > 11 && !unpack_u8(&v[11], &out->pool)) ||
         (n > 12 && !unpack_u16(&v[12], &out->block_lo)) ||
         (n > 13 && !unpack_u16(&v[13], &out->block_hi)) ||
-        (n > 14 && !unpack_u8(&v[14], &out->share)))
+        (n > 14 && !unpack_u8(&v[14], &out->share)) || (n > 15 && !unpack_taken(&v[15], out)))
         return false;
     if (n < 14) /* half a block is none */
         out->block_lo = 0;

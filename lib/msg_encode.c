@@ -47,7 +47,7 @@ static void pack_tokens(msgpack_packer *pk, msg_tokens l)
 
 static void pack_profile(msgpack_packer *pk, msg_profile p)
 {
-    msgpack_pack_array(pk, 15);
+    msgpack_pack_array(pk, 16);
     msgpack_pack_uint8(pk, p.mapping);
     msgpack_pack_uint8(pk, p.filtering);
     msgpack_pack_uint8(pk, p.allocation);
@@ -63,6 +63,10 @@ static void pack_profile(msgpack_packer *pk, msg_profile p)
     msgpack_pack_uint16(pk, p.block_lo);
     msgpack_pack_uint16(pk, p.block_hi);
     msgpack_pack_uint8(pk, p.share);
+    size_t n = profile_taken(&p);
+    msgpack_pack_array(pk, n);
+    for (size_t i = 0; i < n; i++)
+        msgpack_pack_uint16(pk, p.taken[i]);
 }
 
 static void pack_plan(msgpack_packer *pk, msg_plan p)
@@ -144,7 +148,7 @@ static void pack_tried(msgpack_packer *pk, msg_tried t)
 /* The largest encoding of every message fits in MSG_SIZE_MAX. */
 enum {
     MAX_u16 = 3, MAX_u32 = 5, MAX_u64 = 9, MAX_bool = 1, MAX_addr = 20, MAX_id = 34, MAX_sid = 18,
-    MAX_tokens = 1 + TOKENS_MAX * (2 + MSG_TOKEN_MAX), MAX_profile = 1 + 7 * 2 + 3 * 3 + 5 + 1,
+    MAX_tokens = 1 + TOKENS_MAX * (2 + MSG_TOKEN_MAX), MAX_profile = 1 + 7 * 2 + 5 * 3 + 5 + 1 + 3 + PORTS_TAKEN_MAX * 3,
     MAX_plan = 1 + STEPS_MAX * (1 + 2 * 2 + 2 * 5), MAX_tried = 1 + STEPS_MAX * (1 + 2 + 2 * 5),
     MAX_probers = 1 + PROBERS_MAX * (1 + 34 + 66 + 4 * MAX_addr),
     MAX_places = 1 + PLACES_MAX * (1 + MAX_addr + 66),

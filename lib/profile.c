@@ -40,6 +40,15 @@ bool profile_valid(const struct profile *p)
            p->block_lo <= p->block_hi;
 }
 
+size_t profile_taken(const struct profile *p)
+{
+    size_t n = 0;
+
+    while (n < PORTS_TAKEN_MAX && p->taken[n] != 0)
+        n++;
+    return n;
+}
+
 const char *profile_display(const struct profile *p)
 {
     static const char *const cone[BEHAVIOUR_COUNT] = {

@@ -6,6 +6,7 @@
 #define PROFILE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* RFC 4787 sections 4.1 and 5.  `none`: no NAT, or nothing is filtered. */
@@ -34,6 +35,8 @@ enum clash { CLASH_UNKNOWN, CLASH_NONE, CLASH_CLAIMS, CLASH_COUNT };
  */
 enum pool { POOL_UNKNOWN, POOL_ARBITRARY, POOL_BY_DESTINATION, POOL_COUNT };
 
+enum { PORTS_TAKEN_MAX = 16 };
+
 struct profile {
     uint8_t mapping;           /* enum behaviour */
     uint8_t filtering;         /* enum behaviour */
@@ -49,6 +52,7 @@ struct profile {
         block_hi; /* random: the block that ports are drawn from; 0, 0 when not known */
     uint8_t
         share; /* so much of its block, in percent, the peer opens at most to be met there; 0: it does not */
+    uint16_t taken[PORTS_TAKEN_MAX]; /* of the block: ports that probers saw; 0 after the last */
     bool mapped; /* by an operator, and a prober's fresh token proves it: known to coordinators */
 };
 
@@ -60,6 +64,9 @@ extern const char *const pool_name[POOL_COUNT];             /* "unknown", "arbit
 
 /* False when a field holds no value of its enumeration. */
 bool profile_valid(const struct profile *p);
+
+/* How many ports are told as taken. */
+size_t profile_taken(const struct profile *p);
 
 /*
  * The name people know, derived for display only and never stored or decided on: open, firewalled,

@@ -247,13 +247,13 @@ static void other_structures(enum msg_type type, const struct field *f,
         return;
     element = profile ? *full : full->via.array.ptr[0];
     uint32_t known = element.via.array.size, low = known, high = known + 8;
-    cr_assert_lt(known, 16);
+    cr_assert_leq(known, 16);
     for (uint32_t i = 0; i < SEEN; i++) /* appended ones are of the last one's kind */
         inner[i] = element.via.array.ptr[i < known ? i : known - 1];
     if (is(f, "probers")) /* which is a key, a certificate and up to four addresses */
         low = 2, high = 6;
-    if (profile) /* of which the last seven came later */
-        low = 8, high = 8 + 8;
+    if (profile) /* of which the last eight came later */
+        low = 8;
     element.via.array.ptr = inner;
     for (uint32_t size = 0; size < known + 12; size++) {
         element.via.array.size = size;
@@ -310,7 +310,8 @@ static void bad_profiles(enum msg_type type, const struct field *f, const msgpac
         {10, CLASH_COUNT - 1     },
         {11, POOL_COUNT - 1      }
     };
-    msgpack_object inner[15], value = map->ptr[at].val;
+    msgpack_object inner[16], ports[2] = {uint_of(5), uint_of(0)}, many[PORTS_TAKEN_MAX + 4],
+                              value = map->ptr[at].val;
 
     if (!is(f, "profile"))
         return;
@@ -325,10 +326,22 @@ static void bad_profiles(enum msg_type type, const struct field *f, const msgpac
         }
         inner[i] = good;
     }
+    inner[15] = (msgpack_object){MSGPACK_OBJECT_ARRAY, {.array = {1, ports}}};
+    accepted(type, f, map, at, &value, "a taken port");
+    inner[15].via.array.size = 2;
+    refused(type, f, map, at, &value, "a taken port that is none");
+    inner[15].via.array.size = 0;
     inner[5] = uint_of(5), inner[6] = uint_of(4);
     refused(type, f, map, at, &value, "an empty port range");
     inner[5] = uint_of(0), inner[12] = uint_of(5), inner[13] = uint_of(4);
     refused(type, f, map, at, &value, "an empty block");
+    inner[12] = uint_of(4);
+    for (size_t i = 0; i < sizeof many / sizeof *many; i++)
+        many[i] = uint_of(4);
+    for (uint32_t n = 0; n <= sizeof many / sizeof *many; n++) {
+        inner[15] = (msgpack_object){MSGPACK_OBJECT_ARRAY, {.array = {n, many}}};
+        (n <= PORTS_TAKEN_MAX ? accepted : refused)(type, f, map, at, &value, "taken ports");
+    }
 }
 
 Test(msg_fields, a_profile_holds_values_oeits_enumerations_only) { each_field(bad_profiles); }

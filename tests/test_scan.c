@@ -10,21 +10,23 @@ TestSuite(scan, .init = executor_bed_open, .timeout = 20);
 
 #define X executor_bed
 
-enum { BEGIN_MS = 240, PORT_LO = 5000, PORT_HI = 5511, PER_S = 500, HEARD_MS = 3000 };
+enum { BEGIN_MS = 240, PORT_LO = 5000, PORT_HI = 5511, PORTS = 512, PER_S = 500, HEARD_MS = 3000 };
 
 static struct msg order;
 static uint64_t counter;
 static uint32_t sent_in_ms[HEARD_MS + 1]; /* to the peer's ip, from the order on */
 
-static void start(void)
+static void start_with(const uint16_t *taken, size_t n)
 {
-    static const struct profile block = {.mapping = NAT_APD,
-                                         .filtering = NAT_APD,
-                                         .allocation = ALLOC_RANDOM,
-                                         .confidence = 90,
-                                         .block_lo = PORT_LO,
-                                         .block_hi = PORT_HI,
-                                         .share = 100};
+    struct profile block = {.mapping = NAT_APD,
+                            .filtering = NAT_APD,
+                            .allocation = ALLOC_RANDOM,
+                            .confidence = 90,
+                            .block_lo = PORT_LO,
+                            .block_hi = PORT_HI,
+                            .share = 100};
+    if (n > 0)
+        memcpy(block.taken, taken, n * sizeof *taken);
     struct addr second = executor_bed_peer_addr;
 
     executor_bed_ready();
@@ -39,6 +41,8 @@ static void start(void)
         executor_bed_token(&executor_bed_peer, &second, executor_bed_wall(80));
     executor_bed_msg(BEGIN_MS, &order);
 }
+
+static void start(void) { start_with(NULL, 0); }
 
 /* What the last step sent to the peer's ip, and of that to this port. */
 static unsigned note(uint16_t port)
@@ -108,6 +112,32 @@ Test(scan, tries_and_answers_together_are_no_more_than_the_pace_in_any_second)
             n += sent_in_ms[ms];
         cr_assert_leq(n, PER_S, "from %d ms on", (int)from);
     }
+}
+
+/* Taken ports lead nowhere while they are; what was seen of them may be old. */
+Test(scan, each_port_of_the_block_is_tried_once_and_those_that_are_taken_after_all_others)
+{
+    static const uint16_t taken[] = {PORT_LO + 3, PORT_HI, PORT_LO, 80, 20000};
+    static bool tried[UINT16_MAX + 1];
+    unsigned n = 0;
+
+    start_with(taken, sizeof taken / sizeof *taken);
+    for (; executor_deadline(&X) <= (BEGIN_MS + HEARD_MS) * 1000; executor_bed_tick()) {
+        for (size_t i = 0; i < executor_bed_out.n; i++) {
+            const struct output *o = &executor_bed_out.v[i];
+            uint16_t port = o->dgram.dst.port;
+            if (o->kind != OUT_DATAGRAM || !addr_ip_eq(&o->dgram.dst, &executor_bed_peer_addr) ||
+                o->dgram.sock < POOL_FIRST)
+                continue;
+            cr_assert(port >= PORT_LO && port <= PORT_HI && !tried[port], "%u", port);
+            bool is_taken = port == PORT_LO || port == PORT_LO + 3 || port == PORT_HI;
+            cr_assert_eq(is_taken, n >= PORTS - 3, "%u after %u others", port, n);
+            tried[port] = true;
+            n++;
+        }
+        executor_bed_forget();
+    }
+    cr_assert_eq(n, PORTS);
 }
 
 Test(scan, ports_where_servers_listen_are_not_answered)

@@ -193,14 +193,17 @@ static void port_range(const struct observation_list *l, const struct addr *refl
     }
 }
 
+_Static_assert((int)OBSERVATIONS_MAX <= (int)PORTS_TAKEN_MAX, "all that was seen can be told");
+
 static void find_block(const struct mappings *m, struct profile *p)
 {
     uint16_t ports[OBSERVATIONS_MAX];
 
     for (size_t i = 0; i < m->n; i++)
         ports[i] = m->v[i].port;
-    if (p->allocation == ALLOC_RANDOM && p->pool == POOL_UNKNOWN)
-        block_of(ports, m->n, &p->block_lo, &p->block_hi);
+    if (p->allocation == ALLOC_RANDOM && p->pool == POOL_UNKNOWN &&
+        block_of(ports, m->n, &p->block_lo, &p->block_hi))
+        memcpy(p->taken, ports, m->n * sizeof *ports);
 }
 
 static uint8_t confidence(const struct profile *p, size_t n_probers, size_t n_mappings)

@@ -158,6 +158,7 @@ struct attempt {
         uint8_t range;   /* the next one */
         uint8_t at_once; /* that may still be tried without a pause */
         uint32_t left;   /* scans: mappings that may still be made */
+        bool taken_too;  /* scans: what is left of the round are ports that seem to be taken */
         bool met;        /* scans: the peer's packets get in here, and ours there */
         /* of scans, by the port that they went to; some ports share one */
         uint8_t answers[SCAN_ANSWERS];

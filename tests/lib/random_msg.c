@@ -51,6 +51,8 @@ static void random_profile(msg_profile *p)
     random_u16(&p->block_hi);
     p->block_lo = (uint16_t)COUNT(p->block_hi);
     random_u8(&p->share);
+    for (size_t i = COUNT(PORTS_TAKEN_MAX); i > 0; i--)
+        p->taken[i - 1] = maximal ? UINT16_MAX : (uint16_t)(1 + rng_below(rng, UINT16_MAX));
     p->mapped = maximal || R() % 2;
 }
 

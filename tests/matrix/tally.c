@@ -56,6 +56,7 @@ static struct tally tally_all(const struct matrix *m, const struct matrix_cell *
         }
     wilson(&t);
     t.ms_p50 = quantile(ms, t.direct, 0.5);
+    t.ms_p90 = quantile(ms, t.direct, 0.9);
     t.ms_p99 = quantile(ms, t.direct, 0.99);
     t.packets_p50 = quantile(packets, t.runs, 0.5);
     free(ms);

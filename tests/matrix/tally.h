@@ -6,9 +6,9 @@
 
 struct tally {
     unsigned runs, direct;
-    double rate, low, high; /* of direct ones; low to high: 95 % (Wilson 1927) */
-    double ms_p50, ms_p99;  /* of direct ones; 0 when there are none */
-    double packets_p50;     /* of all */
+    double rate, low, high;        /* of direct ones; low to high: 95 % (Wilson 1927) */
+    double ms_p50, ms_p90, ms_p99; /* of direct ones; 0 when there are none */
+    double packets_p50;            /* of all */
 };
 
 struct tally tally_cell(const struct matrix *m, const struct matrix_cell *c);
