@@ -12,6 +12,9 @@ struct request {
     uint8_t sock;
 };
 
+/* RFC 8489 section 14.8 */
+enum { ERROR_BAD_REQUEST = 400, ERROR_UNKNOWN_ATTRIBUTE = 420, ERROR_SERVER = 500 };
+
 /* prober.c */
 struct stun prober_response(const struct request *r);
 bool prober_within(const struct request *r, size_t len, size_t tenths);
@@ -20,6 +23,14 @@ bool prober_send_within(struct prober *p, const struct request *r, uint8_t sock,
 void prober_send_error(struct prober *p, const struct request *r, struct stun *a, uint16_t error,
                        struct answer *out);
 bool prober_has_budget(struct prober *p, struct budget *b, const struct request *r);
+
+/* tokens.c: what proves that an address receives, and says so to others. */
+bool prober_cookie_valid(const struct prober *p, const struct request *r);
+/* By the wall clock; before anything is signed. */
+void prober_daykeys_renew(struct prober *p);
+void prober_on_token_request(struct prober *p, const struct request *r, struct answer *out);
+bool prober_is_claim(const struct request *r); /* of a port mapping at its own ip */
+void prober_on_claim(struct prober *p, struct request *r, struct answer *out);
 
 /* vantage.c: addresses lent and borrowed. */
 void prober_vantage_tick(struct prober *p);

@@ -11,7 +11,7 @@
 
 #include <string.h>
 
-enum { TXID = 4 + STUN_TXID_BYTES, ERROR_SERVER = 500, OWN = 2 };
+enum { TXID = 4 + STUN_TXID_BYTES, OWN = 2 };
 
 static struct prober_partner *partner(struct prober *p, uint8_t link)
 {
