@@ -24,6 +24,11 @@ static inline void put_u64(uint8_t *p, uint64_t v)
 
 static inline uint16_t get_u16(const uint8_t *p) { return (uint16_t)(p[0] << 8 | p[1]); }
 
+static inline uint32_t get_u32(const uint8_t *p)
+{
+    return (uint32_t)get_u16(p) << 16 | get_u16(p + 2);
+}
+
 static inline uint64_t get_u64(const uint8_t *p)
 {
     uint64_t v = 0;

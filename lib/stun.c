@@ -5,7 +5,7 @@
 #include <assert.h>
 #include <string.h>
 
-/* RFC 8489 section 18.3, RFC 5780 section 9.1, and our own three. */
+/* RFC 8489 section 18.3, RFC 5780 section 9.1, and our own four. */
 enum attribute {
     A_MAPPED_ADDRESS = 0x0001,
     A_CHANGE_REQUEST = STUN_CHANGE_REQUEST,
@@ -43,8 +43,6 @@ _Static_assert(STUN_HEADER + 3 * (4 + 20) + 8 + 8 + (4 + 8) + (4 + 32) + (4 + ST
                    STUN_MAX,
                "the largest message fits");
 _Static_assert(MSG_TOKEN_MAX % 4 == 0, "its padding too");
-
-static uint32_t get_u32(const uint8_t *p) { return (uint32_t)get_u16(p) << 16 | get_u16(p + 2); }
 
 /* CRC-32 of ITU-T V.42, reflected, four bits at a time: messages are short and the table stays small. */
 static uint32_t crc32(const uint8_t *p, size_t len)

@@ -13,23 +13,13 @@
  * and leaves too.  The old address is then asked on; once TRIAL_PINGS in a row are answered it is good again.
  * A way that is left soon after that waits, each time for longer.
  */
+#include "lib/bytes.h"
 #include "services/executor/internal.h"
 
 #include <sodium.h>
 #include <string.h>
 
 enum { WORD = 8, PING_BYTES = WORD + 4 + 4, PONG_BYTES = PING_BYTES + 4, LEFT_BYTES = 4 };
-
-static void put32(uint8_t *p, uint32_t v)
-{
-    for (int i = 0; i < 4; i++)
-        p[i] = (uint8_t)(v >> (24 - 8 * i));
-}
-
-static uint32_t get32(const uint8_t *p)
-{
-    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-}
 
 /* Nobody can know it beforehand, nor make it for another address. */
 static void word(const struct attempt *a, enum way way, uint32_t number, uint8_t out[static WORD])
@@ -40,7 +30,7 @@ static void word(const struct attempt *a, enum way way, uint32_t number, uint8_t
 
     memcpy(in, &there, sizeof there);
     in[sizeof there] = (uint8_t)way;
-    put32(in + sizeof there + 1, number);
+    put_u32(in + sizeof there + 1, number);
     _Static_assert(WORD == crypto_shorthash_BYTES, "a word is a hash");
     crypto_shorthash(out, in, sizeof in, a->challenge_key);
 }
@@ -52,8 +42,8 @@ static void ping(struct executor *x, struct attempt *a, enum way way, struct out
     uint8_t payload[PING_BYTES];
 
     word(a, way, number, payload);
-    put32(payload + WORD, number);
-    put32(payload + WORD + 4, h->sent + 1); /* this one too */
+    put_u32(payload + WORD, number);
+    put_u32(payload + WORD + 4, h->sent + 1); /* this one too */
     executor_send(x, a, DATA_PING, way, payload, sizeof payload, out);
 }
 
@@ -171,7 +161,7 @@ static void tell_left(struct executor *x, struct attempt *a, struct outputs *out
 {
     uint8_t payload[LEFT_BYTES];
 
-    put32(payload, a->fault.times);
+    put_u32(payload, a->fault.times);
     executor_send(x, a, DATA_LEFT, WAY_RELAY, payload, sizeof payload, out);
     a->fault.words--;
 }
@@ -196,7 +186,7 @@ void executor_on_left(struct executor *x, struct attempt *a, enum way way, const
 {
     if (way != WAY_RELAY || len != LEFT_BYTES || a->mode != MODE_MANAGED)
         return;
-    uint32_t times = get32(payload);
+    uint32_t times = get_u32(payload);
     if (times <= a->fault.peer_times) /* a copy */
         return;
     a->fault.peer_times = times;
@@ -324,7 +314,7 @@ void executor_on_ping(struct executor *x, struct attempt *a, enum way way, const
     if (len > PING_BYTES)
         return;
     memcpy(pong, payload, len);
-    put32(pong + len, a->way[way].health.received);
+    put_u32(pong + len, a->way[way].health.received);
     executor_send(x, a, DATA_PONG, way, pong, len < PING_BYTES ? len : sizeof pong, out);
 }
 
@@ -336,7 +326,7 @@ void executor_on_pong(struct executor *x, struct attempt *a, enum way way, const
 
     if (len != PONG_BYTES)
         return;
-    uint32_t number = get32(payload + WORD);
+    uint32_t number = get_u32(payload + WORD);
     word(a, way, number, own);
     if (sodium_memcmp(own, payload, WORD) != 0 || !health_pong(h, x->now_us, number))
         return;
@@ -349,7 +339,7 @@ void executor_on_pong(struct executor *x, struct attempt *a, enum way way, const
             return;
         }
     } else {
-        health_arrived(h, get32(payload + WORD + 4), get32(payload + PING_BYTES));
+        health_arrived(h, get_u32(payload + WORD + 4), get_u32(payload + PING_BYTES));
     }
     schedule(x, a, way);
 }

@@ -1,5 +1,6 @@
 /* ip.c - see ip.h. */
 #include "tests/natlab/ip.h"
+#include "lib/bytes.h"
 
 #include <string.h>
 
@@ -11,14 +12,6 @@ enum {
     QUOTE_MIN = 8
 }; /* RFC 792: of what follows the header in the datagram that an error is about */
 
-static uint16_t get16(const uint8_t *p) { return (uint16_t)(p[0] << 8 | p[1]); }
-
-static void put16(uint8_t *p, uint16_t v)
-{
-    p[0] = (uint8_t)(v >> 8);
-    p[1] = (uint8_t)v;
-}
-
 static size_t header_len(const uint8_t *buf) { return (size_t)(buf[0] & 15) * 4; }
 
 static struct addr address(const uint8_t *ip) { return addr_v4(ip[0], ip[1], ip[2], ip[3], 0); }
@@ -28,7 +21,7 @@ static bool is_error(uint8_t type) { return (type >= 3 && type <= 5) || type == 
 
 static bool is_fragment(const uint8_t *buf)
 {
-    return (get16(buf + FRAGMENT) & 0x3fff) != 0; /* offset, or more to come */
+    return (get_u16(buf + FRAGMENT) & 0x3fff) != 0; /* offset, or more to come */
 }
 
 /* Protocol and ports, of which the first 8 bytes know; proto stays 0 for what has none. */
@@ -37,11 +30,11 @@ static void parse_ports(uint8_t proto, const uint8_t *up, uint8_t *out, struct a
 {
     if (proto == NAT_UDP || proto == NAT_TCP) {
         *out = proto;
-        src->port = get16(up);
-        dst->port = get16(up + 2);
+        src->port = get_u16(up);
+        dst->port = get_u16(up + 2);
     } else if (proto == NAT_ICMP && (up[0] == ICMP_REQUEST || up[0] == ICMP_REPLY)) {
         *out = NAT_ICMP;
-        *(up[0] == ICMP_REQUEST ? &src->port : &dst->port) = get16(up + ICMP_ID);
+        *(up[0] == ICMP_REQUEST ? &src->port : &dst->port) = get_u16(up + ICMP_ID);
     }
 }
 
@@ -61,7 +54,7 @@ bool ip_parse(const uint8_t *buf, size_t len, struct net_packet *p)
 {
     if (len < HEADER_MIN || buf[0] >> 4 != 4)
         return false;
-    size_t header = header_len(buf), total = get16(buf + TOTAL);
+    size_t header = header_len(buf), total = get_u16(buf + TOTAL);
     if (header < HEADER_MIN || total < header || total > len)
         return false;
     *p = (struct net_packet){.ttl = buf[TTL],
@@ -86,17 +79,17 @@ bool ip_parse(const uint8_t *buf, size_t len, struct net_packet *p)
 /* Replace one 16-bit word that a checksum covers (RFC 1624, equation 3). */
 static void replace(uint8_t *word, uint16_t with, uint8_t *sum1, uint8_t *sum2)
 {
-    uint16_t old = get16(word);
+    uint16_t old = get_u16(word);
     uint8_t *sums[2] = {sum1, sum2};
 
-    put16(word, with);
+    put_u16(word, with);
     for (int i = 0; i < 2; i++) {
         if (sums[i] == NULL)
             continue;
-        uint32_t s = (uint16_t)~get16(sums[i]) + (uint32_t)(uint16_t)~old + with;
+        uint32_t s = (uint16_t)~get_u16(sums[i]) + (uint32_t)(uint16_t)~old + with;
         s = (s & 0xffff) + (s >> 16);
         s = (s & 0xffff) + (s >> 16);
-        put16(sums[i], (uint16_t)~s);
+        put_u16(sums[i], (uint16_t)~s);
     }
 }
 
@@ -114,7 +107,7 @@ static uint16_t checksum(const uint8_t *p, size_t len)
 static void replace_address(uint8_t *at, const struct addr *a, uint8_t *sum1, uint8_t *sum2)
 {
     for (size_t i = 0; i < 4; i += 2)
-        replace(at + i, get16(a->ip + i), sum1, sum2);
+        replace(at + i, get_u16(a->ip + i), sum1, sum2);
 }
 
 /* Where the checksum is that covers addresses and ports too; NULL if it is not used, or not there. */
@@ -143,8 +136,8 @@ static void rewrite_ends(uint8_t *buf, size_t len, uint8_t proto, const struct a
         replace(up + 2, dst->port, sum, NULL);
     }
     /* RFC 768: a computed checksum of zero is sent as all ones. */
-    if (proto == NAT_UDP && sum != NULL && get16(sum) == 0)
-        put16(sum, 0xffff);
+    if (proto == NAT_UDP && sum != NULL && get_u16(sum) == 0)
+        put_u16(sum, 0xffff);
 }
 
 void ip_rewrite(uint8_t *buf, size_t len, const struct net_packet *p)
@@ -157,8 +150,8 @@ void ip_rewrite(uint8_t *buf, size_t len, const struct net_packet *p)
     if (p->proto != NAT_ERROR)
         return;
     rewrite_ends(buf + quote, len - quote, p->about.proto, &p->about.src, &p->about.dst);
-    put16(up + ICMP_SUM, 0);
-    put16(up + ICMP_SUM, checksum(up, len - header_len(buf)));
+    put_u16(up + ICMP_SUM, 0);
+    put_u16(up + ICMP_SUM, checksum(up, len - header_len(buf)));
 }
 
 size_t ip_make_error(uint8_t *buf, size_t cap, const struct net_packet *p)
@@ -171,12 +164,12 @@ size_t ip_make_error(uint8_t *buf, size_t cap, const struct net_packet *p)
     memmove(buf + quote, p->data, p->len);
     memset(buf, 0, quote);
     buf[0] = 0x45;
-    put16(buf + TOTAL, (uint16_t)len);
+    put_u16(buf + TOTAL, (uint16_t)len);
     buf[TTL] = p->ttl;
     buf[PROTO] = NAT_ICMP;
     memcpy(buf + SRC, p->src.ip, 4);
     memcpy(buf + DST, p->dst.ip, 4);
-    put16(buf + SUM, checksum(buf, HEADER_MIN));
+    put_u16(buf + SUM, checksum(buf, HEADER_MIN));
     buf[HEADER_MIN] = p->about.type;
     buf[HEADER_MIN + 1] = p->about.code;
     ip_rewrite(buf, len, p);
