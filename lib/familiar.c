@@ -3,7 +3,7 @@
 
 #include "lib/bytes.h"
 
-uint64_t familiar_key(const struct addr *a)
+static uint64_t key_of(const struct addr *a)
 {
     uint64_t first = get_u64(a->ip);
 
@@ -12,7 +12,7 @@ uint64_t familiar_key(const struct addr *a)
 
 void familiar_note(struct familiar *f, const struct addr *a)
 {
-    uint64_t key = familiar_key(a);
+    uint64_t key = key_of(a);
 
     if (f->cells && a->len != 0) /* a whole cell, since the kernel reads it meanwhile */
         __atomic_store_n(&f->cells[FAMILIAR_CELL(key)], key, __ATOMIC_RELAXED);

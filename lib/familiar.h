@@ -20,8 +20,7 @@ struct familiar {
     uint64_t *cells; /* NULL: none are kept */
 };
 
-uint64_t familiar_key(const struct addr *a);
-
+/* a has been where a peer is.  Nothing without a table, or an address. */
 void familiar_note(struct familiar *f, const struct addr *a);
 
 #endif

@@ -11,7 +11,7 @@
 int familiar_open(struct familiar *f);
 void familiar_close(struct familiar *f, int table);
 
-/* R7 = the key of the source of what came, as familiar_key makes it. */
+/* R7 = the key of the source of what came, as familiar.c makes it. */
 void familiar_load_key(struct ebpf *p);
 
 /* R8 = 1 when R7 is in the table, else 0.  R0 to R5 are lost. */

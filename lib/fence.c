@@ -3,10 +3,6 @@
 
 #include <string.h>
 
-const char *const addr_kind_name[ADDR_KINDS] = {
-    "refused", "public", "loopback", "link-local", "private", "shared", "laboratory",
-};
-
 struct block {
     uint8_t ip[16];
     uint8_t bits;

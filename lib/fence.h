@@ -20,10 +20,9 @@ enum addr_kind {
     ADDR_PRIVATE,    /* RFC 1918, RFC 4193 */
     ADDR_SHARED,     /* RFC 6598: the inside of a carrier's NAT */
     ADDR_LABORATORY, /* documentation and benchmarks (RFC 5737, 2544, 3849, 9637, 5180): natlab's public ones */
-    ADDR_KINDS
 };
-extern const char *const addr_kind_name[ADDR_KINDS];
 
+/* Of what kind the ip is; the port doesn't count. */
 enum addr_kind addr_kind(const struct addr *a);
 
 struct fence {

@@ -20,7 +20,7 @@
 
 #include "lib/msg.h"
 
-enum { TOKEN_BYTES = 132, TOKEN_TTL_MS = 120000, TOKEN_REFRESH_MS = 50000 };
+enum { TOKEN_BYTES = 132, TOKEN_TTL_MS = 120000 };
 _Static_assert((int)TOKEN_BYTES <= (int)MSG_TOKEN_MAX, "a token fits its field");
 
 struct token {

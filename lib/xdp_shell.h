@@ -21,7 +21,7 @@
 
 #include <net/if.h>
 
-enum { XDP_MAPS_MAX = 3, XDP_ADDRS_MAX = 4 };
+enum { XDP_MAPS_MAX = 3 };
 
 struct xdp_plan {
     const char *where;

@@ -6,6 +6,12 @@
 
 TestSuite(fence, .timeout = 20);
 
+static const char *const addr_kind_name[] = {
+    [ADDR_REFUSED] = "refused",       [ADDR_PUBLIC] = "public",   [ADDR_LOOPBACK] = "loopback",
+    [ADDR_LINK_LOCAL] = "link-local", [ADDR_PRIVATE] = "private", [ADDR_SHARED] = "shared",
+    [ADDR_LABORATORY] = "laboratory",
+};
+
 /* What each text is; NULL: no address at all.  The edges of each block, and the ways to write around them. */
 /* clang-format off */
 static const struct { const char *text, *kind; } table[] = {

@@ -203,7 +203,8 @@ void coordinator_on_relay_hello(struct coordinator *c, const struct input *in, s
         coordinator_move_sessions(c, r, out);
 }
 
-bool coordinator_relay_up(const struct coordinator *c)
+/* Any, with room or without? */
+static bool relay_up(const struct coordinator *c)
 {
     for (unsigned i = 0; i < COORD_RELAYS_MAX; i++)
         if (c->relays[i].used && lately(c, c->relays[i].seen_us))
@@ -354,7 +355,7 @@ void coordinator_assign_relay(struct coordinator *c, struct coordinator_session 
 
     s->relay_before = s->relay;
     s->relay = r ? r->addr : (struct addr){0};
-    s->relays_full = !r && coordinator_relay_up(c);
+    s->relays_full = !r && relay_up(c);
     if (!r)
         return;
     r->assigned++;

@@ -198,7 +198,6 @@ void coordinator_settle_by_one(struct coordinator *c, struct coordinator_session
 /* fleet.c */
 void coordinator_on_prober_hello(struct coordinator *c, const struct msg_prober_hello *m);
 void coordinator_on_relay_hello(struct coordinator *c, const struct input *in, struct outputs *out);
-bool coordinator_relay_up(const struct coordinator *c); /* any, with room or without */
 bool coordinator_relay_expected(const struct coordinator *c);
 struct prober_list coordinator_live_probers(const struct coordinator *c);
 /* For this session, and not one that it has tried; or NULL. */

@@ -25,8 +25,6 @@ struct bridge {
     uint64_t sent, received, dropped; /* to the peer, from the peer, either way */
 };
 
-enum { BRIDGE_EXEC_MAX = 4096 };
-
 void bridge_init(struct bridge *b, struct service *s);
 
 /* "HOST:PORT" or "[HOST]:PORT", looked up when it is a name.  False when it is none. */

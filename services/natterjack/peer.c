@@ -142,7 +142,8 @@ json_t *json_profile(const struct profile *p)
                      clash_name[p->clash], "pool", pool_name[p->pool]);
 }
 
-const char *attempt_technique(const struct attempt *a)
+/* The technique that counts in reports: the name, or NULL unless the path is direct or half. */
+static const char *attempt_technique(const struct attempt *a)
 {
     return executor_path(a) >= PATH_HALF ? technique_name[a->technique] : NULL;
 }

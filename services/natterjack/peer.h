@@ -94,7 +94,4 @@ json_t *json_profile(const struct profile *p);
 /* "session", "peer", "name", "path", "technique", "remote", "kind", "verdict", "remedy" of an attempt. */
 json_t *json_attempt(const struct attempt *a);
 
-/* The technique that counts in reports: the name, or NULL unless the path is direct. */
-const char *attempt_technique(const struct attempt *a);
-
 #endif
