@@ -164,6 +164,7 @@ docs-check: $(B)/schemadoc all
 	$(Q)$(B)/schemadoc messages | diff - docs/messages.md
 	$(Q)$(B)/schemadoc verdicts | diff - docs/verdicts.md
 	$(Q)$(B)/schemadoc techniques | diff - docs/techniques.md
+	$(Q)tools/maps.sh
 
 format:
 	clang-format -i $(SOURCES) $(XDP_SRC) $(XDP_BENCH) $(HEADERS)

@@ -13,6 +13,7 @@
  *   links.c        the lists that sessions are in
  *   orders.c       plans, and the orders that carry them
  *   tickets.c      tickets for relays
+ *   moves.c        sessions of a relay that drains, to others
  *   learned.c      what worked before between the two
  *   instants.c     where NATs stand right before an attempt, and the instant for both to begin
  *   results.c      what executors and relays say of a session, and how it settles

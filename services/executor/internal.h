@@ -1,4 +1,35 @@
-/* internal.h - what the executor core's files share; not for others. */
+/*
+ * internal.h - what the executor core's files share; not for others.
+ *
+ *   executor.c   who gets which input, and what is due next
+ *   attach.c     this peer at its coordinator
+ *   app.c        the application: what it asks for and is told
+ *   network.c    another network, or another address
+ *
+ * What the own NAT does:
+ *   probe.c      rounds of STUN with signed tokens; what the rest is told of them
+ *   filter.c     what it lets in             hairpin.c    what it brings back from its own outside
+ *   range.c      which ports it draws from   lifetime.c   how long it keeps a mapping
+ *   early.c      what comes too early        override.c   a port mapping that the operator tells of
+ *
+ * An attempt, from the order to a path:
+ *   attempt.c    its states, what is due in which   order.c     a punch_coordinate becomes keys and candidates
+ *   settle.c     its outcome and verdict            aim.c       where packets may go
+ *   punch.c      punch and pong, on both ways       prime.c     opening the own NAT and no more
+ *   pool.c       many sockets                       birthday.c  and many ports
+ *   scan.c       in both sides' blocks              guess.c     how these two end
+ *   look.c       where the own NAT stands           foresee.c   and will stand: forecast.h
+ *
+ * A path that lives:
+ *   flow.c       data, and which way it goes        alive.c     does that way work?  health.h
+ *   relayed.c    the relay's client                 hush.c      a silent flow, perhaps of another relay process
+ *   relays.c     how far relays are                 swap.c      from one to another
+ *   half.c       one direction directly             upgrade.c   from the relay to direct, later
+ *   moved.c      another address on either side
+ *
+ * Raw hand-over:
+ *   spare.c      probed sockets for it              hand.c      agreeing on a way and giving it away
+ */
 #ifndef EXECUTOR_INTERNAL_H
 #define EXECUTOR_INTERNAL_H
 
