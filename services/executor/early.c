@@ -11,18 +11,20 @@
  * measured as it is used: a socket sends to a prober address with so many hops, and has the first one make it
  * answer.  What comes in has an open door; and as long as the packet itself gets no answer it did not arrive.
  * A NAT whose mapping ends with the error that comes back keeps its door shut, and is known by its other port.
- * Where each destination sees another port the first address can't make the second one answer: there the way to the
- * prober is measured, by halves, and one hop less is used.  It lies behind the own NATs, and peers are farther.
+ * Where each destination sees another port the first address can't make the second one answer: see hops.c.
  * The sockets are of this test alone: those of others have sent to one prober address only, and must.
+ *
+ * What is missing may be lost, so no word rests on few packets: that nothing took a port on eight that asked for it,
+ * or seven; that a TTL falls short, and that its error ends no mapping, on LOW_AGAIN and one more.
  */
 #include "services/executor/internal.h"
 
 #include <string.h>
 
-enum { CONTROL, PER_TURN = EARLY_SOCKETS - 1 }; /* the first socket; the others try a TTL each */
-enum { FAR = 3 };                               /* of the prober's addresses: another ip and port */
-enum { SILENCE_US = 300 * 1000 };               /* or two round trips, after the last try */
-enum { LOW_AGAIN = 2 }; /* an error may get lost, and a mapping outlive that */
+enum { PER_TURN = EARLY_SOCKETS - 1 }; /* beside the control, that try a TTL each */
+enum { FAR = EARLY_FAR };
+enum { SILENCE_US = 300 * 1000 }; /* or two round trips, after the last try */
+enum { LOW_AGAIN = 5 };           /* an error may get lost, and a mapping outlive that */
 
 /* What a socket asks, and by the number that makes its transaction ids differ. */
 enum ask { ASK_HERE, ASK_LOW, ASK_IN, ASK_IN_PORT, ASK_OUT };
@@ -31,7 +33,13 @@ enum ask { ASK_HERE, ASK_LOW, ASK_IN, ASK_IN_PORT, ASK_OUT };
 static const uint8_t outs[FAR + 1] = {0, 2, 1, 3};
 static const uint32_t retry_us[EARLY_TRIES - 1] = {100000, 150000, 250000};
 
-void executor_early_reset(struct executor *x) { x->early = (struct early_test){.next_us = NEVER}; }
+/* What is open then is closed with the next tick, which is due at once. */
+void executor_early_reset(struct executor *x)
+{
+    bool open = x->early.open;
+
+    x->early = (struct early_test){.open = open, .next_us = open ? x->now_us : NEVER};
+}
 
 /* With the round that measures everything, so that it is known as soon as that. */
 void executor_early_start(struct executor *x)
@@ -75,7 +83,7 @@ static void send(struct executor *x, const struct early_socket *s, enum ask ask,
 /* Which addresses a socket asks at the end: the control the three others, the rest the first one again. */
 static bool wants(const struct executor *x, const struct early_socket *s, size_t to)
 {
-    return s->out[to].len == 0 && (s == &x->early.from[CONTROL] ? to > 0 : to == 0);
+    return s->out[to].len == 0 && (s == &x->early.from[EARLY_CONTROL] ? to > 0 : to == 0);
 }
 
 /* How many more mappings the own NAT has for it, at least: what others take is told from that. */
@@ -84,8 +92,7 @@ static uint32_t mappings(const struct executor *x, const struct early_socket *s)
     bool apd = x->profile.mapping == NAT_APD, moves = apd || x->profile.mapping == NAT_AD;
 
     switch (s->phase) {
-    case EARLY_HERE:
-    case EARLY_WAY: return 1;
+    case EARLY_HERE: return 1;
     case EARLY_IN: return s->ttl > 0 && moves;
     case EARLY_OUT: return s->ttl > 0 ? 0 : apd ? FAR : moves;
     default: return 0;
@@ -94,7 +101,9 @@ static uint32_t mappings(const struct executor *x, const struct early_socket *s)
 
 static void try(struct executor *x, struct early_socket *s, struct outputs *out)
 {
-    int64_t silence_us = 2 * s->rtt_us;
+    int64_t wait_us = s->tries < EARLY_TRIES - 1   ? (int64_t)retry_us[s->tries]
+                      : 2 * s->rtt_us > SILENCE_US ? 2 * s->rtt_us
+                                                   : (int64_t)SILENCE_US;
 
     if (s->phase == EARLY_HERE)
         send(x, s, ASK_HERE, 0, out);
@@ -102,9 +111,11 @@ static void try(struct executor *x, struct early_socket *s, struct outputs *out)
         send(x, s, ASK_LOW, FAR, out);
     if (s->phase == EARLY_IN)
         send(x, s, ASK_IN, 0, out);
-    if (s->phase == EARLY_IN && s->ttl == 0)
-        send(x, s, ASK_IN_PORT, 0, out);
+    if (s->phase == EARLY_IN && s->ttl == 0) /* what is let in takes no port */
+        send(x, s, s->heard_port ? ASK_IN : ASK_IN_PORT, 0, out);
     bool again = s->phase == EARLY_OUT && s->ttl > 0 && s->tries == 0; /* its error comes first */
+    if (again && wait_us < s->rtt_us)
+        wait_us = s->rtt_us;
     for (size_t i = 0; i < LOW_AGAIN && again; i++)
         send(x, s, ASK_LOW, FAR, out);
     for (size_t i = 0; i <= FAR && s->phase == EARLY_OUT && !again; i++)
@@ -116,14 +127,12 @@ static void try(struct executor *x, struct early_socket *s, struct outputs *out)
         s->began_us = x->now_us;
         x->opened_asking += mappings(x, s);
     }
-    if (silence_us < SILENCE_US)
-        silence_us = SILENCE_US;
-    s->next_us = x->now_us + (s->tries < EARLY_TRIES - 1 ? retry_us[s->tries] : silence_us);
+    s->next_us = x->now_us + wait_us;
     s->tries++;
 }
 
-static void enter(struct executor *x, struct early_socket *s, enum early_phase to,
-                  struct outputs *out)
+void executor_early_enter(struct executor *x, struct early_socket *s, enum early_phase to,
+                          struct outputs *out)
 {
     s->phase = to;
     s->tries = 0;
@@ -134,12 +143,12 @@ static void enter(struct executor *x, struct early_socket *s, enum early_phase t
 
 static void close_all(struct executor *x, struct outputs *out)
 {
-    (void)x;
-    executor_socket(SOCKET_CLOSE, EARLY_FIRST, EARLY_FIRST + EARLY_SOCKETS - 1, out);
+    if (x->early.open)
+        executor_socket(SOCKET_CLOSE, EARLY_FIRST, EARLY_FIRST + EARLY_SOCKETS - 1, out);
+    x->early.open = false;
 }
 
-static void begin(struct executor *x, size_t i, uint8_t ttl, enum early_phase phase,
-                  struct outputs *out)
+static void begin(struct executor *x, size_t i, uint8_t ttl, struct outputs *out)
 {
     struct early_socket *s = &x->early.from[i];
     uint16_t sock = (uint16_t)(EARLY_FIRST + i);
@@ -148,111 +157,70 @@ static void begin(struct executor *x, size_t i, uint8_t ttl, enum early_phase ph
     rng_bytes(&x->rng, s->txid, sizeof s->txid);
     executor_socket(SOCKET_CLOSE, sock, sock, out);
     executor_socket(SOCKET_OPEN, sock, sock, out);
-    enter(x, s, phase, out);
+    x->early.open = true;
+    executor_early_enter(x, s, EARLY_HERE, out);
 }
 
 /* With the next TTLs. */
 static void next_turn(struct executor *x, struct outputs *out)
 {
-    for (size_t i = CONTROL + 1; i < EARLY_SOCKETS; i++)
-        begin(x, i, ++x->early.tried, EARLY_HERE, out);
+    for (size_t i = EARLY_CONTROL + 1; i < EARLY_SOCKETS; i++)
+        begin(x, i, ++x->early.tried, out);
 }
 
 /* ---- what it shows -------------------------------------------------------------------------------------- */
 
-static enum clash clash_of(const struct early_socket *s)
-{
-    if (s->seen.len == 0 || s->heard)
-        return CLASH_UNKNOWN;
-    for (size_t i = 1; i <= FAR; i++)
-        if (s->out[i].len == 0)
-            return CLASH_UNKNOWN;
-    if (!addr_eq(&s->out[2], &s->seen)) /* it has not sent anything: so is the mapping */
-        return CLASH_UNKNOWN;
-    return addr_eq(&s->out[1], &s->seen) && addr_eq(&s->out[FAR], &s->seen) ? CLASH_NONE
-                                                                            : CLASH_CLAIMS;
-}
-
 static void control_done(struct executor *x, struct outputs *out)
 {
-    x->early.clash = clash_of(&x->early.from[CONTROL]);
-    if (x->early.clash != CLASH_UNKNOWN && x->filter.state == FILTER_KNOWN && !x->probing &&
+    if (x->early.told)
+        return;
+    x->early.told = true;
+    x->early.clash = executor_clash_seen(x);
+    if (executor_clash(x) != CLASH_UNKNOWN && x->filter.state == FILTER_KNOWN && !x->probing &&
         x->told) /* else the report that is to come says it */
         executor_probe_report(x, out);
 }
 
-/* Between the TTL that does not get to the prober and the one that does.  False: that is known. */
-static bool search_way(struct executor *x, struct outputs *out)
+/* Does any of those that tried a TTL show that packets arrive, or that an error ends mappings? */
+static bool is_at_end(struct early_test *e)
 {
-    struct early_test *e = &x->early;
-    const struct early_socket *s = &e->from[CONTROL + 1];
+    bool far = false;
 
-    if (e->reaches == 0)
-        e->reaches = EARLY_WAY_MAX + 1;
-    else if (s->far)
-        e->reaches = s->ttl;
-    else
-        e->falls_short = s->ttl;
-    if (e->reaches - e->falls_short > 1) {
-        begin(x, CONTROL + 1, (uint8_t)((e->falls_short + e->reaches) / 2), EARLY_WAY, out);
-        return true;
+    for (size_t i = EARLY_CONTROL + 1; i < EARLY_SOCKETS; i++) {
+        const struct early_socket *s = &e->from[i];
+        far = far || s->far;
+        e->kills = e->kills || (s->out[0].len != 0 && !addr_eq(&s->out[0], &s->seen));
     }
-    e->ttl = e->reaches <= EARLY_WAY_MAX ? e->falls_short : 0;
-    return false;
-}
-
-/* Does the mapping that the control has towards the prober outlive the error?  False: that is known. */
-static bool check_way(struct executor *x, struct outputs *out)
-{
-    struct early_test *e = &x->early;
-    struct early_socket *s = &e->from[CONTROL];
-
-    if (e->ttl == 0)
-        return false;
-    if (e->before.len == 0) {
-        e->before = s->out[FAR];
-        s->ttl = e->ttl;
-        s->out[FAR] = (struct addr){0};
-        enter(x, s, EARLY_OUT, out);
-        return e->before.len != 0;
-    }
-    e->kills = s->out[FAR].len != 0 && !addr_eq(&s->out[FAR], &e->before);
-    if (!addr_eq(&s->out[FAR], &e->before))
-        e->ttl = 0;
-    return false;
+    return far || e->kills || e->tried + PER_TURN > EARLY_TTL_MAX;
 }
 
 static void conclude(struct executor *x, struct outputs *out)
 {
     struct early_test *e = &x->early;
-    const struct early_socket *control = &e->from[CONTROL];
-    bool far = false, restricts = control->seen.len != 0 && !control->heard;
-    bool keeps = addr_eq(&control->out[2], &control->seen);
 
-    for (size_t i = CONTROL + 1; i < EARLY_SOCKETS && restricts; i++) {
-        const struct early_socket *s = &e->from[i];
-        far = far || s->far;
-        e->kills = e->kills || (keeps && s->out[0].len != 0 && !addr_eq(&s->out[0], &s->seen));
+    if (executor_restricts(x) && executor_keeps(x)) {
+        bool over = is_at_end(e);
+        if (e->ttl == 0 && !over) {
+            next_turn(x, out);
+            return;
+        }
+    } else if (executor_restricts(x) && e->from[EARLY_CONTROL].out[2].len != 0 &&
+               executor_hops_next(x, out)) {
+        return;
     }
-    if (!restricts || e->kills)
+    if (!executor_restricts(x))
+        e->ttl = 0, e->kills = false;
+    if (e->kills)
         e->ttl = 0;
-    bool moves = control->out[2].len != 0 && !keeps;
-    if (restricts && moves && ((e->before.len == 0 && search_way(x, out)) || check_way(x, out)))
-        return;
-    if (restricts && keeps && !far && e->ttl == 0 && !e->kills &&
-        e->tried + PER_TURN <= EARLY_TTL_MAX) {
-        next_turn(x, out);
-        return;
-    }
     e->state = EARLY_KNOWN;
     close_all(x, out);
 }
 
 static void done(struct executor *x, struct early_socket *s, struct outputs *out)
 {
-    enter(x, s, EARLY_DONE, out);
+    executor_early_enter(x, s, EARLY_DONE, out);
     bool opens = s->heard && !s->far && addr_eq(&s->out[0], &s->seen);
-    if (s == &x->early.from[CONTROL])
+    if (s == &x->early.from[EARLY_CONTROL])
         control_done(x, out);
     else if (opens && (x->early.ttl == 0 || s->ttl < x->early.ttl))
         x->early.ttl = s->ttl;
@@ -274,10 +242,23 @@ static void schedule(struct early_test *e)
             e->next_us = e->from[i].next_us;
 }
 
+/* Of a TTL: the packets arrive, nothing needs it or can come of it, or fewer hops have opened as well and are looked at already. */
+static bool is_no_use(const struct executor *x, const struct early_socket *s)
+{
+    bool fewer = false;
+
+    if (s == &x->early.from[EARLY_CONTROL])
+        return false;
+    for (const struct early_socket *t = &x->early.from[EARLY_CONTROL + 1]; t < s; t++)
+        fewer = fewer || t->phase == EARLY_OUT;
+    return s->far || executor_lets_in(x) || (s->phase != EARLY_OUT && executor_moves(x)) ||
+           (s->phase == EARLY_OUT && fewer);
+}
+
 static void silent(struct executor *x, struct early_socket *s, struct outputs *out)
 {
     if (s->phase == EARLY_IN)
-        enter(x, s, EARLY_OUT, out);
+        executor_early_enter(x, s, EARLY_OUT, out);
     else
         done(x, s, out);
 }
@@ -288,16 +269,20 @@ void executor_early_tick(struct executor *x, struct outputs *out)
 
     if (e->next_us > x->now_us)
         return;
+    if (e->state == EARLY_OFF)
+        close_all(x, out);
     if (e->state == EARLY_DUE) {
         e->state = EARLY_ASKING;
-        begin(x, CONTROL, 0, EARLY_HERE, out);
+        begin(x, EARLY_CONTROL, 0, out);
         next_turn(x, out);
     }
     for (size_t i = 0; i < EARLY_SOCKETS && e->state == EARLY_ASKING; i++) {
         struct early_socket *s = &e->from[i];
         if (s->next_us > x->now_us)
             continue;
-        if (s->tries < EARLY_TRIES)
+        if (is_no_use(x, s))
+            done(x, s, out);
+        else if (s->tries < EARLY_TRIES)
             try(x, s, out);
         else
             silent(x, s, out);
@@ -319,7 +304,21 @@ static void on_here(struct executor *x, struct early_socket *s, const struct stu
     s->seen = m->mapped;
     s->rtt_us = x->now_us - s->began_us;
     memcpy(s->cookie, m->cookie, sizeof s->cookie);
-    enter(x, s, EARLY_IN, out);
+    executor_early_enter(x, s, EARLY_IN, out);
+}
+
+static void on_in(struct executor *x, struct early_socket *s, struct outputs *out)
+{
+    s->heard = true;
+    if (s == &x->early.from[EARLY_CONTROL]) {
+        done(x, s, out);
+        return;
+    }
+    if (!s->far && x->early.ttl == 0 && executor_restricts(x))
+        x->early.ttl = s->ttl; /* until more is known: who has just come may call at once */
+    s->phase = EARLY_OUT;
+    if (!is_no_use(x, s))
+        executor_early_enter(x, s, EARLY_OUT, out);
 }
 
 static void on_out(struct executor *x, struct early_socket *s, size_t to, const struct stun *m,
@@ -346,16 +345,10 @@ bool executor_early_datagram(struct executor *x, const struct input *in, const s
     if (s->phase == EARLY_HERE && m->has_cookie && answers(x, s, in, m, ASK_HERE, 0, 0))
         on_here(x, s, m, out);
     s->far = s->far || answers(x, s, in, m, ASK_LOW, FAR, FAR);
-    if (s->phase == EARLY_WAY && s->far)
+    if (s->phase == EARLY_IN && answers(x, s, in, m, ASK_IN, 0, FAR))
+        on_in(x, s, out);
+    if (s->phase != EARLY_DONE && ((s->phase == EARLY_WAY && s->far) || is_no_use(x, s)))
         done(x, s, out);
-    if (s->phase == EARLY_IN && answers(x, s, in, m, ASK_IN, 0, FAR)) {
-        s->heard = true;
-        if (s->ttl > 0 && !s->far && x->early.ttl == 0)
-            x->early.ttl = s->ttl; /* until more is known: who has just come may call at once */
-        enter(x, s, s->ttl == 0 ? EARLY_DONE : EARLY_OUT, out);
-        if (s->ttl == 0)
-            done(x, s, out);
-    }
     s->heard_port = s->heard_port || answers(x, s, in, m, ASK_IN_PORT, 0, 1);
     for (size_t to = 0; to <= FAR && s->phase == EARLY_OUT; to++)
         if (wants(x, s, to) && answers(x, s, in, m, ASK_OUT, to, to))
@@ -364,15 +357,7 @@ bool executor_early_datagram(struct executor *x, const struct input *in, const s
     return true;
 }
 
-bool executor_early_heard(const struct executor *x, enum filter_ask ask)
-{
-    const struct early_socket *s = &x->early.from[CONTROL];
-
-    return ask == FILTER_OTHER_IP ? s->heard : s->heard_port;
-}
-
 bool executor_early_pending(const struct executor *x)
 {
-    return x->early.state == EARLY_DUE ||
-           (x->early.state == EARLY_ASKING && x->early.from[CONTROL].phase != EARLY_DONE);
+    return x->early.state == EARLY_DUE || (x->early.state == EARLY_ASKING && !x->early.told);
 }

@@ -173,8 +173,21 @@ void executor_early_start(struct executor *x);
 void executor_early_tick(struct executor *x, struct outputs *out);
 bool executor_early_datagram(struct executor *x, const struct input *in, const struct stun *m,
                              struct outputs *out);
-/* Has its first socket heard from an address that it had not sent to? */
+void executor_early_enter(struct executor *x, struct early_socket *s, enum early_phase to,
+                          struct outputs *out);
+
+/* clash.c: what its first socket shows. */
+bool executor_lets_in(const struct executor *x);   /* from an ip that had not been sent to */
+bool executor_restricts(const struct executor *x); /* it does not, as far as can be told */
+bool executor_moves(const struct executor *x);     /* probers see socket 0 here and there */
+bool executor_keeps(const struct executor *x);     /* one port for all */
+enum clash executor_clash_seen(const struct executor *x);
+enum clash executor_clash(const struct executor *x); /* as far as it is sure */
+/* Has it heard from an address that it had not sent to? */
 bool executor_early_heard(const struct executor *x, enum filter_ask ask);
+
+/* hops.c: the next step, when all sockets of early.c are done; false: all is known. */
+bool executor_hops_next(struct executor *x, struct outputs *out);
 
 /* prime.c: with how many hops is the own NAT to be opened by a socket of the pool, and by the next punch?  0: as all else is sent. */
 uint8_t executor_prime_open_ttl(const struct executor *x, const struct attempt *a);

@@ -77,13 +77,17 @@ enum {
     EARLY_TRIES = 4,    /* at 0, 100, 250 and 500 ms */
     EARLY_TTL_MAX = 8,  /* own NATs and routers beyond that are not passed on purpose */
     EARLY_WAY_MAX = 32, /* to a prober */
+    EARLY_CONTROL = 0,  /* the first socket sends nothing before its time */
+    EARLY_FAR = 3,      /* of the prober's addresses: another ip and port */
 };
 
 struct early_test {
     enum early_state { EARLY_OFF, EARLY_DUE, EARLY_ASKING, EARLY_KNOWN } state;
-    enum clash clash;
-    bool kills; /* the own NAT gives up a mapping when it is told of a TTL that ran out */
-    uint8_t falls_short, reaches; /* TTLs: on the way to the prober */
+    bool open;        /* its sockets are */
+    enum clash clash; /* by the control */
+    bool told;        /* the control's is */
+    bool kills;       /* the own NAT gives up a mapping when it is told of a TTL that ran out */
+    uint8_t falls_short, reaches; /* TTLs: on the way to the prober, see hops.c */
     struct addr before; /* the control's, there, when packets that fall short are sent after it */
     uint8_t ttl, tried; /* that opens the own NATs and gets no farther than needed, 0: none known */
     int64_t next_us;

@@ -176,7 +176,7 @@ void executor_probe_report(struct executor *x, struct outputs *out)
     executor_range_report(x, &m->seen);
     executor_relays_report(x, &m->relays);
     m->hairpin = (uint16_t)x->hairpin.is;
-    m->clash = (uint16_t)x->early.clash;
+    m->clash = (uint16_t)executor_clash(x);
     m->filter_asked = x->filter.state == FILTER_KNOWN;
     m->filter_other_ip = x->filter.heard[FILTER_OTHER_IP];
     m->filter_other_port = x->filter.heard[FILTER_OTHER_PORT];

@@ -1,0 +1,62 @@
+/*
+ * clash.c - does the own NAT let in what was not asked for, and if not, does that take its port?  As the control shows, the
+ * first socket of early.c.
+ */
+#include "services/executor/internal.h"
+
+/* One silent socket may have had bad luck: those of filter.c ask for the same, and the prober may refuse to. */
+bool executor_lets_in(const struct executor *x)
+{
+    bool heard = x->early.from[EARLY_CONTROL].heard || x->filter.state == FILTER_OFF;
+
+    for (size_t i = 0; i < FILTER_SOCKETS; i++)
+        heard = heard || x->filter.from[i].heard[FILTER_OTHER_IP];
+    return heard;
+}
+
+bool executor_restricts(const struct executor *x)
+{
+    return x->early.from[EARLY_CONTROL].seen.len != 0 && !executor_lets_in(x);
+}
+
+bool executor_moves(const struct executor *x)
+{
+    bool found = false;
+
+    for (size_t i = 1; i < x->n_targets; i++)
+        for (size_t j = 0; j < i; j++)
+            found = found ||
+                    (x->targets[i].sock == 0 && x->targets[j].sock == 0 && x->targets[i].answered &&
+                     x->targets[j].answered && !addr_eq(&x->targets[i].seen, &x->targets[j].seen));
+    return found;
+}
+
+/* The address that has not sent it anything sees the port that the first one saw; of a small block that may be luck. */
+bool executor_keeps(const struct executor *x)
+{
+    const struct early_socket *s = &x->early.from[EARLY_CONTROL];
+
+    return s->out[2].len != 0 && addr_eq(&s->out[2], &s->seen) && !executor_moves(x);
+}
+
+enum clash executor_clash_seen(const struct executor *x)
+{
+    const struct early_socket *s = &x->early.from[EARLY_CONTROL];
+
+    if (!executor_keeps(x) || s->out[1].len == 0 || s->out[EARLY_FAR].len == 0)
+        return CLASH_UNKNOWN;
+    return addr_eq(&s->out[1], &s->seen) && addr_eq(&s->out[EARLY_FAR], &s->seen) ? CLASH_NONE
+                                                                                  : CLASH_CLAIMS;
+}
+
+enum clash executor_clash(const struct executor *x)
+{
+    return executor_restricts(x) ? x->early.clash : CLASH_UNKNOWN;
+}
+
+bool executor_early_heard(const struct executor *x, enum filter_ask ask)
+{
+    const struct early_socket *s = &x->early.from[EARLY_CONTROL];
+
+    return ask == FILTER_OTHER_IP ? s->heard : s->heard_port;
+}
