@@ -54,9 +54,13 @@ enum clash executor_clash(const struct executor *x)
     return executor_restricts(x) ? x->early.clash : CLASH_UNKNOWN;
 }
 
-bool executor_early_heard(const struct executor *x, enum filter_ask ask)
+enum filter_vote executor_early_vote(const struct executor *x, enum filter_ask ask)
 {
     const struct early_socket *s = &x->early.from[EARLY_CONTROL];
 
-    return ask == FILTER_OTHER_IP ? s->heard : s->heard_port;
+    if (x->early.state < EARLY_ASKING || s->seen.len == 0)
+        return FILTER_ABSENT;
+    if (s->heard || (ask == FILTER_OTHER_PORT && s->heard_port))
+        return FILTER_HEARD;
+    return s->phase == EARLY_IN ? FILTER_OPEN : FILTER_SILENT;
 }

@@ -3,13 +3,14 @@
  * has never sent to.
  *
  * The sockets are samples, which send to one prober address alone, so that the test spoils neither their
- * filters nor anybody's mapping.  Each asks for an answer from another ip and port and for one from
- * another port.  Answers to all of them tell at once; an answer to one alone does not, since its port may
- * be one that the NAT still holds open from a process before.  Silence tells after the last try of all and
- * more, since one lost answer would make a NAT look stricter than it is, and of one of them only where the
- * fresh socket of early.c has heard nothing either; and only of addresses that have answered this round when
- * they were asked themselves, since what is borrowed may be another host's, and that one away.  The report
- * of the mapping does not wait for it.
+ * filters nor anybody's mapping, and the first one of early.c, which is as fresh.  The first two of them that can ask
+ * for an answer from another ip and port, and for one from another port: without the second there is no need to ask
+ * again for the first, since no NAT lets in another ip and keeps out the port of one that it knows.  An answer to one
+ * alone does not tell, since its port may be one that the NAT still holds open from a process before; and its silence
+ * would make a NAT look stricter than it is when answers got lost.  So when the two differ the third one asks too, and
+ * two of three have it.  Silence tells some time after the last try; and only of addresses that have answered this
+ * round when they were asked themselves, since what is borrowed may be another host's, and that one away.  The
+ * report of the mapping does not wait for it.
  */
 #include "lib/stun.h"
 #include "services/executor/internal.h"
@@ -63,7 +64,7 @@ static void ask(struct executor *x, struct filter_socket *s, struct outputs *out
 {
     for (size_t k = 0; k < FILTER_ASKS; k++) {
         struct stun m = stun_request(s->txid[k]);
-        if (s->heard[k])
+        if (s->heard[k] || (k == FILTER_OTHER_IP && s->tries > 0 && !s->heard[FILTER_OTHER_PORT]))
             continue;
         struct output *o =
             executor_datagram(out, (uint8_t)(s - x->filter.from + 1), &x->filter.server[0]);
@@ -80,6 +81,74 @@ static void ask(struct executor *x, struct filter_socket *s, struct outputs *out
         x->now_us + (silence_us > FILTER_SILENCE_US ? silence_us : (int64_t)FILTER_SILENCE_US);
 }
 
+/* ---- what they say ------------------------------------------------------------------------------------ */
+
+enum { VOTERS = FILTER_SOCKETS + 1, CONTROL = FILTER_SOCKETS }; /* the samples, and early.c's */
+
+static enum filter_vote vote(const struct executor *x, size_t i, enum filter_ask k)
+{
+    if (i == CONTROL)
+        return executor_early_vote(x, k);
+    const struct filter_socket *s = &x->filter.from[i];
+    if (!s->begun)
+        return FILTER_ABSENT;
+    if (s->heard[k])
+        return FILTER_HEARD;
+    return s->over ? FILTER_SILENT : FILTER_OPEN;
+}
+
+static size_t votes(const struct executor *x, enum filter_ask k, enum filter_vote which)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < VOTERS; i++)
+        n += vote(x, i, k) == which;
+    return n;
+}
+
+static uint8_t tries(const struct executor *x, size_t i)
+{
+    return i == CONTROL ? x->early.from[0].tries : x->filter.from[i].tries;
+}
+
+/* Has one heard what another one didn't, though it has asked again? */
+static bool differ(const struct executor *x)
+{
+    bool differ = false;
+
+    for (size_t k = 0; k < FILTER_ASKS; k++) {
+        bool again = votes(x, k, FILTER_SILENT) > 0;
+        for (size_t i = 0; i < VOTERS; i++)
+            again = again || (vote(x, i, k) == FILTER_OPEN && tries(x, i) > 1);
+        differ = differ || (again && votes(x, k, FILTER_HEARD) == 1);
+    }
+    return differ;
+}
+
+/* Will early.c's begin by itself?  It is not waited for longer than until the first try is repeated. */
+static bool is_awaited(const struct executor *x)
+{
+    bool first = true;
+
+    for (size_t i = 0; i < FILTER_SOCKETS; i++)
+        first = first && x->filter.from[i].tries < 2;
+    return first && executor_early_pending(x) && vote(x, CONTROL, 0) == FILTER_ABSENT;
+}
+
+/* As many as are needed of those that can. */
+static void begin_more(struct executor *x, struct outputs *out)
+{
+    size_t wanted = differ(x) ? VOTERS : VOTERS - 1 - (size_t)is_awaited(x);
+
+    for (size_t i = 0; i < FILTER_SOCKETS; i++) {
+        struct filter_socket *s = &x->filter.from[i];
+        if (!s->ready || s->begun || VOTERS - votes(x, 0, FILTER_ABSENT) >= wanted)
+            continue;
+        s->begun = true;
+        ask(x, s, out);
+    }
+}
+
 /* The plain answer has come to this socket: the same path carries the questions. */
 void executor_filter_begin(struct executor *x, const struct probe_target *t, const struct stun *m,
                            struct outputs *out)
@@ -89,14 +158,14 @@ void executor_filter_begin(struct executor *x, const struct probe_target *t, con
     if (f->state != FILTER_ASKING || t->sock > FILTER_SOCKETS || !addr_eq(&t->addr, &f->server[0]))
         return;
     struct filter_socket *s = &f->from[t->sock - 1];
-    s->begun = true;
+    s->ready = true;
     s->has_cookie = m->has_cookie;
     memcpy(s->cookie, m->cookie, sizeof s->cookie);
     for (size_t k = 0; k < FILTER_ASKS; k++)
         rng_bytes(&x->rng, s->txid[k], sizeof s->txid[k]);
     if (t->rtt_ms * 1000 > f->rtt_us)
         f->rtt_us = t->rtt_ms * 1000;
-    ask(x, s, out);
+    begin_more(x, out);
 }
 
 static void known(struct executor *x, struct outputs *out)
@@ -105,30 +174,9 @@ static void known(struct executor *x, struct outputs *out)
     x->filter.rounds = 0;
     if (x->probing || !x->told) /* the round's own report will say it */
         return;
+    executor_hairpin_round_over(x, out); /* which may have waited for it */
     executor_probe_report(x, out);
     x->filter.word_by_us = x->now_us + PROFILE_WAIT_US;
-}
-
-/* Without plain answers to every socket, silence would say nothing: a later round tries again. */
-void executor_filter_round_over(struct executor *x)
-{
-    for (size_t i = 0; i < FILTER_SOCKETS; i++)
-        if (x->filter.state == FILTER_ASKING && !x->filter.from[i].begun)
-            x->filter.state = FILTER_OFF;
-}
-
-/* When the silence of all sockets will have said it; NEVER while one of them still has tries. */
-static int64_t silent_us(const struct filter_test *f)
-{
-    int64_t last_us = 0;
-
-    for (size_t i = 0; i < FILTER_SOCKETS; i++) {
-        if (!f->from[i].begun || f->from[i].next_us != NEVER)
-            return NEVER;
-        if (f->from[i].silent_us > last_us)
-            last_us = f->from[i].silent_us;
-    }
-    return last_us;
 }
 
 /* Are the addresses that were silent there, and do they answer who asks them? */
@@ -140,6 +188,31 @@ static bool all_answer(const struct executor *x)
     return true;
 }
 
+/* Is there one that may still say something? */
+static bool may_tell(const struct executor *x)
+{
+    return x->probing || votes(x, FILTER_OTHER_IP, FILTER_OPEN) > 0 || executor_early_pending(x);
+}
+
+/* What two say is so. */
+void executor_filter_judge(struct executor *x, struct outputs *out)
+{
+    struct filter_test *f = &x->filter;
+    bool silent = true;
+
+    if (f->state != FILTER_ASKING)
+        return;
+    begin_more(x, out);
+    for (size_t k = 0; k < FILTER_ASKS; k++) {
+        f->heard[k] = votes(x, k, FILTER_HEARD) > 1;
+        silent = silent && (f->heard[k] || votes(x, k, FILTER_SILENT) > 1);
+    }
+    if (f->heard[FILTER_OTHER_IP] || (silent && all_answer(x)))
+        known(x, out);
+    else if (!may_tell(x)) /* a later round tries again */
+        f->state = FILTER_OFF;
+}
+
 void executor_filter_tick(struct executor *x, struct outputs *out)
 {
     struct filter_test *f = &x->filter;
@@ -149,25 +222,28 @@ void executor_filter_tick(struct executor *x, struct outputs *out)
     if (f->state != FILTER_ASKING)
         return;
     for (size_t i = 0; i < FILTER_SOCKETS; i++)
-        if (f->from[i].next_us <= x->now_us)
+        if (f->from[i].begun && f->from[i].next_us <= x->now_us)
             ask(x, &f->from[i], out);
-    if (silent_us(f) > x->now_us)
-        return;
-    for (size_t k = 0; k < FILTER_ASKS; k++) /* two of three: answers get lost */
-        f->heard[k] = f->heard[k] || ((f->from[0].heard[k] || f->from[1].heard[k]) &&
-                                      executor_early_heard(x, (enum filter_ask)k));
-    if (all_answer(x))
-        known(x, out);
-    else
-        f->state = FILTER_OFF;
+        else if (f->from[i].begun && f->from[i].next_us == NEVER)
+            f->from[i].over = f->from[i].silent_us <= x->now_us;
+    executor_filter_judge(x, out);
 }
 
-static bool all_heard(const struct filter_test *f, size_t k)
+/* What lets in another ip lets in another port. */
+static void hear(struct executor *x, struct filter_socket *s, enum filter_ask k,
+                 struct outputs *out)
 {
-    for (size_t i = 0; i < FILTER_SOCKETS; i++)
-        if (!f->from[i].heard[k])
-            return false;
-    return true;
+    s->heard[FILTER_OTHER_PORT] = true;
+    s->heard[k] = true;
+    if (s->heard[FILTER_OTHER_IP]) {
+        s->next_us = NEVER;
+        s->over = true;
+    } else if (s->tries > 1) { /* it was asked for the other ip once only */
+        s->tries = 1;
+        s->over = false;
+        ask(x, s, out);
+    }
+    executor_filter_judge(x, out);
 }
 
 bool executor_filter_datagram(struct executor *x, const struct input *in, const struct stun *m,
@@ -188,10 +264,8 @@ bool executor_filter_datagram(struct executor *x, const struct input *in, const 
         if (m->type != STUN_BINDING_RESPONSE ||
             !addr_eq(&in->dgram.src, &f->server[asks[k].answers]))
             return false;
-        s->heard[k] = true;
-        f->heard[k] = all_heard(f, k);
-        if (f->heard[FILTER_OTHER_IP])
-            known(x, out);
+        if (!s->heard[k])
+            hear(x, s, (enum filter_ask)k, out);
         return true;
     }
     return false;
@@ -204,11 +278,12 @@ int64_t executor_filter_deadline(const struct executor *x)
 
     if (f->state != FILTER_ASKING)
         return next;
-    if (silent_us(f) < next)
-        next = silent_us(f);
-    for (size_t i = 0; i < FILTER_SOCKETS; i++)
-        if (f->from[i].next_us < next)
-            next = f->from[i].next_us;
+    for (size_t i = 0; i < FILTER_SOCKETS; i++) {
+        const struct filter_socket *s = &f->from[i];
+        int64_t at_us = s->next_us != NEVER ? s->next_us : s->silent_us;
+        if (s->begun && !s->over && at_us < next)
+            next = at_us;
+    }
     return next;
 }
 

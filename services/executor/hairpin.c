@@ -51,14 +51,24 @@ static void ask(struct executor *x, struct outputs *out)
     h->tries++;
 }
 
-/* A host that is seen at its own address has no NAT that could. */
+/*
+ * A host that is seen at its own address has no NAT that could.  What has another port for each prober, and lets in
+ * only those that it has sent to, lets in nothing that is sent to a port which a prober has seen.
+ */
 void executor_hairpin_round_over(struct executor *x, struct outputs *out)
 {
     struct hairpin_test *h = &x->hairpin;
+    bool moves = executor_moves(x);
 
     if (h->state != HAIRPIN_OFF || h->outside[1].len == 0 ||
-        addr_ip_eq(&h->outside[1], &x->conf.local) || !find_outside(x, &h->outside[0]))
+        addr_ip_eq(&h->outside[1], &x->conf.local) || !find_outside(x, &h->outside[0]) ||
+        (moves && x->filter.state == FILTER_ASKING))
         return;
+    if (moves && x->filter.state == FILTER_KNOWN && !x->filter.heard[FILTER_OTHER_IP]) {
+        h->state = HAIRPIN_KNOWN;
+        h->is = HAIRPIN_NONE;
+        return;
+    }
     h->state = HAIRPIN_ASKING;
     rng_bytes(&x->rng, h->txid, sizeof h->txid);
     ask(x, out);

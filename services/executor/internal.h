@@ -132,7 +132,7 @@ bool executor_filter_wanted(const struct executor *x);
 void executor_filter_start(struct executor *x);
 void executor_filter_begin(struct executor *x, const struct probe_target *t, const struct stun *m,
                            struct outputs *out);
-void executor_filter_round_over(struct executor *x);
+void executor_filter_judge(struct executor *x, struct outputs *out); /* more is known */
 void executor_filter_tick(struct executor *x, struct outputs *out);
 bool executor_filter_datagram(struct executor *x, const struct input *in, const struct stun *m,
                               struct outputs *out);
@@ -184,7 +184,7 @@ bool executor_keeps(const struct executor *x);     /* one port for all */
 enum clash executor_clash_seen(const struct executor *x);
 enum clash executor_clash(const struct executor *x); /* as far as it is sure */
 /* Has it heard from an address that it had not sent to? */
-bool executor_early_heard(const struct executor *x, enum filter_ask ask);
+enum filter_vote executor_early_vote(const struct executor *x, enum filter_ask ask);
 
 /* hops.c: the next step, when all sockets of early.c are done; false: all is known. */
 bool executor_hops_next(struct executor *x, struct outputs *out);

@@ -28,11 +28,12 @@ struct spare {
 
 /* What the NAT lets in: see filter.c. */
 enum filter_ask { FILTER_OTHER_IP, FILTER_OTHER_PORT, FILTER_ASKS };
+enum filter_vote { FILTER_ABSENT, FILTER_OPEN, FILTER_HEARD, FILTER_SILENT }; /* of a socket */
 enum {
     FILTER_SOCKETS = 2, /* samples that ask */
     FILTER_TRIES = 4,   /* at 0, 100, 250 and 500 ms */
     FILTER_ROUNDS = 3,  /* of probing in which it may come to nothing, then nobody asks again */
-    FILTER_SILENCE_US = 1000 * 1000, /* or three round trips, after the last try */
+    FILTER_SILENCE_US = 600 * 1000, /* or three round trips, after the last try */
 };
 _Static_assert((int)FILTER_SOCKETS <= (int)SAMPLES_MAX, "samples ask");
 
@@ -45,7 +46,7 @@ struct filter_test {
     int64_t word_by_us; /* the classifier's, after the report; NEVER when none is waited for */
     struct filter_socket {
         bool heard[FILTER_ASKS];
-        bool begun, has_cookie;
+        bool ready, begun, over, has_cookie; /* ready: its plain answer has come */
         uint8_t cookie[16];
         uint8_t txid[FILTER_ASKS][12];
         uint8_t tries;
@@ -55,9 +56,9 @@ struct filter_test {
 
 /* Does the NAT bring back what is sent to its own outside?  See hairpin.c. */
 enum {
-    HAIRPIN_SOCK = SAMPLES_MAX,       /* beside socket 0; it doesn't ask for filtering */
-    HAIRPIN_TRIES = 3,                /* at 0, 100 and 250 ms */
-    HAIRPIN_SILENCE_US = 1000 * 1000, /* after the last try */
+    HAIRPIN_SOCK = SAMPLES_MAX,      /* beside socket 0; it doesn't ask for filtering */
+    HAIRPIN_TRIES = 3,               /* at 0, 100 and 250 ms */
+    HAIRPIN_SILENCE_US = 600 * 1000, /* after the last try */
 };
 _Static_assert((int)HAIRPIN_SOCK > (int)FILTER_SOCKETS,
                "it sends to others, which would open a filter");

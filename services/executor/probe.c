@@ -214,12 +214,13 @@ static void fall_silent(struct executor *x)
 
 static void finish(struct executor *x, struct outputs *out)
 {
+    executor_filter_judge(x, out);
     x->probing = false;
     if (all_silent(x))
         fall_silent(x);
     x->probed_once = true;
     executor_sight(x);
-    executor_filter_round_over(x);
+    executor_filter_judge(x, out);
     executor_override_round_over(x, out);
     executor_hairpin_round_over(x, out);
     if (x->told) { /* else the next attached begins another round */
@@ -250,11 +251,11 @@ void executor_probe_tick(struct executor *x, struct outputs *out)
             executor_app(x, NULL, APP_PROFILE, out);
         executor_ask_all(x, out);
     }
-    executor_filter_tick(x, out);
     executor_override_tick(x, out);
     executor_hairpin_tick(x, out);
     executor_lifetime_tick(x, out);
     executor_early_tick(x, out);
+    executor_filter_tick(x, out);
     executor_range_tick(x, out);
     executor_relays_tick(x, out);
     if (!x->probing)
@@ -335,9 +336,12 @@ bool executor_probe_datagram(struct executor *x, const struct input *in, struct 
     if (executor_look_datagram(x, in, &m, out) || executor_filter_datagram(x, in, &m, out))
         return true;
     if (executor_lifetime_datagram(x, in, &m, out) || executor_override_datagram(x, in, &m, out) ||
-        executor_hairpin_datagram(x, in, &m, out) || executor_early_datagram(x, in, &m, out) ||
-        executor_range_datagram(x, in, &m, out))
+        executor_hairpin_datagram(x, in, &m, out) || executor_range_datagram(x, in, &m, out))
         return true;
+    if (executor_early_datagram(x, in, &m, out)) {
+        executor_filter_judge(x, out); /* its first socket has a word there */
+        return true;
+    }
     if (m.type != STUN_BINDING_RESPONSE || m.mapped.len == 0)
         return false;
     bool all = x->probing, found = false;
