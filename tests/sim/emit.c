@@ -145,13 +145,16 @@ static void change_sockets(struct world *w, struct world_peer *p, const struct o
 
     assert(sock > SAMPLES_MAX && to < WORLD_SOCKETS);
     switch (o->socket.op) {
-    case SOCKET_OPEN: p->sockets[sock].port = fresh_port(w, p); break;
+    case SOCKET_OPEN:
+        p->sockets[sock] = p->inside[0];
+        p->sockets[sock].port = fresh_port(w, p);
+        break;
     case SOCKET_CLOSE:
         for (; sock <= to; sock++)
             p->sockets[sock].port = 0;
         break;
     case SOCKET_MOVE:
-        p->sockets[to].port = p->sockets[sock].port;
+        p->sockets[to] = p->sockets[sock];
         p->sockets[sock].port = 0;
         break;
     case SOCKET_BESIDE: break; /* relays don't drain raw sessions here */

@@ -36,9 +36,8 @@ void world_start_relay(struct world *w, size_t i)
 
 void world_bind_sockets(struct world *w, struct world_peer *p)
 {
-    for (size_t s = 0; s < WORLD_SOCKETS; s++)
-        p->sockets[s] = p->inside[0];
     for (size_t s = 0; s <= SAMPLES_MAX; s++) {
+        p->sockets[s] = p->inside[0];
         p->sockets[s].port = (uint16_t)(PEER_PORT + rng_below(&w->rng, 20000));
         if (s > 0)
             p->conf.sample_ports[s - 1] = p->sockets[s].port;
@@ -52,6 +51,7 @@ void world_start_peer(struct world *w, size_t i)
     uint8_t key[32];
 
     /* A new process: new ports, so a new mapping. */
+    memset(p->sockets, 0, sizeof p->sockets);
     world_bind_sockets(w, p);
     rng_bytes(&w->rng, key, sizeof key);
     executor_init(&p->core, &p->conf, key);
