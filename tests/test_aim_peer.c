@@ -188,6 +188,14 @@ Test(aim_peer, guesses_at_one_ip_end_after_three_thousand_and_never_go_below_por
     cr_assert_gt(X.n.guesses_refused, 0);
 }
 
+Test(aim_peer, one_attempt_ends_with_1220_ports_as_both_sides_packets_are_1500)
+{
+    executor_bed_ready();
+    try_ports(240, 1, 2);
+    aim_bed_sent_until(8000, &aim_bed_victim);
+    cr_assert_eq(X.n.guesses, 1500 - POOL_SOCKETS - 24);
+}
+
 /* ---- who is served --------------------------------------------------------------------------- */
 
 /* As many calls as are let in, from keys numbered from first on, seen at this ip; every key calls so often. */

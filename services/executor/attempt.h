@@ -154,6 +154,7 @@ struct attempt {
         /* the sequence of ports: lo + at, then at += stride modulo their number */
         uint32_t tried, at, stride;
         uint16_t lo, hi;
+        uint16_t tries;  /* in all ranges */
         uint16_t from;   /* the socket that tries */
         uint8_t range;   /* the next one */
         uint8_t at_once; /* that may still be tried without a pause */

@@ -4,11 +4,15 @@
  *
  * The random side opens many mappings towards the known port, one for each socket of a pool; the other
  * side tries random ports, without repetition.  With 256 mappings among 64,512 ports half of the attempts
- * meet within 175 tries and 99 % within 1,148, at 500 tries a second.
+ * meet within 175 tries and 99 % within 1,148, at 500 tries a second.  After TRIES_MAX it is over, whatever time
+ * is left: by then 99.2 % have met, and both sides have sent PACKETS_OF_BOTH.
  */
 #include "services/executor/internal.h"
 
 enum {
+    PACKETS_OF_BOTH = 1500,
+    MEETING = 24, /* punches and pongs, once a port was met */
+    TRIES_MAX = PACKETS_OF_BOTH - POOL_SOCKETS - MEETING,
     /* Linux draws its own ports from here; a NAT whose every seen port lies inside probably does too. */
     LINUX_LO = 32768,
     LINUX_HI = 60999,
@@ -88,7 +92,7 @@ static bool next_range(struct executor *x, struct attempt *a)
 {
     uint16_t lo, hi;
 
-    while (a->birthday.range < RANGES)
+    while (a->birthday.range < RANGES && a->birthday.tries < TRIES_MAX)
         if (range_of(&a->their_profile, a->birthday.range++, &lo, &hi)) {
             executor_walk_start(x, a, lo, hi);
             return true;
@@ -101,7 +105,7 @@ static bool range_over(const struct attempt *a)
 {
     bool all = a->birthday.lo != LINUX_LO || a->birthday.hi != LINUX_HI;
 
-    return a->birthday.tried >= (all ? ports(a) : LINUX_TRIES);
+    return a->birthday.tries >= TRIES_MAX || a->birthday.tried >= (all ? ports(a) : LINUX_TRIES);
 }
 
 void executor_birthday_arm(struct executor *x, struct attempt *a, const struct addr *foreseen,
@@ -160,6 +164,7 @@ static void try_some(struct executor *x, struct attempt *a, struct outputs *out)
         else
             a->birthday.next_us += GUESS_EVERY_US;
         x->n.guesses++;
+        a->birthday.tries++;
         executor_send_punch(x, a, WAY_DIRECT, PACKET_PUNCH, 0, from, &a->birthday.ip, out);
     }
     if (a->birthday.at_once == 0 &&

@@ -16,6 +16,13 @@ struct play_conf {
     uint8_t share;             /* percent of its block that either side opens at most; 0: none */
 };
 
+/* In steps: open the world and let both measure; begin; and say what has come of it. */
+void play_open(struct world *w, const struct play_conf *conf, const struct matrix_class *a,
+               const struct matrix_class *b, uint64_t seed);
+size_t play_connect(struct world *w);
+struct matrix_run play_result(struct world *w, size_t result);
+
+/* All of it, to the end of the attempt. */
 struct matrix_run play(struct world *w, const struct play_conf *conf, const struct matrix_class *a,
                        const struct matrix_class *b, uint64_t seed);
 
