@@ -2,6 +2,7 @@
 #include "lib/batch.h"
 #include "lib/rng.h"
 #include "lib/udp.h"
+#include "tests/lib/sockets.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -18,27 +19,14 @@ static struct batch_out out;
 static struct batch_in in;
 static void *memory;
 
-static int open_socket(struct addr *at)
-{
-    struct sockaddr_storage sa;
-    struct addr local = addr_v4(127, 0, 0, 1, 0);
-    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    socklen_t len = addr_to_sockaddr(&local, &sa);
-
-    cr_assert_eq(bind(fd, (struct sockaddr *)&sa, len), 0);
-    cr_assert_eq(getsockname(fd, (struct sockaddr *)&sa, &len), 0);
-    *at = addr_from_sockaddr(&sa);
-    return fd;
-}
-
 static void setup(void)
 {
     struct addr any;
 
-    sender = open_socket(&any);
+    sender = sockets_loopback(&any);
     batch_out_init(&out, sender);
     for (size_t i = 0; i < PEERS; i++)
-        peer[i] = open_socket(&peer_addr[i]);
+        peer[i] = sockets_loopback(&peer_addr[i]);
     memory = malloc(BATCH_IN_BYTES(BATCH_MERGED));
     cr_assert(memory);
 }
@@ -166,13 +154,9 @@ static void send_train(const uint8_t *data, size_t len, size_t each)
 Test(batch, hands_out_the_datagrams_of_a_merged_message_one_by_one)
 {
     uint8_t data[1030];
-    struct addr from;
+    struct addr from = sockets_name(sender);
     size_t len;
-    struct sockaddr_storage sa;
-    socklen_t sa_len = sizeof sa;
 
-    cr_assert_eq(getsockname(sender, (struct sockaddr *)&sa, &sa_len), 0);
-    from = addr_from_sockaddr(&sa);
     for (size_t i = 0; i < sizeof data; i++)
         data[i] = (uint8_t)(i * 7);
     batch_in_init(&in, peer[0], BATCH_MERGED, memory);
@@ -225,16 +209,8 @@ Test(batch, cuts_what_is_longer_than_its_room)
 
 static int bound(const char *at, struct addr *is)
 {
-    struct sockaddr_storage sa;
-    struct addr a;
-
-    cr_assert(addr_parse(at, &a));
-    socklen_t len = addr_to_sockaddr(&a, &sa);
-    int fd = socket(sa.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    cr_assert_eq(bind(fd, (struct sockaddr *)&sa, len), 0);
-    cr_assert_eq(getsockname(fd, (struct sockaddr *)&sa, &len), 0);
-    *is = addr_from_sockaddr(&sa);
-    return fd;
+    cr_assert(addr_parse(at, is));
+    return sockets_udp(is);
 }
 
 static void expect_from(int fd, const struct addr *from)

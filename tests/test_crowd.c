@@ -1,6 +1,6 @@
 /* test_crowd.c - how long a queue of strangers may be, and that a socket's is so. */
 #include "lib/crowd_shell.h"
-#include "lib/udp.h"
+#include "tests/lib/sockets.h"
 
 #include <criterion/criterion.h>
 #include <stdlib.h>
@@ -62,17 +62,6 @@ Test(crowd, is_not_judged_by_what_came_in_a_long_silence)
 
 /* ---- a socket ------------------------------------------------------------------------------------- */
 
-static int open_socket(struct sockaddr_storage *sa, socklen_t *len)
-{
-    const struct addr local = addr_v4(127, 0, 0, 1, 0);
-    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-
-    *len = addr_to_sockaddr(&local, sa);
-    cr_assert_eq(bind(fd, (struct sockaddr *)sa, *len), 0);
-    cr_assert_eq(getsockname(fd, (struct sockaddr *)sa, len), 0);
-    return fd;
-}
-
 static void send_many(int from, unsigned n)
 {
     for (unsigned i = 0; i < n; i++)
@@ -92,12 +81,11 @@ Test(crowd, of_a_socket_loses_what_has_waited_for_too_long)
 {
     enum { MANY = 20000, BYTES = 512 << 10 };
     static struct batch_in in;
-    struct sockaddr_storage sa;
-    socklen_t len;
-    int from = open_socket(&sa, &len), fd = open_socket(&sa, &len), room = BYTES / 2;
+    struct addr source, at;
+    int from = sockets_loopback(&source), fd = sockets_loopback(&at), room = BYTES / 2;
     void *memory = malloc(BATCH_IN_BYTES(BATCH_SINGLE));
 
-    cr_assert_eq(connect(from, (struct sockaddr *)&sa, len), 0);
+    sockets_connect(from, &at);
     cr_assert_eq(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof room), 0);
     batch_in_init(&in, fd, BATCH_SINGLE, memory);
     crowd_watch(&c, &in);

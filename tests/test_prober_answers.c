@@ -2,6 +2,7 @@
 #include "lib/udp.h"
 #include "services/prober/answers_shell.h"
 #include "tests/lib/heap.h"
+#include "tests/lib/sockets.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -79,9 +80,7 @@ static void expect(uint8_t number, uint8_t from)
     struct addr src = addr_from_sockaddr(&sa);
     cr_assert(addr_eq(&src, &conf.info.addrs[from]));
     cr_assert(m.type == STUN_BINDING_RESPONSE && m.txid[0] == number);
-    sa_len = sizeof sa;
-    cr_assert_eq(getsockname(client, (struct sockaddr *)&sa, &sa_len), 0);
-    struct addr own = addr_from_sockaddr(&sa);
+    struct addr own = sockets_name(client);
     cr_assert(addr_eq(&m.mapped, &own));
 }
 
@@ -166,8 +165,6 @@ Test(prober_answers, allocates_nothing_for_a_request)
 Test(prober_answers, of_the_wildcard_come_from_the_address_that_was_asked)
 {
     struct addr any = {.len = 4}, client_addr;
-    struct sockaddr_storage sa;
-    socklen_t len = sizeof sa;
 
     service_close(&svc);
     service_open(&svc, SERVICE_prober, NULL);
@@ -179,8 +176,7 @@ Test(prober_answers, of_the_wildcard_come_from_the_address_that_was_asked)
     prober_init(&core, &conf, (const uint8_t[32]){7});
     core.hello_us = core.rotate_us = NEVER;
     answers_open(&answers, &svc, &core, (const int[]){-1, -1, -1, -1});
-    cr_assert_eq(getsockname(client, (struct sockaddr *)&sa, &len), 0);
-    client_addr = addr_from_sockaddr(&sa);
+    client_addr = sockets_name(client);
     cr_assert_eq(client_addr.ip[3], 1, "which is what the system would choose");
     for (uint8_t i = 0; i < 20; i++)
         ask(i % 2, i, 0);

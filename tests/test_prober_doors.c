@@ -1,33 +1,17 @@
 /* test_prober_doors.c - in which of a port's two queues a request waits, and which is served first, on real sockets. */
-#include "lib/udp.h"
-#include "services/prober/workers_shell.h"
+#include "tests/lib/prober_host.h"
 
 #include <criterion/criterion.h>
-#include <errno.h>
-#include <sodium.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-static struct service svc;
-static struct prober_workers workers;
-static struct prober_conf conf;
+static struct prober_host host;
 
 static void open_at(const struct addr *ip)
 {
-    static const uint8_t seed[32] = {1};
-
-    service_open(&svc, SERVICE_prober, NULL);
-    for (uint8_t i = 0; i < 2; i++) {
-        cr_assert_eq(service_udp(&svc, ip), i);
-        conf.info.addrs[i] = service_udp_local(&svc, i);
-    }
-    conf.info.n_addrs = 2;
-    conf.no_bus = true;
-    crypto_sign_seed_keypair(conf.info.key, conf.secret, seed);
-    prober_workers_open(&workers, &svc, 1, &conf);
-    prober_workers_start(&workers); /* none beside this one */
-    workers.v[0]->core.hello_us = workers.v[0]->core.rotate_us = NEVER;
-    cr_assert_geq(workers.doors.table, 0, "root is needed");
+    prober_host_open(&host, ip, 1);
+    host.workers.v[0]->core.hello_us = host.workers.v[0]->core.rotate_us = NEVER;
+    cr_assert_geq(host.workers.doors.table, 0, "root is needed");
 }
 
 static void setup(void)
@@ -37,25 +21,9 @@ static void setup(void)
     open_at(&local);
 }
 
-static void teardown(void)
-{
-    prober_workers_close(&workers);
-    service_close(&svc);
-}
+static void teardown(void) { prober_host_close(&host); }
 
 TestSuite(prober_doors, .init = setup, .fini = teardown, .timeout = 20);
-
-static int client(const struct addr *ip)
-{
-    struct sockaddr_storage sa;
-    socklen_t len = addr_to_sockaddr(ip, &sa);
-    int fd = socket(sa.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-
-    cr_assert_eq(bind(fd, (struct sockaddr *)&sa, len), 0);
-    len = addr_to_sockaddr(&conf.info.addrs[0], &sa);
-    cr_assert_eq(connect(fd, (struct sockaddr *)&sa, len), 0);
-    return fd;
-}
 
 /* With a cookie, or one of zeroes, or without a word of it: for the bare address. */
 static void ask(int fd, uint16_t number, bool has_peer, const uint8_t *cookie)
@@ -88,7 +56,7 @@ static void run(void)
     struct input in;
 
     for (unsigned i = 0; i < 4; i++)
-        cr_assert(service_wait(&svc, 0, &in));
+        cr_assert(service_wait(&host.svc, 0, &in));
 }
 
 static bool waits_in(int fd)
@@ -102,10 +70,10 @@ static bool waits_in(int fd)
 /* Does what comes from there wait with those of strangers? */
 static bool is_stranger(const struct addr *from)
 {
-    int fd = client(from);
+    int fd = prober_host_client(&host, from);
 
     ask(fd, 0, false, NULL);
-    bool strangers = waits_in(svc.udp[0]), known = waits_in(workers.doors.known[0][0]);
+    bool strangers = waits_in(host.svc.udp[0]), known = waits_in(host.workers.doors.known[0][0]);
     cr_assert_neq(strangers, known);
     run();
     answer(fd);
@@ -115,7 +83,7 @@ static bool is_stranger(const struct addr *from)
 
 static void return_cookie(const struct addr *from, bool true_one)
 {
-    int fd = client(from);
+    int fd = prober_host_client(&host, from);
 
     ask(fd, 1, true, NULL);
     run();
@@ -163,14 +131,14 @@ Test(prober_doors, peers_are_answered_between_two_batches_of_strangers)
 {
     enum { FLOOD = 3 * BATCH, PEER = FLOOD };
     struct addr a = addr_v4(127, 0, 0, 2, 0);
-    int fd = client(&a);
+    int fd = prober_host_client(&host, &a);
 
     for (uint16_t i = 0; i < FLOOD; i++)
         ask(fd, i, false, NULL);
-    familiar_note(&workers.doors.familiar, &a);
+    familiar_note(&host.workers.doors.familiar, &a);
     ask(fd, PEER, false, NULL);
-    while (svc.sources[svc.next_source].fd != svc.udp[0])
-        svc.next_source++; /* the flood's turn */
+    while (host.svc.sources[host.svc.next_source].fd != host.svc.udp[0])
+        host.svc.next_source++; /* the flood's turn */
     run();
     for (uint16_t i = 0; i < FLOOD + 1; i++) {
         struct stun m = answer(fd);
@@ -183,14 +151,14 @@ Test(prober_doors, peers_are_answered_between_two_batches_of_strangers)
 Test(prober_doors, strangers_who_fill_their_queue_keep_no_peer_out)
 {
     struct addr a = addr_v4(127, 0, 0, 2, 0), b = addr_v4(127, 0, 0, 3, 0);
-    int little = 4096, strangers = client(&b);
+    int little = 4096, strangers = prober_host_client(&host, &b);
 
-    cr_assert_eq(setsockopt(svc.udp[0], SOL_SOCKET, SO_RCVBUF, &little, sizeof little), 0);
+    cr_assert_eq(setsockopt(host.svc.udp[0], SOL_SOCKET, SO_RCVBUF, &little, sizeof little), 0);
     for (uint16_t i = 0; i < 1000; i++)
         ask(strangers, i, false, NULL);
-    familiar_note(&workers.doors.familiar, &a);
-    int fd = client(&a);
+    familiar_note(&host.workers.doors.familiar, &a);
+    int fd = prober_host_client(&host, &a);
     ask(fd, 0, false, NULL);
-    cr_assert(waits_in(workers.doors.known[0][0]));
+    cr_assert(waits_in(host.workers.doors.known[0][0]));
     close(fd), close(strangers);
 }

@@ -2,67 +2,26 @@
  * test_prober_workers.c - several workers at the same ports: each source is one worker's, so that its budget and its
  * cookies are those of one prober.
  */
-#include "lib/udp.h"
-#include "services/prober/workers_shell.h"
+#include "tests/lib/prober_host.h"
 
 #include <criterion/criterion.h>
-#include <sodium.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 enum { WORKERS = 4, WAIT_S = 10 };
 
-static struct service svc;
-static struct prober_workers workers;
-static struct prober_conf conf;
-static bool running;
-
-static void open_at(const struct addr *ip)
-{
-    static const uint8_t seed[32] = {1};
-
-    service_open(&svc, SERVICE_prober, NULL);
-    for (uint8_t i = 0; i < 2; i++) {
-        cr_assert_eq(service_udp(&svc, ip), i);
-        conf.info.addrs[i] = service_udp_local(&svc, i);
-    }
-    conf.info.n_addrs = 2;
-    conf.no_bus = true;
-    crypto_sign_seed_keypair(conf.info.key, conf.secret, seed);
-    prober_workers_open(&workers, &svc, WORKERS, &conf);
-    prober_workers_start(&workers);
-    running = true;
-}
+static struct prober_host host;
 
 static void setup(void)
 {
     struct addr local = addr_v4(127, 0, 0, 1, 0);
 
-    open_at(&local);
+    prober_host_open(&host, &local, WORKERS);
 }
 
-static void teardown(void)
-{
-    if (running)
-        prober_workers_close(&workers);
-    service_close(&svc);
-}
+static void teardown(void) { prober_host_close(&host); }
 
 TestSuite(prober_workers, .init = setup, .fini = teardown, .timeout = 60);
-
-static int client(const struct addr *ip)
-{
-    struct sockaddr_storage sa;
-    struct timeval limit = {.tv_sec = WAIT_S};
-    int fd = socket(ip->len == 4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    socklen_t len = addr_to_sockaddr(ip, &sa);
-
-    cr_assert_eq(bind(fd, (struct sockaddr *)&sa, len), 0);
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-    len = addr_to_sockaddr(&conf.info.addrs[0], &sa);
-    cr_assert_eq(connect(fd, (struct sockaddr *)&sa, len), 0);
-    return fd;
-}
 
 /* The workers of others run; the first one is this thread. */
 static struct stun ask(int fd, const struct stun *m)
@@ -75,7 +34,7 @@ static struct stun ask(int fd, const struct stun *m)
     size_t len = stun_encode(m, buf);
     cr_assert_eq(send(fd, buf, len, 0), (ssize_t)len);
     for (time_t end = time(NULL) + WAIT_S; n < 0 && time(NULL) < end;) {
-        cr_assert(service_wait(&svc, service_now_us() + 1000, &in));
+        cr_assert(service_wait(&host.svc, service_now_us() + 1000, &in));
         n = recv(fd, buf, sizeof buf, MSG_DONTWAIT);
     }
     cr_assert(n > 0 && stun_parse(buf, (size_t)n, &a));
@@ -94,7 +53,7 @@ static struct addr source(uint8_t i) { return addr_v4(127, 0, 1, (uint8_t)(1 + i
 
 static unsigned n_asked(unsigned worker)
 {
-    const struct prober_counters *n = &workers.v[worker]->core.n;
+    const struct prober_counters *n = &host.workers.v[worker]->core.n;
 
     return (unsigned)(__atomic_load_n(&n->discovery, __ATOMIC_RELAXED) +
                       __atomic_load_n(&n->plain, __ATOMIC_RELAXED));
@@ -107,7 +66,7 @@ Test(prober_workers, share_the_sources_and_add_up)
 
     for (uint8_t i = 0; i < SOURCES; i++) {
         struct addr ip = source(i);
-        int fd = client(&ip);
+        int fd = prober_host_client(&host, &ip);
         struct stun m = request(i), a = ask(fd, &m);
         cr_assert(addr_ip_eq(&a.mapped, &ip));
         close(fd);
@@ -115,8 +74,8 @@ Test(prober_workers, share_the_sources_and_add_up)
     for (unsigned w = 0; w < WORKERS; w++)
         with_some += n_asked(w) > 0;
     cr_assert_eq(with_some, WORKERS);
-    cr_assert_eq(prober_workers_sum(&workers).discovery, SOURCES);
-    cr_assert_eq(crew_counters(&workers.crew).datagrams_out, SOURCES);
+    cr_assert_eq(prober_workers_sum(&host.workers).discovery, SOURCES);
+    cr_assert_eq(crew_counters(&host.workers.crew).datagrams_out, SOURCES);
 }
 
 /* From another port each time: by those the kernel would spread them.  The rich answers among so many. */
@@ -127,7 +86,7 @@ static unsigned ask_one_worker(uint8_t i, struct addr ip, unsigned times)
     for (unsigned w = 0; w < WORKERS; w++)
         before[w] = n_asked(w);
     for (unsigned n = 0; n < times; n++) {
-        int fd = client(&ip);
+        int fd = prober_host_client(&host, &ip);
         struct stun m = request(i * 100u + n), a = ask(fd, &m);
         rich += a.origin.len != 0;
         close(fd);
@@ -148,9 +107,8 @@ Test(prober_workers, hold_a_source_to_one_budget_whatever_its_ports)
 
 static void reopen_at(const struct addr *ip)
 {
-    prober_workers_close(&workers);
-    service_close(&svc);
-    open_at(ip);
+    prober_host_close(&host);
+    prober_host_open(&host, ip, WORKERS);
 }
 
 Test(prober_workers, and_of_ipv6_as_well)
@@ -168,7 +126,7 @@ Test(prober_workers, do_so_without_the_right_to_load_a_program_too)
     cr_assert_eq(syscall(SYS_setresuid, -1, 65534, -1), 0,
                  "root is needed"); /* this thread alone */
     reopen_at(&v4);
-    cr_assert_lt(workers.doors.table, 0);
+    cr_assert_lt(host.workers.doors.table, 0);
     for (uint8_t i = 0; i < 5; i++)
         ask_one_worker(i, source(i), DISCOVERY_BUDGET);
     reopen_at(&v6);
@@ -179,7 +137,7 @@ Test(prober_workers, know_the_cookies_that_they_gave)
 {
     for (uint8_t i = 0; i < 16; i++) {
         struct addr ip = source(i);
-        int fd = client(&ip);
+        int fd = prober_host_client(&host, &ip);
         struct stun m = request(i);
         m.has_peer = true;
         m.peer.b[0] = 7;
@@ -192,7 +150,7 @@ Test(prober_workers, know_the_cookies_that_they_gave)
         ask(fd, &m);
         close(fd);
     }
-    struct prober_counters n = prober_workers_sum(&workers);
+    struct prober_counters n = prober_workers_sum(&host.workers);
     cr_assert(n.tokens == 16 && n.bad_cookie == 0);
 }
 
@@ -201,12 +159,13 @@ Test(prober_workers, suspect_a_gateway_only_where_all_come_from_one_address)
     struct addr other = source(1);
 
     for (unsigned w = 0; w < WORKERS; w++) /* as a prober of a public address */
-        workers.v[w]->core.gateway = (struct gateway){0};
-    cr_assert_null(prober_workers_gateway(&workers));
-    workers.v[2]->core.gateway = (struct gateway){.ip = source(0), .requests = GATEWAY_REQUESTS};
-    cr_assert_eq(prober_workers_gateway(&workers), &workers.v[2]->core.gateway);
-    workers.v[1]->core.gateway = (struct gateway){.ip = other, .requests = 1};
-    cr_assert_null(prober_workers_gateway(&workers));
-    workers.v[1]->core.gateway = (struct gateway){.ruled_out = true};
-    cr_assert_null(prober_workers_gateway(&workers));
+        host.workers.v[w]->core.gateway = (struct gateway){0};
+    cr_assert_null(prober_workers_gateway(&host.workers));
+    host.workers.v[2]->core.gateway =
+        (struct gateway){.ip = source(0), .requests = GATEWAY_REQUESTS};
+    cr_assert_eq(prober_workers_gateway(&host.workers), &host.workers.v[2]->core.gateway);
+    host.workers.v[1]->core.gateway = (struct gateway){.ip = other, .requests = 1};
+    cr_assert_null(prober_workers_gateway(&host.workers));
+    host.workers.v[1]->core.gateway = (struct gateway){.ruled_out = true};
+    cr_assert_null(prober_workers_gateway(&host.workers));
 }

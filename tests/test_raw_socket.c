@@ -1,6 +1,7 @@
 /* test_raw_socket.c - the socket that an application gets: connected, and without a packet of ours, early or late. */
 #include "lib/udp.h"
 #include "services/executor/raw_shell.h"
+#include "tests/lib/sockets.h"
 
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
@@ -16,18 +17,6 @@ static struct service svc;
 static struct attempt a;
 static int peer, stranger;
 static struct addr ours; /* where the executor's socket is */
-
-static int udp(struct addr *at)
-{
-    struct sockaddr_in sa = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof sa;
-    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-
-    cr_assert_eq(bind(fd, (struct sockaddr *)&sa, sizeof sa), 0);
-    cr_assert_eq(getsockname(fd, (struct sockaddr *)&sa, &len), 0);
-    *at = addr_v4(127, 0, 0, 1, ntohs(sa.sin_port));
-    return fd;
-}
 
 /* An attempt that has just been handed over, whose socket has the number KEPT_FIRST. */
 static void begin(void)
@@ -47,8 +36,8 @@ static void begin(void)
     memset(a.relay.nonce, 0x53, sizeof a.relay.nonce);
     a.flow = WAY_DIRECT;
     a.way[WAY_DIRECT].sock = KEPT_FIRST;
-    peer = udp(&a.way[WAY_DIRECT].remote);
-    stranger = udp(&unused);
+    peer = sockets_loopback(&a.way[WAY_DIRECT].remote);
+    stranger = sockets_loopback(&unused);
 }
 
 static void send_ours(int from, const void *data, size_t len)
@@ -173,15 +162,6 @@ Test(raw_socket, that_is_gone_is_none)
 
 /* ---- to another relay while the application has it ---- */
 
-static struct addr bound_at(int fd)
-{
-    struct sockaddr_storage sa;
-    socklen_t len = sizeof sa;
-
-    cr_assert_eq(getsockname(fd, (struct sockaddr *)&sa, &len), 0);
-    return addr_from_sockaddr(&sa);
-}
-
 Test(raw_socket, one_beside_it_hears_the_others_at_its_port_and_nobody_else_can_share_it)
 {
     struct sockaddr_storage sa;
@@ -191,7 +171,7 @@ Test(raw_socket, one_beside_it_hears_the_others_at_its_port_and_nobody_else_can_
     socklen_t len = addr_to_sockaddr(&ours, &sa);
     int fd = raw_socket(&svc, &a), beside = raw_beside(fd);
     cr_assert_geq(beside, 0);
-    struct addr at = bound_at(beside);
+    struct addr at = sockets_name(beside);
     cr_assert(addr_eq(&at, &ours));
     send_ours(peer, "peer", 4);
     send_ours(stranger, "stranger", 8);
@@ -214,7 +194,7 @@ Test(raw_socket, led_elsewhere_it_keeps_what_waits_and_hears_nothing_of_ours_fro
     a.relay.addr = a.way[WAY_DIRECT].remote;
     int fd = raw_socket(&svc, &a);
     send_ours(peer, "waits", 5);
-    int next = udp(&a.relay.addr);
+    int next = sockets_loopback(&a.relay.addr);
     memset(a.relay.nonce, 0x63, sizeof a.relay.nonce);
     cr_assert(raw_lead(fd, &a));
     send_ours(peer, "late", 4);

@@ -8,6 +8,7 @@
 #include "services/relay/steer_shell.h"
 #include "tests/lib/heap.h"
 #include "tests/lib/relay_bed.h"
+#include "tests/lib/sockets.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -26,16 +27,9 @@ static struct addr relay;
 
 static int open_peer(struct addr *at)
 {
-    struct sockaddr_storage sa;
-    struct addr local = addr_v4(127, 0, 0, 1, 0);
-    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    socklen_t len = addr_to_sockaddr(&local, &sa);
+    int fd = sockets_loopback(at);
 
-    cr_assert_eq(bind(fd, (struct sockaddr *)&sa, len), 0);
-    cr_assert_eq(getsockname(fd, (struct sockaddr *)&sa, &len), 0);
-    *at = addr_from_sockaddr(&sa);
-    len = addr_to_sockaddr(&relay, &sa);
-    cr_assert_eq(connect(fd, (struct sockaddr *)&sa, len), 0);
+    sockets_connect(fd, &relay);
     return fd;
 }
 

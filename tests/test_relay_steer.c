@@ -5,6 +5,7 @@
 #include "lib/udp.h"
 #include "services/relay/steer_shell.h"
 #include "tests/lib/relay_bed.h"
+#include "tests/lib/sockets.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -118,13 +119,8 @@ static unsigned n_workers = 1;
 
 static void open_at(const struct addr *local)
 {
-    struct sockaddr_storage sa;
-    socklen_t len = addr_to_sockaddr(local, &sa);
-
-    others = socket(sa.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    cr_assert_eq(bind(others, (struct sockaddr *)&sa, len), 0);
-    cr_assert_eq(getsockname(others, (struct sockaddr *)&sa, &len), 0);
-    at = addr_from_sockaddr(&sa);
+    at = *local;
+    others = sockets_udp(&at);
     cr_assert(steer_open(&steer, others, n_workers), "%s", strerror(errno));
     of_sessions = steer_fd(&steer, 0, STEER_SESSIONS);
     of_tickets = steer_fd(&steer, 0, STEER_TICKETS);
@@ -132,17 +128,10 @@ static void open_at(const struct addr *local)
 
 static int open_source(struct addr *src)
 {
-    struct sockaddr_storage sa;
-    struct addr local = at;
-
-    local.port = 0;
-    socklen_t len = addr_to_sockaddr(&local, &sa);
-    int fd = socket(sa.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    cr_assert_eq(bind(fd, (struct sockaddr *)&sa, len), 0);
-    cr_assert_eq(getsockname(fd, (struct sockaddr *)&sa, &len), 0);
-    *src = addr_from_sockaddr(&sa);
-    len = addr_to_sockaddr(&at, &sa);
-    cr_assert_eq(connect(fd, (struct sockaddr *)&sa, len), 0);
+    *src = at;
+    src->port = 0;
+    int fd = sockets_udp(src);
+    sockets_connect(fd, &at);
     return fd;
 }
 

@@ -1,5 +1,6 @@
 /* bed.c - see attack.h. */
 #include "tests/attack/attack.h"
+#include "tests/lib/sockets.h"
 
 #include "lib/keys.h"
 #include "lib/service.h"
@@ -135,13 +136,10 @@ size_t attack_hear(int fd, void *data, size_t cap, int ms)
 
 int attack_socket(struct addr *own)
 {
-    struct sockaddr_storage at;
-    socklen_t len = sizeof at;
     int fd = lab_socket(&attack.ground.lab, "mallory", SOCK_DGRAM, MALLORY_IP, 0);
 
     cr_assert_geq(fd, 0);
-    cr_assert_eq(getsockname(fd, (struct sockaddr *)&at, &len), 0);
-    *own = addr_from_sockaddr(&at);
+    *own = sockets_name(fd);
     return fd;
 }
 
