@@ -53,12 +53,7 @@ Test(coordinate, both_get_orders_and_the_session_has_the_id_that_the_operator_wa
 {
     coordinate(0, "bob", 9);
     expect(b, "free -> requested: the operator asked for it\n"
-              "requested -> inviting: both are attached\n"
-              "inviting -> coordinating: direct-synchronous\n"
-              "p0: punch_coordinate side=0 to=bob own=1 theirs=1 plan=synchronous,relayed "
-              "reason=direct-synchronous relay=yes deadline=15000 warm\n"
-              "p1: punch_coordinate side=1 to=alice own=1 theirs=1 plan=synchronous,relayed "
-              "reason=direct-synchronous relay=yes deadline=15000 warm\n");
+              "requested -> inviting: both are attached\n" COORDINATOR_BED_ORDERS);
     cr_assert_eq(b->last.b[0], 9);
     cr_assert_eq(b->order[0].punch_coordinate.nonce, 0, "nobody has asked");
     coordinate(0, "bob", 9);

@@ -18,12 +18,7 @@ Test(coordinator, drives_a_warm_pair_to_a_direct_path)
     coordinator_bed_two(b);
     coordinator_bed_ask(b, 0, "bob", 7);
     expect(b, "free -> requested: asked for\n"
-              "requested -> inviting: both are attached\n"
-              "inviting -> coordinating: direct-synchronous\n"
-              "p0: punch_coordinate side=0 to=bob own=1 theirs=1 plan=synchronous,relayed "
-              "reason=direct-synchronous relay=yes deadline=15000 warm\n"
-              "p1: punch_coordinate side=1 to=alice own=1 theirs=1 plan=synchronous,relayed "
-              "reason=direct-synchronous relay=yes deadline=15000 warm\n");
+              "requested -> inviting: both are attached\n" COORDINATOR_BED_ORDERS);
     cr_assert_eq(b->order[0].punch_coordinate.nonce, 7);
     cr_assert_eq(memcmp(&b->order[0].punch_coordinate.own, &b->order[1].punch_coordinate.theirs,
                         sizeof b->order[0].punch_coordinate.own),

@@ -177,12 +177,7 @@ Test(coordinator_peers, serves_local_peers_while_the_store_is_away)
     coordinator_bed_two(b);
     coordinator_bed_ask(b, 0, "bob", 1);
     expect(b, "free -> requested: asked for\n"
-              "requested -> inviting: both are attached\n"
-              "inviting -> coordinating: direct-synchronous\n"
-              "p0: punch_coordinate side=0 to=bob own=1 theirs=1 plan=synchronous,relayed "
-              "reason=direct-synchronous relay=yes deadline=15000 warm\n"
-              "p1: punch_coordinate side=1 to=alice own=1 theirs=1 plan=synchronous,relayed "
-              "reason=direct-synchronous relay=yes deadline=15000 warm\n");
+              "requested -> inviting: both are attached\n" COORDINATOR_BED_ORDERS);
     coordinator_bed_ask(b, 0, "carol", 2);
     expect(b, "free -> requested: asked for\nstore: get_name carol\n"
               "requested -> closed: the store is away\np0: punch_refused overloaded overloaded\n");

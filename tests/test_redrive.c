@@ -36,12 +36,7 @@ Test(redrive, takes_up_a_session_that_it_does_not_know_and_goes_on_counting)
 
     ask(&m);
     expect(b, "free -> requested: it was lost, and lives\n"
-              "requested -> inviting: both are attached\n"
-              "inviting -> coordinating: direct-synchronous\n"
-              "p0: punch_coordinate side=0 to=bob own=1 theirs=1 plan=synchronous,relayed "
-              "reason=direct-synchronous relay=yes deadline=15000 warm\n"
-              "p1: punch_coordinate side=1 to=alice own=1 theirs=1 plan=synchronous,relayed "
-              "reason=direct-synchronous relay=yes deadline=15000 warm\n");
+              "requested -> inviting: both are attached\n" COORDINATOR_BED_ORDERS);
     cr_assert(b->last.b[0] == 9 && b->order[1].punch_coordinate.attempt == 3);
     for (unsigned path = PATH_RELAYED; path <= PATH_DIRECT; path += PATH_DIRECT - PATH_RELAYED)
         for (unsigned i = 0; i < 2; i++) {

@@ -158,7 +158,8 @@ Test(rotation, tickets_are_sealed_to_the_key_of_the_period_and_renewed_with_it)
     coordinator_bed_fini(&b);
 }
 
-Test(rotation, a_side_whose_ticket_is_refused_gets_another_but_not_more_than_one_a_minute)
+/* A session that both report; and how a side of it would refuse its relay. */
+static struct msg relayed(void)
 {
     struct msg ask = coordinator_bed_request("bob", 1), refused = {.type = MSG_relay_refused};
 
@@ -167,9 +168,16 @@ Test(rotation, a_side_whose_ticket_is_refused_gets_another_but_not_more_than_one
     coordinator_bed_ready(&b, 1, "bob");
     coordinator_bed_from_peer(&b, 0, &ask);
     both_report();
-    minute();
     refused.relay_refused.session = b.order[0].punch_coordinate.session;
     refused.relay_refused.relay = b.relay.addr;
+    return refused;
+}
+
+Test(rotation, a_side_whose_ticket_is_refused_gets_another_but_not_more_than_one_a_minute)
+{
+    struct msg refused = relayed();
+
+    minute();
     msg_text(refused.relay_refused.kind, sizeof refused.relay_refused.kind, "rendezvous-rejected");
     for (unsigned i = 0; i < 5; i++)
         coordinator_bed_from_peer(&b, 1, &refused);
@@ -179,15 +187,8 @@ Test(rotation, a_side_whose_ticket_is_refused_gets_another_but_not_more_than_one
 
 Test(rotation, nor_does_it_get_more_when_its_relay_is_gone_and_no_other_has_room)
 {
-    struct msg ask = coordinator_bed_request("bob", 1), refused = {.type = MSG_relay_refused};
+    struct msg refused = relayed();
 
-    coordinator_bed_init(&b, 4, 4);
-    coordinator_bed_ready(&b, 0, "alice");
-    coordinator_bed_ready(&b, 1, "bob");
-    coordinator_bed_from_peer(&b, 0, &ask);
-    both_report();
-    refused.relay_refused.session = b.order[0].punch_coordinate.session;
-    refused.relay_refused.relay = b.relay.addr;
     b.relay.addr.port++; /* it is at another place, and full */
     b.relay.sessions = b.relay.sessions_max;
     coordinator_bed_relay_hello(&b);

@@ -98,6 +98,14 @@ void coordinator_bed_forget(struct bed *b); /* empties the transcript */
 /* coordinator_store.c: what the store says to that output. */
 struct input coordinator_bed_answer(struct bed *b, const struct output *o);
 
+/* How the transcript goes on once A may call B, both measured, and both get their orders at once. */
+#define COORDINATOR_BED_ORDERS                                                      \
+    "inviting -> coordinating: direct-synchronous\n"                                \
+    "p0: punch_coordinate side=0 to=bob own=1 theirs=1 plan=synchronous,relayed "   \
+    "reason=direct-synchronous relay=yes deadline=15000 warm\n"                     \
+    "p1: punch_coordinate side=1 to=alice own=1 theirs=1 plan=synchronous,relayed " \
+    "reason=direct-synchronous relay=yes deadline=15000 warm\n"
+
 /* Compare the transcript since the last time, and empty it. */
 void coordinator_bed_expect(struct bed *b, const char *text, int line);
 #define expect(b, text) coordinator_bed_expect((b), (text), __LINE__)
