@@ -41,75 +41,6 @@ static void teardown(void)
 
 TestSuite(relay_steer, .init = setup, .fini = teardown, .timeout = 20);
 
-static size_t n_known(void)
-{
-    size_t n = 0;
-
-    for (size_t i = 0; i < marks_bytes(steer.table.bits) / sizeof(uint64_t); i++)
-        n += steer.table.cells[i] != 0;
-    return n;
-}
-
-/* ---- the table -------------------------------------------------------------------------------- */
-
-Test(relay_steer, path_ids_are_known_from_the_first_bind_until_the_session_ends)
-{
-    struct ticket t0 = relay_bed_ticket(&bed, 7, 0), t1 = relay_bed_ticket(&bed, 7, 1);
-
-    cr_assert_eq(n_known(), 0);
-    relay_bed_bind(&bed, 'A', &t0, 1);
-    cr_assert_eq(n_known(), 2);
-    relay_bed_bind(&bed, 'B', &t1, 2);
-    cr_assert_eq(n_known(), 2);
-    relay_bed_run(&bed, 200000); /* both are silent */
-    cr_assert_eq(bed.r.by_sid.n, 0);
-    cr_assert_eq(n_known(), 0);
-}
-
-Test(relay_steer, the_source_of_a_raw_side_is_known_where_it_is_now)
-{
-    struct ticket t = relay_bed_ticket(&bed, 7, 0);
-
-    t.mode = MODE_RAW;
-    relay_bed_bind(&bed, 'A', &t, 1);
-    cr_assert_eq(n_known(), 3);
-    relay_bed_bind(&bed, 'C', &t, 2);
-    cr_assert_eq(n_known(), 3);
-    relay_bed_run(&bed, 200000);
-    cr_assert_eq(n_known(), 0);
-}
-
-Test(relay_steer, a_full_set_leaves_a_key_out_and_nothing_else_changes)
-{
-    uint64_t cells[(1 << MARKS_BITS_MIN) * MARKS_WAYS] = {0}, key[MARKS_WAYS + 1], at = 0;
-    struct marks k = {.cells = cells, .bits = MARKS_BITS_MIN};
-    size_t n = 0;
-
-    for (unsigned i = 0; i <= MARKS_WAYS; key[i++] = at) /* keys of set 0 */
-        do
-            at += 0x100;
-        while (at * MARKS_MIX >> (64 - MARKS_BITS_MIN) != 0);
-    for (unsigned i = 0; i <= MARKS_WAYS; i++)
-        marks_add(&k, key[i]), marks_add(&k, key[i]);
-    for (unsigned i = 0; i < sizeof cells / sizeof *cells; i++)
-        n += cells[i] != 0;
-    cr_assert_eq(n, MARKS_WAYS);
-    marks_remove(&k, key[MARKS_WAYS]);
-    marks_remove(&k, key[3]);
-    marks_remove(&k, 0);
-    marks_add(&k, 0);
-    cr_assert_eq(cells[3], 0);
-    marks_add(&k, key[MARKS_WAYS]);
-    cr_assert_eq(cells[3], key[MARKS_WAYS]);
-}
-
-Test(relay_steer, every_set_has_room_for_the_sessions_that_it_is_made_for)
-{
-    cr_assert_eq(marks_bits(1), MARKS_BITS_MIN);
-    cr_assert_eq(marks_bits(10000), 14);
-    cr_assert_eq(marks_bits(RELAY_SESSIONS_MAX), 20);
-}
-
 /* ---- the kernel's program ---------------------------------------------------------------------- */
 
 static struct addr at; /* of the relay */
@@ -392,10 +323,10 @@ Test(relay_steer, a_source_that_another_worker_takes_over_stays_with_it)
     marks_add(&two, key);
     marks_remove(&one, key); /* it had it no more */
     cr_assert_eq(marks_worker(&one, key), 2);
-    cr_assert_eq(n_known(), 1);
+    cr_assert_eq(relay_bed_marks(&bed), 1);
     marks_remove(&two, key);
     cr_assert_eq(marks_worker(&one, key), -1);
-    cr_assert_eq(n_known(), 0);
+    cr_assert_eq(relay_bed_marks(&bed), 0);
 }
 
 Test(relay_steer, another_relay_at_the_same_port_is_still_refused)

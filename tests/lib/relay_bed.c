@@ -215,3 +215,13 @@ void relay_bed_both(struct relay_bed *b)
     relay_bed_side(b, 'B', 7, 1, 2);
     relay_bed_forget(b);
 }
+
+size_t relay_bed_marks(const struct relay_bed *b)
+{
+    const struct marks *k = &b->conf.marks;
+    size_t n = 0;
+
+    for (size_t i = 0; i < marks_bytes(k->bits) / sizeof *k->cells; i++)
+        n += k->cells[i] != 0;
+    return n;
+}

@@ -62,4 +62,7 @@ void relay_bed_expect_at(struct relay_bed *b, const char *file, int line, const 
 #define relay_bed_expect(b, text) relay_bed_expect_at(b, __FILE__, __LINE__, text)
 void relay_bed_forget(struct relay_bed *b);
 
+/* How many keys the core keeps in conf.marks. */
+size_t relay_bed_marks(const struct relay_bed *b);
+
 #endif
