@@ -15,6 +15,7 @@
 #   make test-compose    docker-compose.yml with a Docker engine of its own (root; minutes)
 #   make bench           prober and relay against coturn, into docs/bench (root; 10 minutes); bench-quick: two
 #   make bench-xdp       the same of what they do at the hook, into docs/bench/xdp.md (root; five minutes)
+#   make man             the manual page natterjack(1), in build/man
 #   make fresh           ./run demo and ./run test in a clean minimal root file system (root; long)
 #   make clean
 #
@@ -159,12 +160,18 @@ docs: $(B)/schemadoc all
 	$(B)/schemadoc verdicts > docs/verdicts.md
 	$(B)/schemadoc techniques > docs/techniques.md
 	$(B)/bin/natterjack up --print-config > deploy/natterjack.yml
-docs-check: $(B)/schemadoc all
+docs-check: $(B)/schemadoc all man
 	$(Q)$(B)/bin/natterjack up --print-config | diff - deploy/natterjack.yml
 	$(Q)$(B)/schemadoc messages | diff - docs/messages.md
 	$(Q)$(B)/schemadoc verdicts | diff - docs/verdicts.md
 	$(Q)$(B)/schemadoc techniques | diff - docs/techniques.md
 	$(Q)tools/maps.sh
+
+man: $(BUILD)/man/natterjack.1
+$(BUILD)/man/natterjack.1: docs/natterjack.1.in tools/man.sh $(B)/bin/natterjack
+	@mkdir -p $(@D)
+	$(Q)tools/man.sh $(B)/bin/natterjack > $@.scd
+	$(Q)scdoc < $@.scd > $@ || { rm $@; exit 1; }
 
 format:
 	clang-format -i $(SOURCES) $(XDP_SRC) $(XDP_BENCH) $(HEADERS)
@@ -266,5 +273,5 @@ clean:
 	rm -rf $(BUILD)
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
-.PHONY: all test natlab-check soak-raw pairs compare attack flood garbage bench bench-quick bench-xdp docs docs-check format format-check lint purity check fresh matrix matrix-sim test-compose clean
+.PHONY: all test natlab-check soak-raw pairs compare attack flood garbage bench bench-quick bench-xdp docs docs-check man format format-check lint purity check fresh matrix matrix-sim test-compose clean
 .SECONDARY:

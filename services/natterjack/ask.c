@@ -58,9 +58,9 @@ int ask_parse(struct question *q, enum argument kind, const struct param *extra,
     static const char *const shown[] = {"",         " SID",   " NAME|PEER-ID", " NAME",
                                         " PROCESS", " LEVEL", " A B"};
     struct param flags[5] = {
-        {"state",  PARAM_TEXT, &q->dir,    "DIR     the suite's directory",    false},
-        {"socket", PARAM_TEXT, &q->socket, "PATH    a process's admin socket", false},
-        {"o",      PARAM_TEXT, &q->o,      "json|text",                        false},
+        {"state",  PARAM_TEXT, &q->dir,    "DIR  the suite's directory",     false},
+        {"socket", PARAM_TEXT, &q->socket, "PATH  a process's admin socket", false},
+        {"o",      PARAM_TEXT, &q->o,      "json|text  how to print",        false},
     };
     char usage[128];
 
@@ -158,7 +158,7 @@ int cmd_reflex(int argc, char **argv)
     char request[128];
     const struct param flags[] = {
         {"socket", PARAM_TEXT, &q.socket, "PATH  the --admin of a listen or connect", true },
-        {"o",      PARAM_TEXT, &q.o,      "json|text",                                false},
+        {"o",      PARAM_TEXT, &q.o,      "json|text  how to print",                  false},
     };
 
     int n = params_parse("natterjack reflex [override ADDR:PORT | clear] --socket PATH", flags,

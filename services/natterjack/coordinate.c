@@ -90,8 +90,8 @@ int cmd_coordinate(int argc, char **argv)
     int64_t timeout_us = TIMEOUT_DEFAULT_US;
     char request[320], sid[64], err[256] = "";
     const struct param extra[] = {
-        {"policy",  PARAM_TEXT,    &policy,     "auto|direct|relay",                 false},
-        {"timeout", PARAM_SECONDS, &timeout_us, "S       for both to be there (15)", false},
+        {"policy",  PARAM_TEXT,    &policy,     "auto|direct|relay  which paths are wanted", false},
+        {"timeout", PARAM_SECONDS, &timeout_us, "S       for both to be there (15)",         false},
     };
 
     int status = ask_parse(&q, PAIR, extra, 2, argc, argv);

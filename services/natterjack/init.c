@@ -48,9 +48,9 @@ static int parse_certify(struct certify *c, const char *usage, int argc, char **
 {
     const char *dir = NULL, *ips = NULL, *o = "text";
     const struct param flags[] = {
-        {"state",     PARAM_TEXT, &dir, "DIR   the suite's directory", true },
-        {"public-ip", PARAM_TEXT, &ips, "A[,B]  where it will be",     true },
-        {"o",         PARAM_TEXT, &o,   "json|text",                   false},
+        {"state",     PARAM_TEXT, &dir, "DIR  the suite's directory", true },
+        {"public-ip", PARAM_TEXT, &ips, "A[,B]  where it will be",    true },
+        {"o",         PARAM_TEXT, &o,   "json|text  how to print",    false},
     };
 
     *c = (struct certify){.to = NULL};

@@ -20,8 +20,8 @@ int cmd_join_string(int argc, char **argv)
 {
     const char *dir = NULL, *o = "text";
     const struct param flags[] = {
-        {"state", PARAM_TEXT, &dir, "DIR   the suite's directory", true },
-        {"o",     PARAM_TEXT, &o,   "json|text",                   false},
+        {"state", PARAM_TEXT, &dir, "DIR  the suite's directory", true },
+        {"o",     PARAM_TEXT, &o,   "json|text  how to print",    false},
     };
     char path[PATH_MAX], line[JOIN_PASTE_MAX], text[JOIN_TEXT_MAX], err[JOIN_ERROR_MAX];
     struct join join;

@@ -14,7 +14,7 @@ int cmd_keygen(int argc, char **argv)
 {
     const char *o = "text";
     const struct param flags[] = {
-        {"o", PARAM_TEXT, &o, "json|text", false}
+        {"o", PARAM_TEXT, &o, "json|text  how to print", false}
     };
     char id[PEER_ID_TEXT];
     uint8_t secret[32];
