@@ -172,3 +172,57 @@ Test(classes, none_is_told_wrongly_at_five_percent_loss_and_few_not_at_all)
 
     cr_assert_leq(t.unknown * 100, t.all * 2);
 }
+
+/* ---- the first word ----------------------------------------------------------------------------------- */
+
+/* How many are not known by it, of those whose NATs give out ports one after the other. */
+static unsigned unknown_at_first(uint64_t seed, int64_t *latest_us)
+{
+    struct world_conf c = {.seed = seed, .delay_us = 20000, .loss_ppm = 50000};
+    int64_t attached_us[MATRIX_CLASSES] = {0};
+    bool known[MATRIX_CLASSES] = {false};
+    unsigned unknown = 0;
+    size_t left;
+
+    for (size_t i = 0; i < MATRIX_CLASSES; i++) {
+        struct world_peer_conf p = world_nat(matrix_class((unsigned)i).text);
+        p.nat.delta = (int32_t)(seed % 3) + 1;
+        if (p.nat.allocation == ALLOC_CONTIGUOUS)
+            c.peers[c.n_peers++] = p;
+    }
+    left = c.n_peers;
+    world_open(&w, &c);
+    while (left > 0 && w.now_us < 20 * SECOND) {
+        world_run(&w, w.now_us + 10000);
+        for (size_t i = 0; i < c.n_peers; i++) {
+            const struct executor *x = &w.peers[i].core;
+            if (x->attached && attached_us[i] == 0)
+                attached_us[i] = w.now_us;
+            if (known[i] || !x->profile_known)
+                continue;
+            known[i] = true;
+            left--;
+            unknown += x->profile.allocation != ALLOC_CONTIGUOUS;
+            cr_assert(x->profile.allocation == ALLOC_UNKNOWN ||
+                          x->profile.delta == c.peers[i].nat.delta,
+                      "seed %lu, peer %zu", seed, i);
+            if (w.now_us - attached_us[i] > *latest_us)
+                *latest_us = w.now_us - attached_us[i];
+        }
+    }
+    cr_assert_eq(left, 0, "seed %lu", seed);
+    world_close(&w);
+    return unknown;
+}
+
+Test(classes, steps_are_known_by_the_first_word_at_five_percent_loss)
+{
+    unsigned unknown = 0, all = 0;
+    int64_t latest_us = 0;
+
+    for (uint64_t seed = 600; seed < 600 + runs(); seed++, all += 9)
+        unknown += unknown_at_first(seed, &latest_us);
+    printf("%u of %u not known at first, the latest word after %ld ms\n", unknown, all,
+           latest_us / 1000);
+    cr_assert_leq(unknown * 50, all);
+}

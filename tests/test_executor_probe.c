@@ -52,7 +52,7 @@ Test(executor_probe, the_mapping_is_told_at_once_and_the_filtering_after_some_si
     cr_assert_eq(probe_bed.report.hairpin, HAIRPIN_UNKNOWN);
     cr_assert_eq(probe_bed.report_ms, 2 * PROBE_BED_RTT_MS, "as soon as every answer is there");
     cr_assert_not(probe_bed.report.filter_asked);
-    cr_assert_eq(probe_bed.report.seen.n, 4 + SAMPLES_MAX + 1);
+    cr_assert_eq(probe_bed.report.seen.n, 4 + SAMPLES_MAX + 1 + EARLY_SOCKETS);
     probe_bed_run_to(5000);
     cr_assert_str_eq(probe_bed_times(1, 0, STUN_CHANGE_PORT), "40 140 290 540 ");
     cr_assert_str_eq(probe_bed_times(1, 0, BOTH), "40 ", "no other ip when not even the port");
@@ -247,8 +247,10 @@ Test(executor_probe, one_sample_asks_another_ip_too_and_none_of_those_that_measu
     for (uint16_t sock = 1; sock <= FILTER_SOCKETS; sock++)
         for (unsigned to = 1; to < 4; to++)
             cr_assert_str_eq(probe_bed_times(sock, to, PLAIN), "");
-    const struct observation *o = &probe_bed.report.seen.v[probe_bed.report.seen.n - 1];
+    const struct observation *o = &probe_bed.report.seen.v[4 + SAMPLES_MAX];
     cr_assert(o->sock == SAMPLES_MAX && addr_eq(&o->prober, &probe_bed.core.targets[2].addr));
+    for (uint8_t i = 0; i < EARLY_SOCKETS; i++) /* the numbers go on, in the order of sending */
+        cr_assert_eq((++o)->sock, SAMPLES_MAX + 1 + i);
 }
 
 /* What becomes of a number first in these outputs; SOCKET_MOVE when nothing does. */

@@ -18,8 +18,10 @@ enum {
     MILLION = 1000000,
     PROBED = 4, /* addresses of two ips */
     SAMPLES = 3,
+    LOOKS = 3, /* sockets that look for more than ports */
     MORE_MAX = 7,
-    TARGETS = PROBED + SAMPLES + 1 + MORE_MAX,
+    ENOUGH = 12, /* ports */
+    TARGETS = PROBED + SAMPLES + 1 + LOOKS + MORE_MAX,
 };
 
 static struct nat nat;
@@ -102,7 +104,10 @@ static struct finding tell(void)
     return f;
 }
 
-/* Socket 0 asks all, each sample the first one, and the last of them one of another ip as well. */
+/*
+ * Socket 0 asks all, each sample the first one, and the last of them one of another ip as well; and so do those that are
+ * opened to look for more than ports.
+ */
 static void choose_targets(void)
 {
     n_targets = 0;
@@ -112,15 +117,30 @@ static void choose_targets(void)
     for (uint8_t i = 1; i <= SAMPLES; i++)
         add_target(i, any_port(), 0);
     add_target(SAMPLES, targets[n_targets - 1].local_port, 2);
+    for (uint8_t i = 1; i <= LOOKS; i++)
+        add_target((uint8_t)(SAMPLES + i), any_port(), 0);
+}
+
+static size_t count_ports(void)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < n_targets; i++) {
+        bool again = !targets[i].answered;
+        for (size_t j = 0; j < i; j++)
+            again = again || (targets[j].answered && targets[j].seen.port == targets[i].seen.port);
+        n += !again;
+    }
+    return n;
 }
 
 /* Further sockets where a block is likely, as executors ask by. */
 static struct finding ask_more(void)
 {
-    size_t from = n_targets;
+    size_t from = n_targets, seen = count_ports();
 
-    for (uint8_t i = 0; i < MORE_MAX; i++)
-        add_target((uint8_t)(SAMPLES + 1 + i), any_port(), 0);
+    for (uint8_t i = 0; i < MORE_MAX && seen + i < ENOUGH; i++)
+        add_target((uint8_t)(SAMPLES + LOOKS + 1 + i), any_port(), 0);
     ask_all(from);
     return tell();
 }
@@ -199,7 +219,8 @@ static void play(struct nat_conf conf, bool busy, uint64_t seed, const char *nam
     bool known = judge(&f, seed, name, t);
     t->n++;
     t->unknown_first += !known;
-    if ((p->allocation == ALLOC_RANDOM || p->allocation == ALLOC_UNKNOWN) &&
+    if (count_ports() < ENOUGH &&
+        (p->allocation == ALLOC_RANDOM || p->allocation == ALLOC_UNKNOWN) &&
         p->port_hi - p->port_lo < BLOCK_MAX) {
         f = ask_more();
         known = judge(&f, seed, name, t);

@@ -12,7 +12,8 @@
  * answer.  What comes in has an open door; and as long as the packet itself gets no answer it did not arrive.
  * A NAT whose mapping ends with the error that comes back keeps its door shut, and is known by its other port.
  * Where each destination sees another port the first address can't make the second one answer: see hops.c.
- * The sockets are of this test alone: those of others have sent to one prober address only, and must.
+ * The sockets are of this test alone: those of others have sent to one prober address only, and must.  Their ports
+ * show as well as the samples' how the NAT chooses them.
  *
  * What is missing may be lost, so no word rests on few packets: that nothing took a port on eight that asked for it,
  * or seven; that a TTL falls short, and that its error ends no mapping, on LOW_AGAIN and one more.
@@ -23,6 +24,7 @@
 
 enum { PER_TURN = EARLY_SOCKETS - 1 }; /* beside the control, that try a TTL each */
 enum { FAR = EARLY_FAR };
+enum { FIRST_TTL = 2 };
 enum { SILENCE_US = 300 * 1000 }; /* or two round trips, after the last try */
 enum { LOW_AGAIN = 5 };           /* an error may get lost, and a mapping outlive that */
 
@@ -51,8 +53,10 @@ void executor_early_start(struct executor *x)
         return;
     memcpy(x->early.server, server, sizeof x->early.server);
     x->early.state = EARLY_DUE;
-    x->early.tried = 1; /* which ends in the first NAT: another one always opens as much */
+    x->early.tried =
+        FIRST_TTL - 1; /* which ends in the first NAT: another one always opens as much */
     x->early.next_us = x->now_us;
+    x->early.opened = x->opened + x->opened_asking;
 }
 
 static void send(struct executor *x, const struct early_socket *s, enum ask ask, size_t to,
@@ -298,11 +302,36 @@ static bool answers(const struct executor *x, const struct early_socket *s, cons
            addr_eq(&in->dgram.src, &x->early.server[from]);
 }
 
-static void on_here(struct executor *x, struct early_socket *s, const struct stun *m,
-                    struct outputs *out)
+/* To the classifier they are further samples, asked for right after the round's own. */
+void executor_early_report(const struct executor *x, struct observation_list *l)
+{
+    const struct early_test *e = &x->early;
+
+    for (size_t i = 0; i < EARLY_SOCKETS && x->full_round && l->n < OBSERVATIONS_MAX; i++)
+        if (e->first[i].seen.len != 0)
+            l->v[l->n++] = (struct observation){.sock = (uint8_t)(EARLY_SAMPLE + i),
+                                                .local_port = e->first[i].local_port,
+                                                .rtt_ms = e->first[i].rtt_ms,
+                                                .prober = e->server[0],
+                                                .seen = e->first[i].seen};
+}
+
+static void keep_first(struct early_test *e, size_t i, const struct input *in)
+{
+    int64_t rtt_ms = e->from[i].rtt_us / 1000;
+
+    e->first[i].seen = e->from[i].seen;
+    e->first[i].local_port = in->dgram.local_port;
+    e->first[i].rtt_ms = (uint16_t)(rtt_ms < UINT16_MAX ? rtt_ms : UINT16_MAX);
+}
+
+static void on_here(struct executor *x, struct early_socket *s, const struct input *in,
+                    const struct stun *m, struct outputs *out)
 {
     s->seen = m->mapped;
     s->rtt_us = x->now_us - s->began_us;
+    if (x->early.tried < FIRST_TTL + PER_TURN)
+        keep_first(&x->early, (size_t)(s - x->early.from), in);
     memcpy(s->cookie, m->cookie, sizeof s->cookie);
     executor_early_enter(x, s, EARLY_IN, out);
 }
@@ -343,7 +372,7 @@ bool executor_early_datagram(struct executor *x, const struct input *in, const s
         memcmp(m->txid + 1, s->txid + 1, sizeof s->txid - 1) != 0)
         return false;
     if (s->phase == EARLY_HERE && m->has_cookie && answers(x, s, in, m, ASK_HERE, 0, 0))
-        on_here(x, s, m, out);
+        on_here(x, s, in, m, out);
     s->far = s->far || answers(x, s, in, m, ASK_LOW, FAR, FAR);
     if (s->phase == EARLY_IN && answers(x, s, in, m, ASK_IN, 0, FAR))
         on_in(x, s, out);

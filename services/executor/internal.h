@@ -176,6 +176,8 @@ bool executor_early_datagram(struct executor *x, const struct input *in, const s
 void executor_early_enter(struct executor *x, struct early_socket *s, enum early_phase to,
                           struct outputs *out);
 
+void executor_early_report(const struct executor *x, struct observation_list *l);
+
 /* clash.c: what its first socket shows. */
 bool executor_lets_in(const struct executor *x);   /* from an ip that had not been sent to */
 bool executor_restricts(const struct executor *x); /* it does not, as far as can be told */

@@ -14,12 +14,14 @@
 
 static uint32_t own_mappings(const struct executor *x) { return x->opened + x->opened_asking; }
 
-/* The last round of probing ended at the samples, if it had some: what they got was the newest then. */
+/* The last round of probing began with the samples, if it had some: what they got was the newest then. */
 void executor_sight(struct executor *x)
 {
+    uint32_t opened = x->early.state == EARLY_OFF ? own_mappings(x) : x->early.opened;
+
     for (size_t i = 0; i < x->n_targets; i++)
         if (x->targets[i].sock != 0 && x->targets[i].answered)
-            x->sight = (struct sight){x->targets[i].seen.port, x->probe_began_us, own_mappings(x)};
+            x->sight = (struct sight){x->targets[i].seen.port, x->probe_began_us, opened};
 }
 
 void executor_look_start(struct executor *x, const struct attempt *a, const struct addr *pin_to)

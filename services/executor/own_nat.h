@@ -75,11 +75,12 @@ struct hairpin_test {
 
 /* Does a packet that comes too early do harm, and with how many hops is the own NAT passed?  See early.c. */
 enum {
-    EARLY_TRIES = 4,    /* at 0, 100, 250 and 500 ms */
-    EARLY_TTL_MAX = 8,  /* own NATs and routers beyond that are not passed on purpose */
-    EARLY_WAY_MAX = 32, /* to a prober */
-    EARLY_CONTROL = 0,  /* the first socket sends nothing before its time */
-    EARLY_FAR = 3,      /* of the prober's addresses: another ip and port */
+    EARLY_TRIES = 4,                /* at 0, 100, 250 and 500 ms */
+    EARLY_TTL_MAX = 8,              /* own NATs and routers beyond that are not passed on purpose */
+    EARLY_WAY_MAX = 32,             /* to a prober */
+    EARLY_SAMPLE = SAMPLES_MAX + 1, /* to the classifier: the samples' numbers go on */
+    EARLY_CONTROL = 0,              /* the first socket sends nothing before its time */
+    EARLY_FAR = 3,                  /* of the prober's addresses: another ip and port */
 };
 
 struct early_test {
@@ -92,7 +93,12 @@ struct early_test {
     struct addr before; /* the control's, there, when packets that fall short are sent after it */
     uint8_t ttl, tried; /* that opens the own NATs and gets no farther than needed, 0: none known */
     int64_t next_us;
+    uint32_t opened; /* own mappings before */
     struct addr server[4];
+    struct {
+        struct addr seen; /* len 0 until it is answered */
+        uint16_t local_port, rtt_ms;
+    } first[EARLY_SOCKETS]; /* of the first turn, whose mappings are as old as the round's own */
     struct early_socket {
         enum early_phase { EARLY_HERE, EARLY_IN, EARLY_OUT, EARLY_WAY, EARLY_DONE } phase;
         uint8_t ttl; /* 0: the control */

@@ -173,6 +173,7 @@ void executor_probe_report(struct executor *x, struct outputs *out)
             .seen = t->seen,
         };
     }
+    executor_early_report(x, &m->seen);
     executor_range_report(x, &m->seen);
     executor_relays_report(x, &m->relays);
     m->hairpin = (uint16_t)x->hairpin.is;
@@ -241,6 +242,18 @@ static void finish(struct executor *x, struct outputs *out)
     }
 }
 
+static void targets_tick(struct executor *x, struct outputs *out)
+{
+    executor_spares_open(x, out);
+    if (x->now_us >= x->probe_until_us) {
+        finish(x, out);
+        return;
+    }
+    for (size_t i = 0; i < x->n_targets; i++)
+        if (!x->targets[i].done && x->targets[i].next_us <= x->now_us)
+            send_probe(x, &x->targets[i], out);
+}
+
 void executor_probe_tick(struct executor *x, struct outputs *out)
 {
     if (!x->probing && x->next_probe_us <= x->now_us && x->told)
@@ -254,20 +267,12 @@ void executor_probe_tick(struct executor *x, struct outputs *out)
     executor_override_tick(x, out);
     executor_hairpin_tick(x, out);
     executor_lifetime_tick(x, out);
-    executor_early_tick(x, out);
-    executor_filter_tick(x, out);
     executor_range_tick(x, out);
     executor_relays_tick(x, out);
-    if (!x->probing)
-        return;
-    executor_spares_open(x, out);
-    if (x->now_us >= x->probe_until_us) {
-        finish(x, out);
-        return;
-    }
-    for (size_t i = 0; i < x->n_targets; i++)
-        if (!x->targets[i].done && x->targets[i].next_us <= x->now_us)
-            send_probe(x, &x->targets[i], out);
+    if (x->probing)
+        targets_tick(x, out);
+    executor_early_tick(x, out); /* after the samples: so are its ports */
+    executor_filter_tick(x, out);
 }
 
 static bool is_zero(const uint8_t *p, size_t n)

@@ -53,6 +53,8 @@ static size_t ports_seen(const struct executor *x)
             again = x->targets[j].answered && x->targets[j].seen.port == x->targets[i].seen.port;
         n += !again;
     }
+    for (size_t i = 0; i < EARLY_SOCKETS; i++)
+        n += x->early.first[i].seen.len != 0;
     return n;
 }
 
@@ -174,10 +176,11 @@ bool executor_range_datagram(struct executor *x, const struct input *in, const s
 void executor_range_report(const struct executor *x, struct observation_list *l)
 {
     const struct range_test *r = &x->range;
+    size_t first = x->early.state == EARLY_OFF ? EARLY_SAMPLE : EARLY_SAMPLE + EARLY_SOCKETS;
 
     for (size_t i = 0; i < r->n && x->full_round && l->n < OBSERVATIONS_MAX; i++)
         if (r->v[i].seen.len != 0)
-            l->v[l->n++] = (struct observation){.sock = (uint8_t)(SAMPLES_MAX + 1 + i),
+            l->v[l->n++] = (struct observation){.sock = (uint8_t)(first + i),
                                                 .local_port = r->v[i].local_port,
                                                 .rtt_ms = x->targets[0].rtt_ms,
                                                 .prober = r->server,
