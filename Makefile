@@ -7,7 +7,7 @@
 #   make pairs           of these the pairs, as a table; RUNS=n of each
 #   make matrix-sim      27 x 27 classes of NATs in virtual time, RUNS=100 each way, into docs/matrix (minutes)
 #   make matrix          the classes with real programs, RUNS=5, FROM= and TO= narrow it, resumable (root; an hour)
-#   make compare         40 pairs of NATs and a ladder of losses with libnice and aioice beside ours, into README.md (root; an hour)
+#   make compare         40 pairs of NATs and a ladder of losses with libnice and aioice beside ours, into README.md (root; 50 min)
 #   make attack          55 attacks on a suite, 10^5 attempts, and each against a build without its defence (root; minutes)
 #   make flood           all ports at once for three minutes, with what one core sends and with ten times of what is taken (root)
 #   make garbage         100,000 pieces of garbage of each kind at each port of a suite (root; minutes)

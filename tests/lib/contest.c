@@ -52,6 +52,16 @@ void contest_host(char *out, size_t cap, const char *prefix, size_t i, const cha
         strcat(out, ",lifetime=30s");
 }
 
+void contest_listen(struct ground *g, const struct bout *bouts, size_t n)
+{
+    const char *hosts[GROUND_PEERS_MAX];
+
+    cr_assert_leq(n, GROUND_PEERS_MAX);
+    for (size_t i = 0; i < n; i++)
+        hosts[i] = bouts[i].to;
+    ground_listen_all(g, hosts, n);
+}
+
 static struct ground_run start_ours(struct ground *g, const struct bout *b)
 {
     char key[160];

@@ -34,7 +34,10 @@ void contest_open(struct ground *g);
 enum { CONTEST_RATE = 20 };
 void contest_host(char *out, size_t cap, const char *prefix, size_t i, const char *kind);
 
-/* Start both sides of n bouts; they are ready when this returns.  Each `to` must listen (ground_listen). */
+/* Have each `to` listen for ours. */
+void contest_listen(struct ground *g, const struct bout *bouts, size_t n);
+
+/* Start both sides of n bouts; they are ready when this returns.  Each `to` must listen. */
 void contest_prepare(struct ground *g, enum contestant who, struct bout *bouts, size_t n);
 
 /* Tell them to connect, and wait for what comes of it. */

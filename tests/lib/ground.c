@@ -15,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { ARGS_MAX = 64, LISTEN_PIPE = 1 << 20 };
+enum { ARGS_MAX = 96, LISTEN_PIPE = 1 << 20 };
 
 static const char pub[] = "pub=open,ip=203.0.113.10+203.0.113.11";
 
@@ -29,8 +29,10 @@ static int64_t now_ms(void)
 
 static size_t append(const char **argv, size_t n, const char *const *more)
 {
-    for (; *more && n < ARGS_MAX - 1; more++)
+    for (; *more; more++) {
+        cr_assert_lt(n, ARGS_MAX - 1);
         argv[n++] = *more;
+    }
     argv[n] = NULL;
     return n;
 }
@@ -142,20 +144,44 @@ pid_t ground_program(const struct ground_run *r)
     return pid;
 }
 
-struct ground_run ground_listen_with(struct ground *g, const char *host, const char *const *more)
+static struct ground_run start_listening(struct ground *g, const char *host,
+                                         const char *const *more)
 {
     const char *argv[ARGS_MAX];
 
     append(argv, append(argv, 0, (const char *const[]){"--name", host, "--echo", NULL}), more);
     /* Nobody reads its events while connects go on: a full pipe would stop it in the middle. */
     struct ground_run r = ground_start(g, host, "listen", argv);
-    json_t *line = ground_line(&r, GROUND_WAIT_MS);
-
     cr_assert_geq(fcntl(r.out, F_SETPIPE_SZ, LISTEN_PIPE), LISTEN_PIPE);
+    return r;
+}
+
+static void expect_listening(struct ground_run *r, const char *host)
+{
+    json_t *line = ground_line(r, GROUND_WAIT_MS);
+
     cr_assert(line && strcmp(ground_text(line, "event"), "listening") == 0, "%s does not listen",
               host);
     json_decref(line);
+}
+
+struct ground_run ground_listen_with(struct ground *g, const char *host, const char *const *more)
+{
+    struct ground_run r = start_listening(g, host, more);
+
+    expect_listening(&r, host);
     return r;
+}
+
+void ground_listen_all(struct ground *g, const char *const *hosts, size_t n)
+{
+    struct ground_run runs[GROUND_PEERS_MAX];
+
+    cr_assert_leq(n, GROUND_PEERS_MAX);
+    for (size_t i = 0; i < n; i++)
+        runs[i] = start_listening(g, hosts[i], (const char *const[]){NULL});
+    for (size_t i = 0; i < n; i++)
+        expect_listening(&runs[i], hosts[i]);
 }
 
 struct ground_run ground_listen(struct ground *g, const char *host)

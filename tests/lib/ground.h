@@ -44,6 +44,9 @@ const char *ground_output(struct ground *g, const char *host, const char *const 
 struct ground_run ground_listen(struct ground *g, const char *host);
 struct ground_run ground_listen_with(struct ground *g, const char *host, const char *const *more);
 
+/* The same on n hosts at once, which takes no longer than one of them; they run until the lab ends. */
+void ground_listen_all(struct ground *g, const char *const *hosts, size_t n);
+
 /* `natterjack VERB -o json --join J --key FILE` on a host with more arguments, up to a NULL. */
 struct ground_run ground_start(struct ground *g, const char *host, const char *verb,
                                const char *const *more);
