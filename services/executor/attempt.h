@@ -90,6 +90,7 @@ struct attempt {
     uint32_t renewals;       /* the number of the last one for a session that was settled */
     int64_t renewed_us;      /* when it came */
     int64_t upgrade_us, upgrade_gap_us; /* on the relay: when to ask for another */
+    int64_t upgrade_soon_us;            /* until when as soon as it can be answered; or 0 */
     int64_t deadline_us;                /* of the state */
     int64_t give_up_us;                 /* of direct techniques: start and span */
     int64_t span_us;                    /* of one that sends by a schedule, else 0 */
@@ -190,6 +191,7 @@ struct attempt {
         uint32_t times, peer_times; /* that this side has left it, and that the peer said so */
         int64_t left_us, won_us, hold_us, hold_until_us, answer_us;
         int64_t moved_us; /* when the peer's new addresses were last followed */
+        struct addr seen; /* where a prober saw this host when the path was proven */
     } fault;
     int64_t last_data_us, last_sent_us; /* of the application: either way; out */
     uint64_t data_sent, data_received, data_dropped;

@@ -277,6 +277,7 @@ void executor_guess_end(struct executor *x, struct attempt *a, struct outputs *o
 void executor_guess_forget(struct executor *x, struct attempt *a, struct outputs *out);
 
 /* upgrade.c: from the relay to a direct path, later. */
+void executor_upgrade_soon(struct executor *x, struct attempt *a);
 void executor_upgrade_later(struct executor *x, struct attempt *a);
 void executor_upgrade_tick(struct executor *x, struct attempt *a, struct outputs *out);
 bool executor_upgrade_order(struct executor *x, struct attempt *a,
@@ -334,6 +335,7 @@ bool executor_alive_is_new(const struct executor *x, const struct attempt *a);
 bool executor_alive_answers(const struct executor *x, const struct attempt *a);
 
 /* moved.c: this host, or the peer, has another address. */
+void executor_moved_proven(const struct executor *x, struct attempt *a);
 void executor_moved_round_over(struct executor *x, struct outputs *out);
 void executor_moved_suspect(struct executor *x, const struct attempt *a);
 void executor_moved_tell(struct executor *x, struct attempt *a, struct outputs *out);

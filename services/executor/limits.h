@@ -95,7 +95,10 @@ enum open_limits {
     ROUND_REST_US = 200 * 1000,   /* beside the time that arming took: when a round has missed */
     EARLY_KILLS_WAIT_US = 250 * 1000, /* the peer opens its NAT first */
     UPGRADE_LASTED_US = 64 * 1000000, /* a direct path that held so long is tried again soon */
-    UPGRADE_GATE_US = 2 * 1000000,    /* between two such tries, of whichever sessions */
+    UPGRADE_SOON_US = 50 * 1000, /* one whose cause is known waits for the coordinator so often, */
+    UPGRADE_SOON_FOR_US = 5 * 1000000, /* and so long, */
+    UPGRADE_RETRY_US = 500 * 1000, /* and is asked for again so long after one without an answer */
+    UPGRADE_GATE_US = 2 * 1000000, /* between two such tries, of whichever sessions */
 };
 
 /* ---- keeping it ------------------------------------------------------------------------------ */

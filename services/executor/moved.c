@@ -9,16 +9,28 @@
 
 #include <string.h>
 
-/* Has a prober, in this round, seen this host where the peer has, or, if that has not, where probers had? */
-static bool is_where_it_was(const struct executor *x, const struct attempt *a)
+/* Has a prober seen this host there in this round? */
+static bool is_seen_at(const struct executor *x, const struct addr *at)
 {
-    if (a->own_seen.len == 0)
-        return !executor_probe_drifted(x);
     for (size_t i = 0; i < x->n_targets; i++)
-        if (x->targets[i].sock == 0 && x->targets[i].answered &&
-            addr_eq(&x->targets[i].seen, &a->own_seen))
+        if (x->targets[i].sock == 0 && x->targets[i].answered && addr_eq(&x->targets[i].seen, at))
             return true;
     return false;
+}
+
+/* Where the peer has, or, if that has not, where probers had? */
+static bool is_where_it_was(const struct executor *x, const struct attempt *a)
+{
+    return a->own_seen.len == 0 ? !executor_probe_drifted(x) : is_seen_at(x, &a->own_seen);
+}
+
+/* There is a direct path, or will be: where do probers see this host meanwhile? */
+void executor_moved_proven(const struct executor *x, struct attempt *a)
+{
+    a->fault.seen = (struct addr){0};
+    for (size_t i = 0; i < x->n_targets && a->fault.seen.len == 0; i++)
+        if (x->targets[i].sock == 0)
+            a->fault.seen = x->targets[i].answered ? x->targets[i].seen : x->targets[i].before;
 }
 
 /* Those that need no look at the NAT right before. */
@@ -39,11 +51,22 @@ static void punch_again(struct executor *x, struct attempt *a)
     a->way[WAY_DIRECT].next_punch_us = x->now_us;
 }
 
+/* What takes a look at the NAT, or luck, needs another order, for which side 0 asks. */
+static void begin_again(struct executor *x, struct attempt *a)
+{
+    if (punches(a)) {
+        punch_again(x, a);
+        return;
+    }
+    a->fault.moved_us = x->now_us;
+    executor_moved_proven(x, a);
+    executor_upgrade_soon(x, a);
+}
+
 static bool may_follow(const struct executor *x, const struct attempt *a)
 {
-    return a->mode == MODE_MANAGED && a->policy == POLICY_AUTO && punches(a) &&
-           a->way[WAY_RELAY].confirmed && a->state >= ATTEMPT_EXECUTING &&
-           a->state < ATTEMPT_FAILED &&
+    return a->mode == MODE_MANAGED && a->policy == POLICY_AUTO && a->way[WAY_RELAY].confirmed &&
+           a->state >= ATTEMPT_EXECUTING && a->state < ATTEMPT_FAILED &&
            (a->fault.moved_us == 0 || x->now_us >= a->fault.moved_us + MOVED_EVERY_US);
 }
 
@@ -56,9 +79,20 @@ static bool wants_direct(const struct attempt *a)
 /* A while of punching has come to nothing: is this host still where the peer was told? */
 void executor_moved_suspect(struct executor *x, const struct attempt *a)
 {
-    if (may_follow(x, a) && x->now_us - x->probe_began_us > MOVED_EVERY_US &&
+    if (may_follow(x, a) && punches(a) && x->now_us - x->probe_began_us > MOVED_EVERY_US &&
         x->next_probe_us > x->now_us)
         x->next_probe_us = x->now_us;
+}
+
+/*
+ * A port that was met by chance only the peer has seen: so what counts is where probers see this host, now and
+ * when the path was proven.  Another order needs the coordinator, which has been told that.
+ */
+static bool has_moved(const struct executor *x, const struct attempt *a)
+{
+    if (punches(a))
+        return !is_where_it_was(x, a);
+    return a->fault.lost && x->told && !is_seen_at(x, &a->fault.seen);
 }
 
 /* Probing is over: who has no direct way may hear of another address. */
@@ -66,12 +100,12 @@ void executor_moved_round_over(struct executor *x, struct outputs *out)
 {
     for (size_t i = 0; i < ATTEMPTS_MAX && out->n + 2 <= OUTPUTS_MAX; i++) {
         struct attempt *a = &x->attempts[i];
-        if (!may_follow(x, a) || !wants_direct(a) || x->tokens.n == 0 || is_where_it_was(x, a))
+        if (!may_follow(x, a) || !wants_direct(a) || x->tokens.n == 0 || !has_moved(x, a))
             continue;
         a->fault.moves = MOVED_COPIES;
         executor_lifetime_forget(x); /* it has not kept the mapping */
         executor_moved_tell(x, a, out);
-        punch_again(x, a);
+        begin_again(x, a);
     }
 }
 
@@ -121,5 +155,5 @@ void executor_on_moved(struct executor *x, struct attempt *a, enum way way, cons
     if (!aim_anew(x, a, &theirs))
         return;
     executor_lost_direct(x, a, "the peer has another address", out);
-    punch_again(x, a);
+    begin_again(x, a);
 }

@@ -155,6 +155,7 @@ void executor_settle(struct executor *x, struct attempt *a, struct outputs *out)
     }
     if (direct && (a->state == ATTEMPT_EXECUTING || a->state == ATTEMPT_RELAYED)) {
         a->verdict = executor_direct_verdict(a);
+        executor_moved_proven(x, a);
         executor_enter(x, a, ATTEMPT_DIRECT, "both directions are proven", out);
     } else if (a->state == ATTEMPT_EXECUTING && relayed && (over || late)) {
         a->verdict = executor_relayed_verdict(a);

@@ -25,10 +25,20 @@ void executor_upgrade_later(struct executor *x, struct attempt *a)
                     (int64_t)rng_below(&x->rng, (uint64_t)a->upgrade_gap_us / 2);
 }
 
-/* A new path is what people wait for, and probing brings the addresses that the order will say. */
-static bool busy(const struct executor *x)
+/* Why the path was lost is known, and that another order would bring another one. */
+void executor_upgrade_soon(struct executor *x, struct attempt *a)
 {
-    if (!x->attached || !executor_ready(x) || x->probing || x->now_us < x->upgrade_gate_us)
+    if (a->side != 0 || a->state != ATTEMPT_RELAYED)
+        return;
+    a->upgrade_soon_us = x->now_us + UPGRADE_SOON_FOR_US;
+    a->upgrade_us = x->now_us;
+}
+
+/* A new path is what people wait for, and probing brings the addresses that the order will say. */
+static bool busy(const struct executor *x, bool soon)
+{
+    if (!x->attached || !executor_ready(x) || (x->probing && !soon) ||
+        x->now_us < x->upgrade_gate_us)
         return true;
     for (size_t i = 0; i < ATTEMPTS_MAX; i++) {
         const struct attempt *a = &x->attempts[i];
@@ -40,9 +50,11 @@ static bool busy(const struct executor *x)
 
 void executor_upgrade_tick(struct executor *x, struct attempt *a, struct outputs *out)
 {
-    if (busy(x) || executor_alive_answers(x, a)) {
-        a->upgrade_us = x->now_us + UPGRADE_GATE_US / 2 +
-                        (int64_t)rng_below(&x->rng, (uint64_t)UPGRADE_GATE_US);
+    bool soon = x->now_us < a->upgrade_soon_us;
+
+    if (busy(x, soon) || executor_alive_answers(x, a)) {
+        int64_t gap_us = UPGRADE_GATE_US / 2 + (int64_t)rng_below(&x->rng, UPGRADE_GATE_US);
+        a->upgrade_us = x->now_us + (soon ? UPGRADE_SOON_US : gap_us);
         return;
     }
     struct msg_punch_request *m = &emit(out, SERVICE_coordinator, MSG_punch_request)->punch_request;
@@ -53,9 +65,12 @@ void executor_upgrade_tick(struct executor *x, struct attempt *a, struct outputs
     m->tokens = executor_tokens(x);
     m->session = a->session;
     m->attempt = a->renewals; /* a coordinator that has lost the session goes on from there */
-    x->upgrade_gate_us = x->now_us + UPGRADE_GATE_US;
+    x->upgrade_gate_us = x->now_us + (soon ? UPGRADE_RETRY_US : UPGRADE_GATE_US);
     x->n.upgrades_asked++;
-    executor_upgrade_later(x, a);
+    if (soon) /* the coordinator may not know all yet: then it says nothing */
+        a->upgrade_us = x->upgrade_gate_us;
+    else
+        executor_upgrade_later(x, a);
 }
 
 /* Another order for a session that is settled.  False when it is none that shall be followed. */
@@ -71,6 +86,7 @@ bool executor_upgrade_order(struct executor *x, struct attempt *a,
         return false;
     a->renewals = m->attempt;
     a->renewed_us = x->now_us;
+    a->upgrade_soon_us = 0;
     a->result_us = x->now_us; /* it may have lost what was reported */
     a->attempts++;
     /* A side that thinks otherwise is alone with that. */
