@@ -104,6 +104,21 @@ Test(classifier_memory, what_contradicts_the_earlier_finding_replaces_it)
     expect(b, "unknown/preserve 50% delta=0 0-0 age=0 -");
 }
 
+/* Requests are under way when a NAT starts anew: the last of them may get the first port. */
+Test(classifier_memory, mappings_of_one_socket_that_were_made_the_other_way_round_are_no_step_down)
+{
+    struct classifier_model m = classifier_model(NAT_APD, ALLOC_CONTIGUOUS, 1);
+
+    classifier_bed_probe(b, &m, 0);
+    expect(b, "apd/contiguous 95% delta=1 20001-20008 age=0 192.0.2.1:20001");
+    classifier_bed_begin(b, "10.0.0.2:40000");
+    classifier_bed_saw(b, 0, 40000, A1P1, "192.0.2.1:20704");
+    classifier_bed_saw(b, 0, 40000, A1P2, "192.0.2.1:20703");
+    classifier_bed_saw(b, 0, 40000, A2P1, "192.0.2.1:20702");
+    classifier_bed_saw(b, 0, 40000, A2P2, "192.0.2.1:20701");
+    expect(b, "apd/contiguous 95% delta=1 20001-20008 age=0 192.0.2.1:20704");
+}
+
 Test(classifier_memory, a_finding_expires_when_its_peer_is_silent)
 {
     known_contiguous();
