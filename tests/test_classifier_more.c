@@ -4,6 +4,7 @@
 #include "tests/lib/classifier_bed.h"
 
 #include <criterion/criterion.h>
+#include <stdio.h>
 
 enum { SMALL = 4 };
 
@@ -78,6 +79,26 @@ Test(classifier_more, what_early_packets_do_is_kept_until_it_is_measured_again)
     cr_assert_eq(classifier_bed_tell(b)->clash, CLASH_CLAIMS, "what is no value says nothing");
     b->report.reflex_report.clash = CLASH_NONE;
     cr_assert_eq(classifier_bed_tell(b)->clash, CLASH_NONE);
+}
+
+/* Far apart, and the last one has its own. */
+static enum allocation draw_own(uint8_t n)
+{
+    char seen[32];
+
+    classifier_bed_begin(b, "10.0.0.2:4000");
+    b->report.reflex_report.peer.b[1] = n; /* somebody else each time */
+    for (uint8_t i = 0; i < n; i++) {
+        snprintf(seen, sizeof seen, "192.0.2.1:%d", i < n - 1 ? 9000 + 4321 * i : 5000 + i);
+        classifier_bed_saw(b, i, (uint16_t)(5000 + i), A1P1, seen);
+    }
+    return (enum allocation)classifier_bed_tell(b)->allocation;
+}
+
+Test(classifier_more, one_of_many_sockets_may_draw_its_own_port)
+{
+    cr_assert_eq(draw_own(5), ALLOC_UNKNOWN, "the others' may be taken");
+    cr_assert_eq(draw_own(6), ALLOC_RANDOM);
 }
 
 Test(classifier_more, a_pool_shows_by_the_addresses_of_sockets_or_of_one_socket)

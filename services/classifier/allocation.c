@@ -10,7 +10,8 @@ enum {
     SLACK = 4, /* ports that others may have taken for each that was seen: of few, and of many */
     SLACK_MANY = 1,
     PAUSES = 2, /* beside when an answer was lost: they had more time then */
-    PAUSES_MANY = 3
+    PAUSES_MANY = 3,
+    LUCKY_MIN = 6 /* sockets, of which one may have drawn its own port */
 };
 #define LUCK 1e-5
 
@@ -42,6 +43,22 @@ static size_t keepers(const struct mappings *m)
     }
     return n;
 }
+
+static size_t sockets(const struct mappings *m)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < m->n; i++) {
+        bool again = false;
+        for (size_t j = 0; j < i && !again; j++)
+            again = m->v[j].sock == m->v[i].sock;
+        n += !again;
+    }
+    return n;
+}
+
+/* Does a single one have its own port, and too few others are seen for that to be luck? */
+static bool is_alone(const struct mappings *m) { return keepers(m) > 0 && sockets(m) < LUCKY_MIN; }
 
 /* Has the socket this port's neighbour below, its own, somewhere else?  Of socket 0 that answer may be lost. */
 static bool has_another(const struct mappings *m, size_t i)
@@ -255,5 +272,5 @@ enum allocation allocation_of(const struct mappings *m, int16_t *delta)
     *delta = (int16_t)d;
     if (d != 0)
         return ALLOC_CONTIGUOUS;
-    return keepers(m) > 0 || may_be_steps(&all) ? ALLOC_UNKNOWN : ALLOC_RANDOM;
+    return is_alone(m) || may_be_steps(&all) ? ALLOC_UNKNOWN : ALLOC_RANDOM;
 }

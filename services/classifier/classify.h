@@ -23,7 +23,7 @@
  *   contiguous  one small step apart; a step may be missing (a lost answer, somebody else's mapping) and
  *               neighbours may have overtaken each other, as far as it can't be luck (allocation.h)
  *   random      at least three, and neither
- *   unknown     anything less; or one socket has its own port, and no other; or what may be steps, or luck
+ *   unknown     anything less; or one of few sockets has its own port, and no other; or what may be steps, or luck
  *
  * Filtering, from sockets that had sent to one prober address only, by who else's answer came in
  * (RFC 5780 section 4.4):
