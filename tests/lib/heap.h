@@ -9,8 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-static volatile uint64_t
-    heap_calls; /* of malloc, calloc, realloc in this process; reset it at will */
+/* Of malloc, calloc and realloc by this thread, since libzmq's allocate when they get to it; reset it at will. */
+static _Thread_local volatile uint64_t heap_calls;
 
 #ifdef __SANITIZE_ADDRESS__
 /* sanitizer/allocator_interface.h, which not every compiler package has */
