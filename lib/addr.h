@@ -19,6 +19,7 @@ struct addr {
     uint16_t port; /* host order */
 };
 
+/* a.b.c.d, port in host order; equal in all; equal but for the port. */
 struct addr addr_v4(uint8_t a, uint8_t b, uint8_t c, uint8_t d, uint16_t port);
 bool addr_eq(const struct addr *a, const struct addr *b);
 bool addr_ip_eq(const struct addr *a, const struct addr *b);

@@ -78,10 +78,13 @@ struct batch_out {
     uint64_t sent, dropped; /* datagrams */
 };
 
+/* For what leaves by fd, a UDP socket of the caller's. */
 void batch_out_init(struct batch_out *b, int fd);
 
 /* Send len >= 1 bytes of data, borrowed until batch_flush, to dst.  A full batch is flushed by itself. */
 void batch_add(struct batch_out *b, const struct addr *dst, const uint8_t *data, size_t len);
+
+/* Send what is there.  Never waits: what the kernel does not take now is dropped and counted. */
 void batch_flush(struct batch_out *b);
 
 #endif

@@ -24,6 +24,7 @@ struct budget {
     } buckets[BUDGET_SETS][BUDGET_WAYS];
 };
 
+/* So many units at once, regained in window_us; secret keys the hash, so that nobody can aim at a set. */
 void budget_init(struct budget *b, uint32_t units, int64_t window_us,
                  const uint8_t secret[static 16]);
 

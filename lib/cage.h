@@ -51,6 +51,7 @@ struct cage_plan {
     size_t n_listens, n_connects;
 };
 
+/* What these do is said above; each dies with a line when the process may not go on without it. */
 void cage_secrets(void);
 
 /* Of these what a peer needs before it reads its key: its user's commands must not inherit the rest. */

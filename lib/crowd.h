@@ -28,6 +28,7 @@ struct crowd {
     uint32_t lost;
 };
 
+/* A queue that may have `full` bytes, of which so many messages were lost before. */
 void crowd_init(struct crowd *c, size_t full, uint32_t lost);
 
 /* These bytes were read.  True when it is time to look. */

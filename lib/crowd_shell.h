@@ -5,6 +5,7 @@
 #include "lib/batch.h"
 #include "lib/crowd.h"
 
+/* From now on, with the room and the losses that its socket has now (SO_MEMINFO). */
 void crowd_watch(struct crowd *c, const struct batch_in *in);
 
 /* After each batch of it; how many messages, which had waited for too long, were read and thrown away. */

@@ -42,6 +42,7 @@ struct history {
 };
 _Static_assert((int)TECHNIQUE_COUNT <= 16, "a bit for each technique");
 
+/* A try of this technique (enum technique) has come to something, or not; at this Unix time. */
 void history_add(struct history *h, uint8_t technique, bool hit, int64_t wall_ms);
 
 /* What is known of the two peers' classes, to what is known of the two themselves, which counts for more. */

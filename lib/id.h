@@ -25,6 +25,7 @@ bool peer_id_eq(const struct peer_id *a, const struct peer_id *b);
 bool peer_id_none(const struct peer_id *id); /* all zero: no peer */
 bool sid_eq(const struct sid *a, const struct sid *b);
 
+/* Print; always terminated; returns buf. */
 const char *peer_id_format(const struct peer_id *id, char buf[static PEER_ID_TEXT]);
 const char *sid_format(const struct sid *s, char buf[static SID_TEXT]);
 

@@ -78,6 +78,7 @@ struct punch {
 bool punch_keys(const uint8_t secret[static 32], const struct peer_id *remote,
                 const struct sid *session, uint8_t side0[static 32], uint8_t side1[static 32]);
 
+/* Seal p with the own side's key, for the path that its receiver named; the counter must not come twice. */
 void punch_seal(const struct punch *p, const struct path_id *to, const uint8_t key[static 32],
                 uint8_t out[static PUNCH_BYTES]);
 

@@ -130,6 +130,10 @@ struct addr service_udp_local(const struct service *s, uint16_t sock);
 void service_udp_send(struct service *s, const struct output *o);
 void service_udp_change(struct service *s, const struct output *o);
 
+/*
+ * Have service_wait look for input from a ZeroMQ socket, or a descriptor and what poll(2) may say of it (ZMQ_POLLIN ..);
+ * at most SOURCES_MAX.  The socket stays the caller's, who must end the watch before closing it.
+ */
 void service_watch_zmq(struct service *s, void *zsock, service_receive *receive, void *arg);
 void service_watch_fd(struct service *s, int fd, short events, service_receive *receive, void *arg);
 void service_unwatch_fd(struct service *s, int fd);
@@ -153,7 +157,10 @@ bool service_settled(struct service *s);
 /* Wait for the next input.  False when it is time to stop (SIGINT, SIGTERM, s->stop). */
 bool service_wait(struct service *s, int64_t deadline_us, struct input *in);
 
+/* Carry out what a step returned: rows of the store first, then messages, datagrams and notes. */
 void service_emit(struct service *s, const struct outputs *out);
+
+/* Close what service_open and service_udp opened; what a shell watches beside is its own to close. */
 void service_close(struct service *s);
 
 /* What HUP does; false with a sentence in err (CONFIG_ERROR_MAX bytes) when nothing was changed. */

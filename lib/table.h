@@ -41,6 +41,7 @@ uint32_t table_insert(struct table *t, const void *key);
 /* Forget a slot in use; its number may be handed out again at once. */
 void table_remove(struct table *t, uint32_t slot);
 
+/* Is there an entry in this slot?  And its key, which is the table's own memory. */
 bool table_used(const struct table *t, uint32_t slot);
 const void *table_key(const struct table *t, uint32_t slot);
 

@@ -57,6 +57,10 @@ bool token_verify(const struct msg_token *raw, const struct prober_list *probers
 size_t token_place(const struct token *kept, const int64_t *born, size_t n,
                    const struct token *fresh);
 
+/*
+ * The authority's word that an Ed25519 key is a prober's ('p') or a relay's ('r'): a signature over a context, the role
+ * and the key.  A secret key is seed and public key, as libsodium has it.
+ */
 void cert_sign(char role, const uint8_t key[static 32], const uint8_t authority_secret[static 64],
                uint8_t cert[static 64]);
 bool cert_verify(char role, const uint8_t key[static 32], const uint8_t authority[static 32],

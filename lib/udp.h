@@ -6,6 +6,7 @@
 
 #include <sys/socket.h>
 
+/* Returns how much of *out is used; a->len must be 4 or 16. */
 socklen_t addr_to_sockaddr(const struct addr *a, struct sockaddr_storage *out);
 
 /* IPv4-mapped IPv6 addresses come out as IPv4.  len 0 for another family. */

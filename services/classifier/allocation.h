@@ -24,8 +24,10 @@ struct mappings {
     } v[OBSERVATIONS_MAX];
 };
 
+/* Those of a report. */
 struct mappings allocation_mappings(const struct observation_list *l);
 
+/* How they were chosen; *delta is the step of a contiguous NAT. */
 enum allocation allocation_of(const struct mappings *m, int16_t *delta);
 
 /* Between the lowest port and the highest; there is a mapping. */

@@ -59,6 +59,7 @@ struct finding {
     uint8_t used, ignored; /* observations; ignored are malformed or of another address family */
 };
 
+/* What a report says of the NAT; whatever it holds, it may be hostile. */
 void classify(const struct msg_reflex_report *r, struct finding *out);
 
 #endif

@@ -151,6 +151,7 @@ struct executor {
     struct executor_counters n;
 };
 
+/* lib/core.h is the contract of these three; conf is copied. */
 void executor_init(struct executor *x, const struct executor_conf *conf,
                    const uint8_t rng_key[static 32]);
 void executor_step(struct executor *x, const struct input *in, struct outputs *out);

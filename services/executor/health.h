@@ -47,6 +47,7 @@ struct health {
     uint32_t trial_first, trial_answered, trial_missed_max;
 };
 
+/* Nothing is known, nothing sent. */
 void health_init(struct health *h);
 
 /* What was seen of the way is over; the counts go on, since the peer's do. */

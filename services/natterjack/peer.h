@@ -53,6 +53,7 @@ struct blocks_flags {
             false                                                                                \
     }
 
+/* Fill in conf's blocks.  Returns as peer_conf does. */
 int blocks_conf(const struct blocks_flags *f, struct agent_conf *conf);
 
 /* Fill in conf's port and override.  Returns as peer_conf does. */

@@ -26,6 +26,7 @@ void pinger_run(struct pinger *p, struct agent *g);
 /* The median round trip in microseconds; -1 when nothing was received. */
 int64_t pinger_median_us(const struct pinger *p);
 
+/* Closes fd, if there is one. */
 void pinger_fini(struct pinger *p);
 
 #endif

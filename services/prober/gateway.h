@@ -22,6 +22,7 @@ struct gateway {
 /* For a prober that is known by this address. */
 void gateway_init(struct gateway *g, const struct addr *known_as);
 
+/* A request came from there. */
 void gateway_note(struct gateway *g, const struct addr *src);
 bool gateway_suspected(const struct gateway *g);
 

@@ -30,11 +30,13 @@ void prober_workers_open(struct prober_workers *w, struct service *s, unsigned n
 /* Start their threads; before cage_calls. */
 void prober_workers_start(struct prober_workers *w);
 
+/* The counters of all together. */
 struct prober_counters prober_workers_sum(const struct prober_workers *w);
 
 /* A gateway that all of them suspect; or NULL. */
 const struct gateway *prober_workers_gateway(const struct prober_workers *w);
 
+/* Ends their threads and waits for them; s stays the caller's. */
 void prober_workers_close(struct prober_workers *w);
 
 #endif
