@@ -110,7 +110,7 @@ $(B)/bin/natlab: $(B)/tests/natlab/main.o $(B)/lab.a $(B)/lib.a
 BENCH_SRC := $(wildcard tests/bench/*.c)
 $(B)/bin/bench: LDLIBS += -lpng
 $(B)/bin/bench: | $(XDP_BENCH:%.c=$(B)/%.o)
-$(B)/bin/bench: $(BENCH_SRC:%.c=$(B)/%.o) $(B)/tests/matrix/canvas.o $(B)/lab.a $(B)/lib.a
+$(B)/bin/bench: $(BENCH_SRC:%.c=$(B)/%.o) $(B)/tests/matrix/canvas.o $(B)/tests/lib/tidy.o $(B)/lab.a $(B)/lib.a
 	@echo "  LD  $@"
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
 

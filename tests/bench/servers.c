@@ -5,6 +5,7 @@
 #include "lib/log.h"
 #include "lib/service.h"
 #include "lib/ticket.h"
+#include "tests/lib/tidy.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -29,20 +30,10 @@ static char dir[64] = "/tmp/natterjack-bench.XXXXXX";
 static pid_t started[STARTED_MAX];
 static unsigned n_started;
 
-static const char *in_dir(const char *name)
-{
-    static char path[8][128];
-    static unsigned next;
-    char *p = path[next++ % 8];
-
-    snprintf(p, sizeof path[0], "%s/%s", dir, name);
-    return p;
-}
-
 static void save(const char *name, const void *key, size_t n)
 {
-    if (!key_save(in_dir(name), key, n, 0600))
-        die("event=no_key path=%s why=\"%s\"", in_dir(name), strerror(errno));
+    if (!key_save(tidy_path(dir, name), key, n, 0600))
+        die("event=no_key path=%s why=\"%s\"", tidy_path(dir, name), strerror(errno));
 }
 
 void servers_open(const struct rooms *r, const char *bin, struct servers_keys *keys)
@@ -51,7 +42,7 @@ void servers_open(const struct rooms *r, const char *bin, struct servers_keys *k
 
     rooms = r;
     bin_dir = bin;
-    if (!mkdtemp(dir) || mkdir(in_dir("bus"), 0700) != 0)
+    if (!tidy_mkdtemp(dir) || mkdir(tidy_path(dir, "bus"), 0700) != 0)
         die("event=no_dir why=\"%s\"", strerror(errno));
     service_random_key(secret);
     ticket_secret(secret, ticket_period(service_wall_ms(), TICKET_PERIOD_MS), sealed_to);
@@ -68,18 +59,11 @@ void servers_open(const struct rooms *r, const char *bin, struct servers_keys *k
 
 void servers_close(void)
 {
-    static const char *const files[] = {"relay",     "cert",       "coordinator.pub",
-                                        "prober",    "turndb",     "turn.pid",
-                                        "bus/relay", "bus/prober", "turn.conf"};
-
     for (unsigned i = 0; i < n_started; i++)
         kill(started[i], SIGKILL);
     for (unsigned i = 0; i < n_started; i++)
         waitpid(started[i], NULL, 0);
-    for (size_t i = 0; i < sizeof files / sizeof *files; i++)
-        unlink(in_dir(files[i]));
-    rmdir(in_dir("bus"));
-    rmdir(dir);
+    tidy_remove(dir);
 }
 
 /* In the child: its room, its CPU, no output, files enough for one a session, and no life after ours. */
@@ -121,7 +105,7 @@ pid_t server_relay(unsigned sessions, unsigned workers, const char *xdp)
     snprintf(port, sizeof port, "%d", PORT_RELAY);
     return start((const char *const[]){path,
                                        "--bus",
-                                       in_dir("bus"),
+                                       tidy_path(dir, "bus"),
                                        "--public-ip",
                                        "10.77.0.1",
                                        "--port",
@@ -129,11 +113,11 @@ pid_t server_relay(unsigned sessions, unsigned workers, const char *xdp)
                                        "--sessions",
                                        count,
                                        "--key",
-                                       in_dir("relay"),
+                                       tidy_path(dir, "relay"),
                                        "--cert",
-                                       in_dir("cert"),
+                                       tidy_path(dir, "cert"),
                                        "--coordinator-key",
-                                       in_dir("coordinator.pub"),
+                                       tidy_path(dir, "coordinator.pub"),
                                        "--workers",
                                        threads,
                                        "--xdp",
@@ -147,9 +131,9 @@ pid_t server_prober(const char *xdp)
 
     snprintf(path, sizeof path, "%s/natterjack-prober", bin_dir);
     snprintf(port, sizeof port, "%d", PORT_PROBER);
-    return start((const char *const[]){path, "--bus", in_dir("bus"), "--public-ip", "10.77.0.1",
-                                       "--port", port, "--key", in_dir("prober"), "--cert",
-                                       in_dir("cert"), "--xdp", xdp, NULL});
+    return start((const char *const[]){
+        path, "--bus", tidy_path(dir, "bus"), "--public-ip", "10.77.0.1", "--port", port, "--key",
+        tidy_path(dir, "prober"), "--cert", tidy_path(dir, "cert"), "--xdp", xdp, NULL});
 }
 
 /* One relay thread, as the others have; lives long enough not to be renewed; nothing but UDP. */
@@ -191,9 +175,9 @@ pid_t server_coturn(void)
                                        "/dev/null",
                                        "--simple-log",
                                        "--pidfile",
-                                       in_dir("turn.pid"),
+                                       tidy_path(dir, "turn.pid"),
                                        "--userdb",
-                                       in_dir("turndb"),
+                                       tidy_path(dir, "turndb"),
                                        NULL});
 }
 
