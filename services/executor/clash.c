@@ -58,9 +58,26 @@ enum filter_vote executor_early_vote(const struct executor *x, enum filter_ask a
 {
     const struct early_socket *s = &x->early.from[EARLY_CONTROL];
 
-    if (x->early.state < EARLY_ASKING || s->seen.len == 0)
+    if (!s->asked)
         return FILTER_ABSENT;
     if (s->heard || (ask == FILTER_OTHER_PORT && s->heard_port))
         return FILTER_HEARD;
     return s->phase == EARLY_IN ? FILTER_OPEN : FILTER_SILENT;
+}
+
+bool executor_early_pending(const struct executor *x)
+{
+    return x->early.state == EARLY_DUE || (x->early.state == EARLY_ASKING && !x->early.told);
+}
+
+/* The others, which ask what is let in, don't agree. */
+void executor_early_ask(struct executor *x, struct outputs *out)
+{
+    struct early_socket *s = &x->early.from[EARLY_CONTROL];
+
+    if (x->early.state != EARLY_ASKING || s->phase != EARLY_DONE || s->seen.len == 0 || s->asked ||
+        x->early.ways)
+        return;
+    executor_early_enter(x, s, EARLY_IN, out);
+    x->early.next_us = x->now_us; /* to be reckoned anew */
 }

@@ -15,6 +15,9 @@
  * The sockets are of this test alone: those of others have sent to one prober address only, and must.  Their ports
  * show as well as the samples' how the NAT chooses them.
  *
+ * Nobody else is told of a TTL, so one is looked for when all else is known, or a session waits, and only where
+ * something is kept out.  Where socket 0 is seen at two addresses the clash can't be seen, and is not looked for.
+ *
  * What is missing may be lost, so no word rests on few packets: that nothing took a port on eight that asked for it,
  * or seven; that a TTL falls short, and that its error ends no mapping, on LOW_AGAIN and one more.
  */
@@ -22,9 +25,7 @@
 
 #include <string.h>
 
-enum { PER_TURN = EARLY_SOCKETS - 1 }; /* beside the control, that try a TTL each */
-enum { FAR = EARLY_FAR };
-enum { FIRST_TTL = 2 };
+enum { FAR = EARLY_FAR, FIRST_TTL = 2 };
 enum { SILENCE_US = 300 * 1000 }; /* or two round trips, after the last try */
 enum { LOW_AGAIN = 5 };           /* an error may get lost, and a mapping outlive that */
 
@@ -84,21 +85,23 @@ static void send(struct executor *x, const struct early_socket *s, enum ask ask,
     o->dgram.ttl = ask == ASK_LOW ? s->ttl : 0;
 }
 
-/* Which addresses a socket asks at the end: the control the three others, the rest the first one again. */
+/* Which addresses a socket asks at the end: the control the three others, or where hops.c begins, the rest the first one again. */
 static bool wants(const struct executor *x, const struct early_socket *s, size_t to)
 {
-    return s->out[to].len == 0 && (s == &x->early.from[EARLY_CONTROL] ? to > 0 : to == 0);
+    if (s != &x->early.from[EARLY_CONTROL])
+        return to == 0 && s->out[to].len == 0;
+    return s->out[to].len == 0 && (executor_moves(x) ? to == FAR : to > 0);
 }
 
 /* How many more mappings the own NAT has for it, at least: what others take is told from that. */
 static uint32_t mappings(const struct executor *x, const struct early_socket *s)
 {
-    bool apd = x->profile.mapping == NAT_APD, moves = apd || x->profile.mapping == NAT_AD;
+    bool moves = x->profile.mapping == NAT_APD || x->profile.mapping == NAT_AD;
 
     switch (s->phase) {
     case EARLY_HERE: return 1;
     case EARLY_IN: return s->ttl > 0 && moves;
-    case EARLY_OUT: return s->ttl > 0 ? 0 : apd ? FAR : moves;
+    case EARLY_OUT: return s->ttl == 0 && moves;
     default: return 0;
     }
 }
@@ -139,6 +142,7 @@ void executor_early_enter(struct executor *x, struct early_socket *s, enum early
                           struct outputs *out)
 {
     s->phase = to;
+    s->asked = s->asked || to == EARLY_IN;
     s->tries = 0;
     s->next_us = NEVER;
     if (to != EARLY_DONE)
@@ -172,6 +176,18 @@ static void next_turn(struct executor *x, struct outputs *out)
         begin(x, i, ++x->early.tried, out);
 }
 
+/* With one TTL, which mostly does, and a socket that has shown its port with the round. */
+static void first_turn(struct executor *x, struct outputs *out)
+{
+    struct early_socket *s = &x->early.from[EARLY_CONTROL + 1];
+
+    x->early.tried = FIRST_TTL;
+    if (s->seen.len != 0)
+        executor_early_enter(x, s, EARLY_IN, out);
+    else if (s->phase == EARLY_DONE)
+        begin(x, EARLY_CONTROL + 1, FIRST_TTL, out);
+}
+
 /* ---- what it shows -------------------------------------------------------------------------------------- */
 
 static void control_done(struct executor *x, struct outputs *out)
@@ -185,30 +201,20 @@ static void control_done(struct executor *x, struct outputs *out)
         executor_probe_report(x, out);
 }
 
-/* Does any of those that tried a TTL show that packets arrive, or that an error ends mappings? */
-static bool is_at_end(struct early_test *e)
-{
-    bool far = false;
-
-    for (size_t i = EARLY_CONTROL + 1; i < EARLY_SOCKETS; i++) {
-        const struct early_socket *s = &e->from[i];
-        far = far || s->far;
-        e->kills = e->kills || (s->out[0].len != 0 && !addr_eq(&s->out[0], &s->seen));
-    }
-    return far || e->kills || e->tried + PER_TURN > EARLY_TTL_MAX;
-}
-
 static void conclude(struct executor *x, struct outputs *out)
 {
     struct early_test *e = &x->early;
 
+    if (executor_restricts(x) && !e->ways)
+        return;
     if (executor_restricts(x) && executor_keeps(x)) {
-        bool over = is_at_end(e);
+        bool over = executor_hops_end(e);
         if (e->ttl == 0 && !over) {
             next_turn(x, out);
             return;
         }
-    } else if (executor_restricts(x) && e->from[EARLY_CONTROL].out[2].len != 0 &&
+    } else if (executor_restricts(x) &&
+               (executor_moves(x) || e->from[EARLY_CONTROL].out[2].len != 0) &&
                executor_hops_next(x, out)) {
         return;
     }
@@ -218,6 +224,21 @@ static void conclude(struct executor *x, struct outputs *out)
         e->ttl = 0;
     e->state = EARLY_KNOWN;
     close_all(x, out);
+}
+
+static void look(struct executor *x, struct outputs *out)
+{
+    struct early_socket *control = &x->early.from[EARLY_CONTROL];
+
+    x->early.ways = true;
+    if (executor_moves(x)) /* seen anew, for hops.c */
+        control->out[FAR].len = 0;
+    if (executor_restricts(x) && executor_moves(x))
+        executor_early_enter(x, control, EARLY_OUT, out);
+    else if (executor_restricts(x))
+        first_turn(x, out);
+    else if (control->phase == EARLY_DONE)
+        conclude(x, out);
 }
 
 static void done(struct executor *x, struct early_socket *s, struct outputs *out)
@@ -242,7 +263,7 @@ static void schedule(struct early_test *e)
 {
     e->next_us = NEVER;
     for (size_t i = 0; i < EARLY_SOCKETS && e->state == EARLY_ASKING; i++)
-        if (e->from[i].next_us < e->next_us)
+        if (e->from[i].phase != EARLY_DONE && e->from[i].next_us < e->next_us)
             e->next_us = e->from[i].next_us;
 }
 
@@ -271,7 +292,9 @@ void executor_early_tick(struct executor *x, struct outputs *out)
 {
     struct early_test *e = &x->early;
 
-    if (e->next_us > x->now_us)
+    if (executor_hops_due(x))
+        look(x, out);
+    else if (e->next_us > x->now_us)
         return;
     if (e->state == EARLY_OFF)
         close_all(x, out);
@@ -282,7 +305,7 @@ void executor_early_tick(struct executor *x, struct outputs *out)
     }
     for (size_t i = 0; i < EARLY_SOCKETS && e->state == EARLY_ASKING; i++) {
         struct early_socket *s = &e->from[i];
-        if (s->next_us > x->now_us)
+        if (s->phase == EARLY_DONE || s->next_us > x->now_us)
             continue;
         if (is_no_use(x, s))
             done(x, s, out);
@@ -302,20 +325,6 @@ static bool answers(const struct executor *x, const struct early_socket *s, cons
            addr_eq(&in->dgram.src, &x->early.server[from]);
 }
 
-/* To the classifier they are further samples, asked for right after the round's own. */
-void executor_early_report(const struct executor *x, struct observation_list *l)
-{
-    const struct early_test *e = &x->early;
-
-    for (size_t i = 0; i < EARLY_SOCKETS && x->full_round && l->n < OBSERVATIONS_MAX; i++)
-        if (e->first[i].seen.len != 0)
-            l->v[l->n++] = (struct observation){.sock = (uint8_t)(EARLY_SAMPLE + i),
-                                                .local_port = e->first[i].local_port,
-                                                .rtt_ms = e->first[i].rtt_ms,
-                                                .prober = e->server[0],
-                                                .seen = e->first[i].seen};
-}
-
 static void keep_first(struct early_test *e, size_t i, const struct input *in)
 {
     int64_t rtt_ms = e->from[i].rtt_us / 1000;
@@ -330,10 +339,14 @@ static void on_here(struct executor *x, struct early_socket *s, const struct inp
 {
     s->seen = m->mapped;
     s->rtt_us = x->now_us - s->began_us;
-    if (x->early.tried < FIRST_TTL + PER_TURN)
+    if (!x->early.ways)
         keep_first(&x->early, (size_t)(s - x->early.from), in);
     memcpy(s->cookie, m->cookie, sizeof s->cookie);
-    executor_early_enter(x, s, EARLY_IN, out);
+    bool control = s == &x->early.from[EARLY_CONTROL];
+    if (control ? !executor_moves(x) : x->early.ways && s->ttl <= x->early.tried)
+        executor_early_enter(x, s, EARLY_IN, out);
+    else
+        done(x, s, out);
 }
 
 static void on_in(struct executor *x, struct early_socket *s, struct outputs *out)
@@ -384,9 +397,4 @@ bool executor_early_datagram(struct executor *x, const struct input *in, const s
             on_out(x, s, to, m, out);
     schedule(e);
     return true;
-}
-
-bool executor_early_pending(const struct executor *x)
-{
-    return x->early.state == EARLY_DUE || (x->early.state == EARLY_ASKING && !x->early.told);
 }

@@ -125,28 +125,33 @@ static bool differ(const struct executor *x)
     return differ;
 }
 
-/* Will early.c's begin by itself?  It is not waited for longer than until the first try is repeated. */
-static bool is_awaited(const struct executor *x)
+/* Has one of them asked again, so that others were to be heard of? */
+static bool is_late(const struct executor *x)
 {
-    bool first = true;
+    bool late = false;
 
-    for (size_t i = 0; i < FILTER_SOCKETS; i++)
-        first = first && x->filter.from[i].tries < 2;
-    return first && executor_early_pending(x) && vote(x, CONTROL, 0) == FILTER_ABSENT;
+    for (size_t i = 0; i < VOTERS; i++)
+        late = late || (vote(x, i, 0) != FILTER_ABSENT && tries(x, i) > 1);
+    return late;
 }
 
-/* As many as are needed of those that can. */
+/* As many as are needed of those that can.  Early.c's mostly begins by itself, and is not waited for long. */
 static void begin_more(struct executor *x, struct outputs *out)
 {
-    size_t wanted = differ(x) ? VOTERS : VOTERS - 1 - (size_t)is_awaited(x);
+    bool awaited = !is_late(x) && executor_early_pending(x) && vote(x, CONTROL, 0) == FILTER_ABSENT;
+    size_t wanted = differ(x) ? VOTERS : VOTERS - 1 - (size_t)awaited;
+    size_t n = VOTERS - votes(x, 0, FILTER_ABSENT);
 
-    for (size_t i = 0; i < FILTER_SOCKETS; i++) {
+    for (size_t i = 0; i < FILTER_SOCKETS && n < wanted; i++) {
         struct filter_socket *s = &x->filter.from[i];
-        if (!s->ready || s->begun || VOTERS - votes(x, 0, FILTER_ABSENT) >= wanted)
+        if (!s->ready || s->begun)
             continue;
         s->begun = true;
         ask(x, s, out);
+        n++;
     }
+    if (n > 0 && n < wanted && is_late(x))
+        executor_early_ask(x, out);
 }
 
 /* The plain answer has come to this socket: the same path carries the questions. */

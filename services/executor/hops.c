@@ -11,6 +11,20 @@
 
 enum { BEYOND = 2 }; /* hops: the first one is the own NAT */
 
+/* All else is known; or a session waits, which may need it. */
+bool executor_hops_due(const struct executor *x)
+{
+    const struct early_socket *control = &x->early.from[EARLY_CONTROL];
+    bool waits = false, done = control->phase == EARLY_DONE;
+
+    if (x->early.state != EARLY_ASKING || x->early.ways || control->seen.len == 0)
+        return false;
+    for (size_t i = 0; i < ATTEMPTS_MAX; i++)
+        waits = waits || x->attempts[i].state == ATTEMPT_REQUESTED ||
+                x->attempts[i].state == ATTEMPT_EXECUTING;
+    return waits ? done || !executor_moves(x) : done && executor_whole(x);
+}
+
 /* What the last step has shown.  False: all is known. */
 static bool learn(struct early_test *e, const struct early_socket *s)
 {
@@ -45,10 +59,28 @@ bool executor_hops_next(struct executor *x, struct outputs *out)
     bool between = e->reaches - e->falls_short > 1;
     if (!between && (e->falls_short < BEYOND || e->reaches > EARLY_WAY_MAX))
         return false;
-    s->ttl = between ? (uint8_t)((e->falls_short + e->reaches) / 2) : e->falls_short;
+    s->ttl = (uint8_t)(between ? (e->falls_short + e->reaches) / 2 : e->falls_short);
     s->far = false;
     s->out[EARLY_FAR] = (struct addr){0};
     rng_bytes(&x->rng, s->txid, sizeof s->txid);
     executor_early_enter(x, s, between ? EARLY_WAY : EARLY_OUT, out);
     return true;
+}
+
+/* Does any of those that tried a TTL show that packets arrive, or that an error ends mappings? */
+bool executor_hops_end(struct early_test *e)
+{
+    bool far = false;
+
+    for (size_t i = EARLY_CONTROL + 1; i < EARLY_SOCKETS; i++) {
+        const struct early_socket *s = &e->from[i];
+        far = far || s->far;
+        e->kills = e->kills || (s->out[0].len != 0 && !addr_eq(&s->out[0], &s->seen));
+    }
+    return far || e->kills || e->tried + EARLY_PER_TURN > EARLY_TTL_MAX;
+}
+
+int64_t executor_early_deadline(const struct executor *x)
+{
+    return executor_hops_due(x) ? x->now_us : x->early.next_us;
 }

@@ -173,6 +173,9 @@ void executor_early_start(struct executor *x);
 void executor_early_tick(struct executor *x, struct outputs *out);
 bool executor_early_datagram(struct executor *x, const struct input *in, const struct stun *m,
                              struct outputs *out);
+int64_t executor_early_deadline(const struct executor *x);
+/* A third word is wanted on what is let in. */
+void executor_early_ask(struct executor *x, struct outputs *out);
 void executor_early_enter(struct executor *x, struct early_socket *s, enum early_phase to,
                           struct outputs *out);
 
@@ -188,7 +191,10 @@ enum clash executor_clash(const struct executor *x); /* as far as it is sure */
 /* Has it heard from an address that it had not sent to? */
 enum filter_vote executor_early_vote(const struct executor *x, enum filter_ask ask);
 
-/* hops.c: the next step, when all sockets of early.c are done; false: all is known. */
+/* hops.c: is a TTL to be looked for now?  The next step, when all sockets of early.c are done; false: all is known. */
+bool executor_hops_due(const struct executor *x);
+bool executor_hops_end(
+    struct early_test *e); /* no more TTLs are to be tried, and what of that is learned */
 bool executor_hops_next(struct executor *x, struct outputs *out);
 
 /* prime.c: with how many hops is the own NAT to be opened by a socket of the pool, and by the next punch?  0: as all else is sent. */

@@ -81,6 +81,7 @@ enum {
     EARLY_SAMPLE = SAMPLES_MAX + 1, /* to the classifier: the samples' numbers go on */
     EARLY_CONTROL = 0,              /* the first socket sends nothing before its time */
     EARLY_FAR = 3,                  /* of the prober's addresses: another ip and port */
+    EARLY_PER_TURN = EARLY_SOCKETS - 1, /* that try a TTL each, beside the control */
 };
 
 struct early_test {
@@ -88,6 +89,7 @@ struct early_test {
     bool open;        /* its sockets are */
     enum clash clash; /* by the control */
     bool told;        /* the control's is */
+    bool ways;        /* TTLs are looked for, or were */
     bool kills;       /* the own NAT gives up a mapping when it is told of a TTL that ran out */
     uint8_t falls_short, reaches; /* TTLs: on the way to the prober, see hops.c */
     struct addr before; /* the control's, there, when packets that fall short are sent after it */
@@ -100,8 +102,9 @@ struct early_test {
         uint16_t local_port, rtt_ms;
     } first[EARLY_SOCKETS]; /* of the first turn, whose mappings are as old as the round's own */
     struct early_socket {
-        enum early_phase { EARLY_HERE, EARLY_IN, EARLY_OUT, EARLY_WAY, EARLY_DONE } phase;
+        enum early_phase { EARLY_DONE, EARLY_HERE, EARLY_IN, EARLY_OUT, EARLY_WAY } phase;
         uint8_t ttl; /* 0: the control */
+        bool asked;  /* others to send to it */
         uint8_t tries;
         bool heard, heard_port; /* from another ip that was not sent to, and from another port */
         bool far;               /* the low TTL arrived there */

@@ -374,8 +374,8 @@ int64_t executor_probe_deadline(const struct executor *x)
         next = x->override.next_us;
     if (x->lifetime.next_us < next)
         next = x->lifetime.next_us;
-    if (x->early.next_us < next)
-        next = x->early.next_us;
+    if (executor_early_deadline(x) < next)
+        next = executor_early_deadline(x);
     if (x->range.next_us < next)
         next = x->range.next_us;
     if (executor_hairpin_deadline(x) < next)
@@ -394,4 +394,11 @@ bool executor_ready(const struct executor *x)
 {
     return x->attached && !executor_override_pending(x) && !executor_range_pending(x) &&
            (x->profile_known || (x->probed_once && x->profile_by_us == NEVER));
+}
+
+bool executor_whole(const struct executor *x)
+{
+    return x->probed_once && !x->probing && x->profile_by_us == NEVER &&
+           !executor_filter_pending(x) && !executor_hairpin_pending(x) &&
+           !executor_early_pending(x) && !executor_range_measuring(x);
 }

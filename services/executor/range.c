@@ -186,3 +186,17 @@ void executor_range_report(const struct executor *x, struct observation_list *l)
                                                 .prober = r->server,
                                                 .seen = r->v[i].seen};
 }
+
+/* To the classifier early.c's sockets are samples too, asked for right after the round's own. */
+void executor_early_report(const struct executor *x, struct observation_list *l)
+{
+    const struct early_test *e = &x->early;
+
+    for (size_t i = 0; i < EARLY_SOCKETS && x->full_round && l->n < OBSERVATIONS_MAX; i++)
+        if (e->first[i].seen.len != 0)
+            l->v[l->n++] = (struct observation){.sock = (uint8_t)(EARLY_SAMPLE + i),
+                                                .local_port = e->first[i].local_port,
+                                                .rtt_ms = e->first[i].rtt_ms,
+                                                .prober = e->server[0],
+                                                .seen = e->first[i].seen};
+}

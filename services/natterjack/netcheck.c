@@ -23,9 +23,7 @@ static bool is_done(void *arg)
 {
     const struct agent *g = arg;
 
-    return refused || (classified && !executor_filter_pending(&g->core) &&
-                       !executor_hairpin_pending(&g->core) && !executor_early_pending(&g->core) &&
-                       !executor_range_measuring(&g->core));
+    return refused || (classified && executor_whole(&g->core));
 }
 
 /* The kinds of far side that people meet, in their words. */
