@@ -190,3 +190,27 @@ Test(sim_life, a_hundred_attempts_at_once_of_which_fifty_are_cancelled_leave_not
     cr_assert_eq(w.coordinator.n.relayed_now, 0);
     world_close(&w);
 }
+
+/* A prober of one address can't tell it from a host that lets in everybody. */
+Test(sim_life, a_firewall_that_could_not_be_measured_is_one_when_it_was_dialled_in_vain)
+{
+    struct world_conf c = world_two("none/preserve/apd", "apd/random/apd", 3);
+
+    c.one_address = true;
+    world_open(&w, &c);
+    world_run(&w, 5 * SECOND);
+    const struct world_result *r =
+        &w.results[world_connect(&w, 0, 1, POLICY_AUTO, 15 * (int64_t)SECOND)];
+    world_run(&w, w.now_us + 15 * (int64_t)SECOND);
+    cr_assert_eq(r->at.verdict, VERDICT_punch_unanswered);
+    const struct attempt *a = world_attempt(&w, 0, &r->at.session);
+    cr_assert_eq(a->state, ATTEMPT_DIRECT, "by the next order");
+    cr_assert_eq(a->technique, TECHNIQUE_BIRTHDAY);
+    cr_assert_eq(a->own_profile.filtering, NAT_UNKNOWN, "nobody says more than is known");
+    world_end(&w, 0, (uint32_t)(a - w.peers[0].core.attempts), APP_CLOSE);
+    world_run(&w, w.now_us + 60 * (int64_t)SECOND);
+    r = &w.results[world_connect(&w, 0, 1, POLICY_AUTO, 15 * (int64_t)SECOND)];
+    world_run(&w, w.now_us + 4 * (int64_t)SECOND);
+    cr_assert_eq(r->at.verdict, VERDICT_direct_birthday, "by the first order from then on");
+    world_close(&w);
+}

@@ -100,10 +100,27 @@ static bool share_address(const struct coordinator_session *s)
     return false;
 }
 
+/*
+ * A host without a NAT whose filter was not measured is dialled as if it had none.  Where that came to nothing it has one,
+ * for all that a plan can know; what is told of it stays as it was measured.
+ */
+static struct profile to_plan_with(const struct coordinator_session *s, unsigned side)
+{
+    struct profile p = s->side[side].profile;
+    bool now = s->plan.n > 0 && s->plan.v[0].technique == TECHNIQUE_REVERSAL &&
+               (s->verdict == VERDICT_punch_unanswered || s->verdict == VERDICT_one_way);
+
+    if (p.mapping == NAT_NONE && p.filtering == NAT_UNKNOWN &&
+        (now || s->history.by[TECHNIQUE_REVERSAL].misses > 0))
+        p.filtering = NAT_APD;
+    return p;
+}
+
 static void make_plan(struct coordinator *c, struct coordinator_session *s)
 {
     uint32_t rtts_us[2] = {c->peers[s->side[0].peer].rtt_us, c->peers[s->side[1].peer].rtt_us};
     uint32_t rtt_us = rtts_us[rtts_us[1] > rtts_us[0]];
+    struct profile plan_with[2] = {to_plan_with(s, 0), to_plan_with(s, 1)};
     bool shared = share_address(s), both = s->side[0].has_token && s->side[1].has_token;
 
     for (unsigned i = 0; i < 2; i++)
@@ -115,7 +132,7 @@ static void make_plan(struct coordinator *c, struct coordinator_session *s)
         shared
             ? strategy_plan_host((enum policy)s->policy, rtt_us, &s->reason)
             : strategy_plan(
-                  &s->side[0].profile, &s->side[1].profile,
+                  &plan_with[0], &plan_with[1],
                   /* Who has asked for nothing is aimed at nobody whose own address is not proven. */
                   (bool[2]){s->by_operator ? both : s->side[0].has_token,
                             s->by_operator ? both : s->side[1].has_token},
