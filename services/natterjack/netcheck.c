@@ -131,7 +131,7 @@ static int print_text(const struct agent *g, bool udp)
     char local[ADDR_TEXT_MAX], seen[ADDR_TEXT_MAX], class[REACH_CLASS_TEXT];
 
     if (!udp) {
-        printf("UDP: blocked - %s\n  what would help: %s\n", verdict_cause(VERDICT_udp_blocked),
+        printf("UDP: %s\n  what would help: %s\n", verdict_cause(VERDICT_udp_blocked),
                verdict_remedy(VERDICT_udp_blocked));
         return EXIT_FAILED;
     }
