@@ -1,162 +1,18 @@
-/* relay.c - the pure core; contract in lib/core.h, overview in relay.h. */
+/* relay.c - the pure core: binding a side, what is no packet of a session, time; overview in relay.h. */
 #include "services/relay/relay.h"
 
 #include "services/relay/cookie.h"
 #include "services/relay/fast.h"
 #include "services/relay/forward.h"
+#include "services/relay/sessions.h"
 #include "services/relay/tickets.h"
 
-#include <sodium.h>
+enum { TICK_OUTPUTS_MAX = 2 }; /* the most that one session's expiry makes */
 
-enum {
-    SOCK = 0,
-    TICK_OUTPUTS_MAX = 2
-}; /* our one socket; the most that one session's expiry makes */
-
-#define BIT(state) (1u << (state))
 _Static_assert((int)RELAY_CONTROL_MAX <= (int)DATAGRAM_MAX, "control fits a datagram");
 _Static_assert((int)DATA_BYTES_MAX <= (int)DATAGRAM_MAX, "what is forwarded fits a datagram");
 
-/* The state machine as data: where each state may go, and what a side is told in it. */
-/* clang-format off */
-static const struct {
-    const char *name;
-    unsigned next;
-    enum relay_status status;
-} states[] = {
-    [RELAY_STATE_FREE]    = {"free",    BIT(RELAY_STATE_WAITING),                         0},
-    [RELAY_STATE_WAITING] = {"waiting", BIT(RELAY_STATE_READY) | BIT(RELAY_STATE_FREE),   RELAY_WAITING},
-    [RELAY_STATE_READY]   = {"ready",   BIT(RELAY_STATE_WAITING) | BIT(RELAY_STATE_FREE), RELAY_READY},
-};
-/* clang-format on */
-
-static void send_control(struct outputs *out, const struct addr *dst, const struct relay_control *c)
-{
-    struct output *o = outputs_add(out, OUT_DATAGRAM);
-
-    o->dgram.sock = SOCK;
-    o->dgram.ttl = 0;
-    o->dgram.dst = *dst;
-    o->dgram.len = (uint16_t)relay_encode(c, o->dgram.data);
-}
-
-static void send_bound(struct outputs *out, const struct addr *dst,
-                       const uint8_t nonce[static RELAY_NONCE], enum relay_status status)
-{
-    struct relay_control c = {.op = RELAY_BOUND, .status = (uint8_t)status};
-
-    memcpy(c.nonce, nonce, sizeof c.nonce);
-    send_control(out, dst, &c);
-}
-
-static void tell_side(const struct relay_session *s, unsigned side, struct outputs *out)
-{
-    send_bound(out, &s->side[side].addr, s->side[side].nonce, states[s->state].status);
-}
-
-static struct relay_load *load_of(struct relay *r) { return r->load ? r->load : &r->own; }
-
-/* Other workers take from the same number. */
-static bool take_room(struct relay *r)
-{
-    struct relay_load *l = load_of(r);
-
-    if (__atomic_fetch_add(&l->sessions, 1, __ATOMIC_RELAXED) < l->sessions_max)
-        return true;
-    __atomic_fetch_sub(&l->sessions, 1, __ATOMIC_RELAXED);
-    return false;
-}
-
-static void report(struct relay *r, struct relay_session *s, bool ended, struct outputs *out)
-{
-    struct msg *m = emit_link(out, r->link, SERVICE_coordinator, MSG_relay_usage);
-
-    m->relay_usage = (struct msg_relay_usage){
-        .session = s->sid, .packets = s->packets, .bytes = s->bytes, .ended = ended};
-    s->packets = s->bytes = 0;
-    s->report_us = r->now_us + RELAY_USAGE_US;
-}
-
-/* The only place a session changes state; what a state does on entry is done here. */
-static void enter(struct relay *r, struct relay_session *s, enum relay_state to, const char *why,
-                  struct outputs *out)
-{
-    assert(states[s->state].next & BIT(to));
-    emit_note(out, &s->sid, states[s->state].name, states[to].name, why);
-    s->state = to;
-    switch (to) {
-    case RELAY_STATE_WAITING: relay_fast_off(r, s); break;
-    case RELAY_STATE_READY:
-        tell_side(s, 0, out);
-        tell_side(s, 1, out);
-        break;
-    case RELAY_STATE_FREE:
-        relay_fast_off(r, s);
-        report(r, s, true, out);
-        relay_source_unset(r, s->end[0]);
-        relay_source_unset(r, s->end[1]);
-        for (unsigned i = 0; i < 2; i++) {
-            marks_remove(&r->marks, marks_path(table_key(&r->by_path, s->end[i])));
-            table_remove(&r->by_path, s->end[i]);
-        }
-        table_remove(&r->by_sid, (uint32_t)(s - r->sessions));
-        __atomic_fetch_sub(&load_of(r)->sessions, 1, __ATOMIC_RELAXED);
-        r->n.sessions_ended++;
-        break;
-    }
-}
-
-/*
- * One deadline per session.  Traffic moves seen_us without touching the heap: a deadline that came too
- * early is set again, and none is further off than the next report may be.
- */
-static void arm(struct relay *r, const struct relay_session *s)
-{
-    int64_t at = s->report_us > r->now_us ? s->report_us : r->now_us + RELAY_USAGE_US;
-
-    for (unsigned i = 0; i < 2; i++) {
-        const struct relay_side *side = &s->side[i];
-        if (!relay_is_bound(side))
-            continue;
-        if (side->seen_us + RELAY_IDLE_US < at)
-            at = side->seen_us + RELAY_IDLE_US;
-        if (side->expires_us < at)
-            at = side->expires_us;
-    }
-    deadlines_set(&r->due, (uint32_t)(s - r->sessions), at);
-}
-
 /* ---- binding --------------------------------------------------------------------------------------- */
-
-/* A slot for a new session, or NULL when there is none.  Two sessions whose path ids collide, once in
- * 2^64, can't both be served. */
-static struct relay_session *open_session(struct relay *r, const struct sid *sid,
-                                          struct outputs *out)
-{
-    struct path_id path[2] = {path_id(sid, 0), path_id(sid, 1)};
-
-    if (memcmp(path[0].b, path[1].b, sizeof path[0].b) == 0 ||
-        table_find(&r->by_path, path[0].b) != TABLE_NONE ||
-        table_find(&r->by_path, path[1].b) != TABLE_NONE)
-        return NULL;
-    if (r->by_sid.n == r->by_sid.capacity || !take_room(r))
-        return NULL;
-    uint32_t slot = table_insert(&r->by_sid, sid->b);
-    struct relay_session *s = &r->sessions[slot];
-    memset(s, 0, sizeof *s);
-    s->sid = *sid;
-    s->report_us = r->now_us + RELAY_USAGE_US;
-    for (unsigned i = 0; i < 2; i++) {
-        s->end[i] = table_insert(&r->by_path, path[i].b); /* has room for two a session */
-        r->end_of[s->end[i]] = slot << 1 | i;
-        r->source_of[s->end[i]] = TABLE_NONE;
-        s->fast[i].at = EXPRESS_NONE;
-        marks_add(&r->marks, marks_path(path[i].b));
-    }
-    r->n.sessions_opened++;
-    enter(r, s, RELAY_STATE_WAITING, "first side bound", out);
-    return s;
-}
 
 /* Limits come from the ticket that lasts longest; what was used already stays used. */
 static void grant(struct relay *r, struct relay_side *side, const struct ticket *t)
@@ -191,12 +47,12 @@ static void bind_side(struct relay *r, struct relay_session *s, const struct tic
     memcpy(side->nonce, nonce, sizeof side->nonce);
     side->seen_us = r->now_us;
     if (s->state == RELAY_STATE_WAITING && relay_is_bound(&s->side[!t->side]))
-        enter(r, s, RELAY_STATE_READY, "both sides bound", out);
+        relay_session_enter(r, s, RELAY_STATE_READY, "both sides bound", out);
     else
-        tell_side(s, t->side, out);
+        relay_session_tell(s, t->side, out);
     if (s->state == RELAY_STATE_READY)
         relay_fast_on(r, s);
-    arm(r, s);
+    relay_session_arm(r, s);
 }
 
 static void on_bind(struct relay *r, const struct addr *src, const struct relay_control *in,
@@ -206,7 +62,7 @@ static void on_bind(struct relay *r, const struct addr *src, const struct relay_
 
     memcpy(c.nonce, in->nonce, sizeof c.nonce);
     relay_cookie_make(r, src, in->nonce, c.cookie);
-    send_control(out, src, &c);
+    relay_send_control(out, src, &c);
     r->n.challenged++;
 }
 
@@ -223,25 +79,25 @@ static void on_prove(struct relay *r, const struct addr *src, const struct relay
     if (!ticket_open_with(in->ticket, sizeof in->ticket, (const uint8_t(*)[TICKET_KEY])r->keys,
                           r->n_keys, &t)) {
         r->n.bad_ticket++;
-        send_bound(out, src, in->nonce, RELAY_BAD_TICKET);
+        relay_send_bound(out, src, in->nonce, RELAY_BAD_TICKET);
         return;
     }
     if (t.expires_ms <= r->wall_ms) {
         r->n.expired_ticket++;
-        send_bound(out, src, in->nonce, RELAY_EXPIRED);
+        relay_send_bound(out, src, in->nonce, RELAY_EXPIRED);
         return;
     }
     uint32_t slot = table_find(&r->by_sid, t.session.b);
     if (slot == TABLE_NONE && r->draining) {
         r->n.refused_draining++;
-        send_bound(out, src, in->nonce, RELAY_FULL);
+        relay_send_bound(out, src, in->nonce, RELAY_FULL);
         return;
     }
     struct relay_session *s =
-        slot == TABLE_NONE ? open_session(r, &t.session, out) : &r->sessions[slot];
+        slot == TABLE_NONE ? relay_session_open(r, &t.session, out) : &r->sessions[slot];
     if (!s) {
         r->n.refused_full++;
-        send_bound(out, src, in->nonce, RELAY_FULL);
+        relay_send_bound(out, src, in->nonce, RELAY_FULL);
         return;
     }
     bind_side(r, s, &t, src, in->nonce, out);
@@ -260,12 +116,12 @@ static void on_keep(struct relay *r, const struct addr *src, const struct relay_
         if (relay_is_bound(side) && addr_eq(&side->addr, src)) {
             side->seen_us = r->now_us;
             c.op = RELAY_KEPT;
-            c.status = (uint8_t)states[s->state].status;
+            c.status = (uint8_t)relay_session_status(s);
             r->n.keep_unknown--;
             r->n.kept++;
         }
     }
-    send_control(out, src, &c);
+    relay_send_control(out, src, &c);
 }
 
 /* ---- step -------------------------------------------------------------------------------------- */
@@ -285,7 +141,7 @@ static void on_stranger(struct relay *r, const struct addr *src, const struct pa
         relay_cookie_rotate(r);
         relay_cookie_make(r, src, head->path.b, c.cookie);
     }
-    send_control(out, src, &c);
+    relay_send_control(out, src, &c);
 }
 
 static void on_control(struct relay *r, const struct addr *src, const uint8_t *data, size_t len,
@@ -314,7 +170,7 @@ static void on_datagram(struct relay *r, const struct input *in, struct outputs 
     case RELAY_DROP: return;
     case RELAY_FORWARD: {
         struct output *o = outputs_add(out, OUT_DATAGRAM);
-        o->dgram.sock = SOCK;
+        o->dgram.sock = RELAY_SOCK;
         o->dgram.ttl = 0;
         o->dgram.dst = *dst;
         o->dgram.len = (uint16_t)in->dgram.len;
@@ -332,34 +188,6 @@ static void on_datagram(struct relay *r, const struct input *in, struct outputs 
 }
 
 /* Drop the sides whose time is over, and the session with the last one; report what flowed. */
-static void on_due(struct relay *r, struct relay_session *s, struct outputs *out)
-{
-    const char *why = "";
-
-    relay_fast_count(r, s);
-    for (unsigned i = 0; i < 2; i++) {
-        struct relay_side *side = &s->side[i];
-        bool expired = side->expires_us <= r->now_us;
-        if (!relay_is_bound(side) || (!expired && side->seen_us + RELAY_IDLE_US > r->now_us))
-            continue;
-        side->addr = (struct addr){0};
-        relay_source_unset(r, s->end[i]);
-        why = expired ? "ticket expired" : "idle";
-        r->n.sides_dropped++;
-    }
-    unsigned n_bound =
-        (unsigned)relay_is_bound(&s->side[0]) + (unsigned)relay_is_bound(&s->side[1]);
-    if (n_bound == 0) {
-        enter(r, s, RELAY_STATE_FREE, why, out);
-        return;
-    }
-    if (n_bound == 1 && s->state == RELAY_STATE_READY)
-        enter(r, s, RELAY_STATE_WAITING, why, out);
-    if (s->packets > 0 && s->report_us <= r->now_us)
-        report(r, s, false, out);
-    arm(r, s);
-}
-
 /* What no longer fits the outputs waits for the next tick, which relay_deadline asks for at once. */
 static void on_tick(struct relay *r, struct outputs *out)
 {
@@ -372,8 +200,8 @@ static void on_tick(struct relay *r, struct outputs *out)
         m->places = r->places;
         m->addr = r->public_addr;
         m->epoch = r->epoch;
-        m->sessions = __atomic_load_n(&load_of(r)->sessions, __ATOMIC_RELAXED);
-        m->sessions_max = r->draining ? m->sessions : load_of(r)->sessions_max;
+        m->sessions = __atomic_load_n(&relay_load_of(r)->sessions, __ATOMIC_RELAXED);
+        m->sessions_max = r->draining ? m->sessions : relay_load_of(r)->sessions_max;
         m->draining = r->told_so = r->draining;
         memcpy(m->ticket_key.b, r->ticket_key, sizeof m->ticket_key.b);
         r->hello_us = r->now_us + (r->draining ? RELAY_HELLO_DRAIN_US : RELAY_HELLO_US);
@@ -382,7 +210,7 @@ static void on_tick(struct relay *r, struct outputs *out)
         uint32_t slot = deadlines_pop(&r->due, r->now_us);
         if (slot == UINT32_MAX)
             return;
-        on_due(r, &r->sessions[slot], out);
+        relay_session_due(r, &r->sessions[slot], out);
     }
 }
 
@@ -407,7 +235,7 @@ void relay_drain(struct relay *r)
 
 bool relay_drained(struct relay *r)
 {
-    return r->told_so && __atomic_load_n(&load_of(r)->sessions, __ATOMIC_RELAXED) == 0;
+    return r->told_so && __atomic_load_n(&relay_load_of(r)->sessions, __ATOMIC_RELAXED) == 0;
 }
 
 int64_t relay_deadline(const struct relay *r)
