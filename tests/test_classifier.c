@@ -285,7 +285,7 @@ Test(classifier, the_reflexive_address_is_where_socket_0_is_seen_most)
     classifier_bed_saw(b, 0, 4000, A1P2, "192.0.2.1:7000");
     expect(b, "apd/unknown 75% delta=0 2000-7000 age=0 192.0.2.1:2000");
     classifier_bed_saw(b, 0, 4000, A2P1, "192.0.2.1:7000");
-    expect(b, "apd/unknown 90% delta=0 2000-7000 age=0 192.0.2.1:7000");
+    expect(b, "apd/unknown 75% delta=0 2000-7000 age=0 192.0.2.1:7000");
 }
 
 Test(classifier, ports_that_others_took_between_leave_it_contiguous)

@@ -66,6 +66,22 @@ Test(classifier_memory, knowing_both_outweighs_certainty_of_one)
     expect(b, "ei/preserve 50% delta=0 4000-4000 age=0 192.0.2.1:5000");
 }
 
+Test(classifier_memory, a_port_that_is_taken_at_one_prober_is_so_at_each_refresh)
+{
+    static const char *const prober[] = {A1P1, A1P2, A2P1, A2P2};
+
+    for (uint8_t refresh = 0; refresh < 3; refresh++, b->now_us += 25000000) {
+        classifier_bed_begin(b, "10.0.0.2:4000");
+        for (size_t i = 0; i < 4; i++)
+            classifier_bed_saw(b, 0, 4000, prober[i], i ? "192.0.2.1:9000" : "192.0.2.1:4000");
+        for (uint8_t s = 1; s < 3 && refresh == 0; s++)
+            classifier_bed_saw(b, s, (uint16_t)(4000 + 1000 * s), A1P1,
+                               s == 1 ? "192.0.2.1:5000" : "192.0.2.1:6000");
+        cr_assert_eq(classifier_bed_tell(b)->mapping, NAT_EI, "refresh %u", refresh);
+        cr_assert_eq(classifier_bed_tell(b)->allocation, ALLOC_PRESERVE);
+    }
+}
+
 Test(classifier_memory, another_socket_or_public_ip_starts_anew)
 {
     known_contiguous();

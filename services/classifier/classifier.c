@@ -37,7 +37,7 @@ static bool contradicts(const struct finding *f, const struct finding *earlier)
     if (e->block_hi != 0 && p->allocation == ALLOC_RANDOM &&
         (p->port_lo < e->block_lo || p->port_hi > e->block_hi))
         return true;
-    return f->varies && (e->mapping == NAT_NONE || e->mapping == NAT_EI);
+    return f->varies && !earlier->varies && (e->mapping == NAT_NONE || e->mapping == NAT_EI);
 }
 
 static bool same_nat(const struct finding *f, const struct addr *local, const struct known *k)

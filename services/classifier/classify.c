@@ -144,6 +144,8 @@ static enum behaviour mapping_of(const struct comparison *c, const struct mappin
         return NAT_EI;
     if (allocation == ALLOC_PRESERVE && moved(c) && !allocation_all_kept(m))
         return NAT_UNKNOWN;
+    if (allocation == ALLOC_UNKNOWN && mixed(c)) /* perhaps as above: a refresh shows too little */
+        return NAT_UNKNOWN;
     if (c->ports_differ)
         return NAT_APD;
     if (c->ips_differ || (allocation == ALLOC_RANDOM && c->others_differ))

@@ -8,6 +8,7 @@
  *   ad        at one address from two ports of a prober ip, at another from another ip
  *   apd       at different addresses from two ports of one prober ip
  *   unknown   anything less; or one prober address saw two, so that the mapping changed meanwhile; or
+ *             it changes at some prober addresses only, and it was not seen how ports are allocated; or
  *             ports of one small block that look ei, as two draws may by chance, when no other socket was
  *             seen alike at two prober ips
  *
