@@ -129,3 +129,69 @@ Test(guesses, a_port_of_a_block_that_is_known_is_met_within_300_ms)
         cr_assert_leq(t.ms_p99, 300);
     }
 }
+
+/* Who has this port inside the second peer's NAT, which keeps ports, sends from there to that address. */
+static struct addr passes(struct addr inside, struct addr to)
+{
+    cr_assert_eq(nat_out(w.nats[1], w.now_us, NAT_UDP, &inside, &to), NAT_PASS);
+    return inside;
+}
+
+enum { PROBER_ADDRS = 4 };
+
+/* Both have measured; towards this one of the prober's addresses a neighbour has the port of the second one. */
+static void open_with_taken_port(uint8_t at, uint64_t seed)
+{
+    struct world_conf c = world_two("apd/random/apd", "apd/preserve/apd", seed);
+
+    world_open(&w, &c);
+    struct addr neighbour = w.peers[1].sockets[0];
+    neighbour.ip[3]++;
+    passes(neighbour, addr_v4(203, 0, 113, 10 + at / 2, 3478 + at % 2));
+    world_run(&w, 4 * SECOND);
+}
+
+/* From then on such a NAT, as Linux, gives it the other port.  Half of the four: it may go by the prober's ip. */
+Test(guesses, many_ports_are_opened_for_the_one_that_has_replaced_a_taken_one)
+{
+    enum { ATTEMPTS = 3 };
+    unsigned direct = 0, all = 0;
+
+    for (uint8_t i = 0; i < PROBER_ADDRS * ATTEMPTS; i++) {
+        open_with_taken_port(i % PROBER_ADDRS, 60 + i);
+        size_t n = play_connect(&w);
+        world_run(&w, 12 * SECOND);
+        struct matrix_run run = play_result(&w, n);
+        world_close(&w);
+        if (i % PROBER_ADDRS == 2) {
+            cr_assert_eq(run.verdict, VERDICT_profile_unknown);
+            continue;
+        }
+        direct += run.direct;
+        all++;
+    }
+    cr_assert_geq(direct, all - 1);
+}
+
+/* What no order of tokens can tell: the first port is in use again. */
+Test(guesses, a_retry_opens_ports_for_the_other_one_of_two_that_probers_saw)
+{
+    const struct addr other = addr_v4(192, 0, 2, 1, 9);
+
+    open_with_taken_port(1, 91);
+    struct addr own = w.peers[1].sockets[0], neighbour = own;
+    neighbour.ip[3]++;
+    neighbour.port = passes(own, addr_v4(203, 0, 113, 11, 3478)).port;
+    cr_assert_neq(neighbour.port, own.port);
+    passes(neighbour, other);
+    cr_assert_eq(passes(own, other).port, own.port);
+    size_t n = play_connect(&w);
+    world_run(&w, 12 * SECOND);
+    cr_assert_not(play_result(&w, n).direct);
+    const struct attempt *a = &w.peers[0].core.attempts[0];
+    while (a->state == ATTEMPT_RELAYED && w.now_us < 60 * (int64_t)SECOND)
+        world_run(&w, w.now_us + SECOND);
+    cr_assert_eq(a->state, ATTEMPT_DIRECT);
+    cr_assert_eq(a->attempts, 2);
+    world_close(&w);
+}

@@ -12,7 +12,7 @@
 
 TestSuite(learned_worth, .timeout = 300);
 
-enum { PAIRS = 8, CONTACTS = 12, LEARNING = 5, SECOND = 1000000, PAUSE_US = 60 * SECOND };
+enum { PAIRS = 8, CONTACTS = 12, LEARNING = 5, SECOND = 1000000, PAUSE_US = 120 * SECOND };
 
 struct tally {
     unsigned contacts, direct;
@@ -95,7 +95,7 @@ static void population(unsigned every, size_t first, bool forgets, struct tally 
     for (size_t i = 0; i < CONTACTS; i++) {
         rounds[i] = (struct tally){0};
         round_of(&rounds[i]);
-        world_run(&w, w.now_us + PAUSE_US); /* or the limit of guesses would end it */
+        world_run(&w, w.now_us + PAUSE_US); /* or the limit of guesses at an ip would end it */
     }
     world_close(&w);
 }

@@ -1,6 +1,8 @@
 /* reflex.c - what is known of each peer's NAT: verified tokens, reports, profiles. */
 #include "services/coordinator/parts.h"
 
+enum { ROUND_US = 5 * 1000000 }; /* tokens of one round of probing are born in, at most */
+
 /* Keep what each prober says of each address, and one of kind 2. */
 static void keep_token(struct coordinator_peer *p, const struct coordinator_token *t)
 {
@@ -69,23 +71,39 @@ void coordinator_take_tokens(struct coordinator *c, struct coordinator_peer *p,
     }
 }
 
+static int64_t newest_us(const struct coordinator_peer *p)
+{
+    int64_t newest = 0;
+
+    for (unsigned i = 0; i < p->n_tokens; i++)
+        if (p->tokens[i].born_us > newest)
+            newest = p->tokens[i].born_us;
+    return newest;
+}
+
+/*
+ * The newest first; of one round, those of addresses that were seen for the first time after others (keep_token keeps
+ * them in that order): where somebody else has the port towards one prober, a NAT that keeps ports takes another one
+ * there, and that one from then on.
+ */
 struct msg_token_list coordinator_fresh_tokens(const struct coordinator *c,
                                                const struct coordinator_peer *p)
 {
     struct msg_token_list list = {0};
-    int64_t born_us[TOKENS_MAX];
+    int64_t since_us[TOKENS_MAX], round_us = newest_us(p) - ROUND_US;
 
-    for (unsigned i = 0; i < p->n_tokens; i++) {
+    for (unsigned i = p->n_tokens; i-- > 0;) {
         const struct coordinator_token *t = &p->tokens[i];
+        int64_t born_us = t->born_us < round_us ? t->born_us : round_us;
         if (c->now_us - t->born_us > TOKEN_TTL_MS * 1000LL)
             continue;
         unsigned at = list.n++;
-        for (; at > 0 && born_us[at - 1] < t->born_us; at--) {
+        for (; at > 0 && since_us[at - 1] < born_us; at--) {
             list.v[at] = list.v[at - 1];
-            born_us[at] = born_us[at - 1];
+            since_us[at] = since_us[at - 1];
         }
         list.v[at] = t->raw;
-        born_us[at] = t->born_us;
+        since_us[at] = born_us;
     }
     return list;
 }

@@ -108,6 +108,17 @@ static bool range_over(const struct attempt *a)
     return a->birthday.tries >= TRIES_MAX || a->birthday.tried >= (all ? ports(a) : LINUX_TRIES);
 }
 
+/* Where probers see the side that tries: at two ports when one was taken, and then a retry has the other one. */
+static struct addr known_port(const struct attempt *a)
+{
+    size_t n = 0;
+
+    while (n < a->n_candidates && a->candidate_by[n] == BY_TOKEN &&
+           addr_ip_eq(&a->candidates[n], &a->candidates[0]))
+        n++;
+    return a->candidates[n > 1 && a->attempts > 1 ? (a->attempts - 1) % n : 0];
+}
+
 void executor_birthday_arm(struct executor *x, struct attempt *a, const struct addr *foreseen,
                            uint16_t from, int64_t start_us)
 {
@@ -117,7 +128,7 @@ void executor_birthday_arm(struct executor *x, struct attempt *a, const struct a
         (void)executor_pool_take(x, a); /* so that the peer hears at once if it is not to be had */
         if (foreseen->len != 0 && !executor_may_guess_at_once(x, foreseen, POOL_SOCKETS))
             return;
-        a->birthday.to = foreseen->len != 0 ? *foreseen : a->candidates[0];
+        a->birthday.to = foreseen->len != 0 ? *foreseen : known_port(a);
     } else {
         a->birthday.ip = executor_vouched_ip(a);
         if (a->birthday.ip.len == 0)
