@@ -19,7 +19,7 @@ enum lifetime_times {
     RETRY_US = 400 * 1000,
     EXCHANGE_US = 1200 * 1000,
 };
-static const uint16_t rests_s[] = {27, 50, 80, 110, 170, 280};
+static const uint16_t rests_s[] = {28, 57, 85, 114, 171, 285};
 enum { RESTS = sizeof rests_s / sizeof *rests_s };
 
 /* The only place where the state changes. */
