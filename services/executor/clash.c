@@ -43,7 +43,7 @@ enum clash executor_clash_seen(const struct executor *x)
 {
     const struct early_socket *s = &x->early.from[EARLY_CONTROL];
 
-    if (!executor_keeps(x) || s->out[1].len == 0 || s->out[EARLY_FAR].len == 0)
+    if (!executor_keeps(x) || x->early.cut || s->out[1].len == 0 || s->out[EARLY_FAR].len == 0)
         return CLASH_UNKNOWN;
     return addr_eq(&s->out[1], &s->seen) && addr_eq(&s->out[EARLY_FAR], &s->seen) ? CLASH_NONE
                                                                                   : CLASH_CLAIMS;
@@ -62,6 +62,8 @@ enum filter_vote executor_early_vote(const struct executor *x, enum filter_ask a
         return FILTER_ABSENT;
     if (s->heard || (ask == FILTER_OTHER_PORT && s->heard_port))
         return FILTER_HEARD;
+    if (x->early.cut)
+        return FILTER_ABSENT;
     return s->phase == EARLY_IN ? FILTER_OPEN : FILTER_SILENT;
 }
 

@@ -15,8 +15,8 @@
  * The sockets are of this test alone: those of others have sent to one prober address only, and must.  Their ports
  * show as well as the samples' how the NAT chooses them.
  *
- * Nobody else is told of a TTL, so one is looked for when all else is known, or a session waits, and only where
- * something is kept out.  Where socket 0 is seen at two addresses the clash can't be seen, and is not looked for.
+ * Nobody else is told of a TTL: one is looked for when all else is known, or a session waits, where something is
+ * kept out.  Where socket 0 is seen at two addresses the clash can't be seen, and is not looked for.
  *
  * What is missing may be lost, so no word rests on few packets: that nothing took a port on eight that asked for it,
  * or seven; that a TTL falls short, and that its error ends no mapping, on LOW_AGAIN and one more.
@@ -54,8 +54,7 @@ void executor_early_start(struct executor *x)
         return;
     memcpy(x->early.server, server, sizeof x->early.server);
     x->early.state = EARLY_DUE;
-    x->early.tried =
-        FIRST_TTL - 1; /* which ends in the first NAT: another one always opens as much */
+    x->early.tried = FIRST_TTL - 1; /* ends in the first NAT: others open as much */
     x->early.next_us = x->now_us;
     x->early.opened = x->opened + x->opened_asking;
 }
@@ -78,7 +77,8 @@ static void send(struct executor *x, const struct early_socket *s, enum ask ask,
         m.has_peer = true;
         m.peer = x->conf.id;
     }
-    if (!executor_may_knock(x, &x->early.server[to]))
+    x->early.cut |= !x->early.ways && !executor_may_measure(x, MEASURE_REST);
+    if ((x->early.cut && !x->early.ways) || !executor_may_knock(x, &x->early.server[to]))
         return;
     struct output *o = executor_datagram(out, sock, &x->early.server[to]);
     o->dgram.len = (uint16_t)stun_encode(&m, o->dgram.data);

@@ -66,6 +66,10 @@ static void ask(struct executor *x, struct filter_socket *s, struct outputs *out
         struct stun m = stun_request(s->txid[k]);
         if (s->heard[k] || (k == FILTER_OTHER_IP && s->tries > 0 && !s->heard[FILTER_OTHER_PORT]))
             continue;
+        if (!executor_may_measure(x, MEASURE_REST)) { /* a later round tries again */
+            x->filter.state = FILTER_OFF;
+            return;
+        }
         struct output *o =
             executor_datagram(out, (uint8_t)(s - x->filter.from + 1), &x->filter.server[0]);
         m.has_change = true;
@@ -205,9 +209,10 @@ void executor_filter_judge(struct executor *x, struct outputs *out)
     struct filter_test *f = &x->filter;
     bool silent = true;
 
+    if (f->state == FILTER_ASKING)
+        begin_more(x, out);
     if (f->state != FILTER_ASKING)
         return;
-    begin_more(x, out);
     for (size_t k = 0; k < FILTER_ASKS; k++) {
         f->heard[k] = votes(x, k, FILTER_HEARD) > 1;
         silent = silent && (f->heard[k] || votes(x, k, FILTER_SILENT) > 1);

@@ -43,6 +43,11 @@ static void ask(struct executor *x, struct outputs *out)
     struct stun m = stun_request(h->txid);
 
     for (size_t i = 0; i < 2; i++) {
+        if (!executor_may_measure(x, MEASURE_REST)) { /* it stays unknown */
+            h->state = HAIRPIN_KNOWN;
+            h->next_us = NEVER;
+            return;
+        }
         struct output *o = executor_datagram(out, from[i], &h->outside[i]);
         o->dgram.len = (uint16_t)stun_encode(&m, o->dgram.data);
     }

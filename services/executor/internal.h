@@ -147,6 +147,10 @@ bool executor_hairpin_datagram(struct executor *x, const struct input *in, const
                                struct outputs *out);
 int64_t executor_hairpin_deadline(const struct executor *x);
 
+/* measure.c: may one more packet be sent in a round that measures all?  Counted when it may. */
+enum measure { MEASURE_ADDRESS, MEASURE_REST };
+bool executor_may_measure(struct executor *x, enum measure what);
+
 /* range.c: from how many ports the NAT draws. */
 void executor_range_reset(struct executor *x);
 /* With the round: one more question, to another ip than the samples'. */

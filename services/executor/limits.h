@@ -74,9 +74,13 @@ enum probe_limits {
     PROFILE_WAIT_US = 1000 * 1000,  /* for the classifier, after the report */
     NETWORK_SETTLE_US = 500 * 1000, /* changes of a network come in bursts */
     NETWORK_EVERY_US = 5 * 1000000, /* between rounds that they cause */
-    RANGE_DOUBT_MIN = 3,            /* ports that are to show more than luck */
-    RANGE_SAMPLES = 12,             /* ports to know, and no more */
-    RANGE_SPREAD_MAX = 2048,        /* ports further apart are of no block */
+    MEASURE_PACKETS_MAX = 60,       /* until all is known of the own NAT that peers are told */
+    MEASURE_PACKETS_SLOW_MAX =
+        150,                  /* where a round trip is longer than the first repetition waits */
+    MEASURE_PACKETS_EACH = 4, /* and so many more for each address of probers beyond four */
+    RANGE_DOUBT_MIN = 3,      /* ports that are to show more than luck */
+    RANGE_SAMPLES = 12,       /* ports to know, and no more */
+    RANGE_SPREAD_MAX = 2048,  /* ports further apart are of no block */
     BLOCKED_BINDS = 4, /* unanswered after unanswered probes, over 1 s: UDP is blocked here */
 };
 

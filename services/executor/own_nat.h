@@ -89,6 +89,7 @@ struct early_test {
     bool open;        /* its sockets are */
     enum clash clash; /* by the control */
     bool told;        /* the control's is */
+    bool cut;         /* packets were not sent, so that silence tells nothing */
     bool ways;        /* TTLs are looked for, or were */
     bool kills;       /* the own NAT gives up a mapping when it is told of a TTL that ran out */
     uint8_t falls_short, reaches; /* TTLs: on the way to the prober, see hops.c */

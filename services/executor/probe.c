@@ -70,6 +70,7 @@ void executor_probe_start(struct executor *x)
     x->full_round = !x->profile_known || x->drifted || executor_filter_wanted(x);
     x->drifted = false;
     if (x->full_round && x->n_targets > 0) {
+        x->measured = 0;
         executor_filter_start(x);
         executor_hairpin_reset(x);
         executor_early_start(x);
@@ -94,12 +95,14 @@ void executor_probe_start(struct executor *x)
 static void send_probe(struct executor *x, struct probe_target *t, struct outputs *out)
 {
     struct stun m = stun_request(t->txid);
+    bool is_spare = t->sock >= SPARE_FIRST;
 
     m.has_peer = m.has_cookie = true; /* a cookie of zeroes asks for one */
     m.daily = x->daily;
     m.peer = x->conf.id;
     memcpy(m.cookie, t->cookie, sizeof m.cookie);
-    if (executor_may_knock(x, &t->addr)) {
+    enum measure what = t->sock == 0 ? MEASURE_ADDRESS : MEASURE_REST;
+    if ((is_spare || executor_may_measure(x, what)) && executor_may_knock(x, &t->addr)) {
         struct output *o = executor_datagram(out, t->sock, &t->addr);
         o->dgram.len = (uint16_t)stun_encode(&m, o->dgram.data);
     }
@@ -394,11 +397,4 @@ bool executor_ready(const struct executor *x)
 {
     return x->attached && !executor_override_pending(x) && !executor_range_pending(x) &&
            (x->profile_known || (x->probed_once && x->profile_by_us == NEVER));
-}
-
-bool executor_whole(const struct executor *x)
-{
-    return x->probed_once && !x->probing && x->profile_by_us == NEVER &&
-           !executor_filter_pending(x) && !executor_hairpin_pending(x) &&
-           !executor_early_pending(x) && !executor_range_measuring(x);
 }

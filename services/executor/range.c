@@ -64,7 +64,8 @@ static void ask(struct executor *x, struct outputs *out)
 
     for (size_t i = 0; i < r->n; i++) {
         struct stun m = stun_request(r->v[i].txid);
-        if (r->v[i].seen.len != 0 || !executor_may_knock(x, &r->server))
+        if (r->v[i].seen.len != 0 || !executor_may_measure(x, MEASURE_REST) ||
+            !executor_may_knock(x, &r->server))
             continue;
         struct output *o = executor_datagram(out, sock_of(i), &r->server);
         o->dgram.len = (uint16_t)stun_encode(&m, o->dgram.data);

@@ -38,7 +38,7 @@ void executor_relays_tick(struct executor *x, struct outputs *out)
     for (size_t i = 0; i < x->n_relays; i++) {
         struct relay_way *w = &x->relays[i];
         struct relay_control c = {.op = RELAY_KEEP};
-        if (!executor_may_knock(x, &w->addr))
+        if (!executor_may_measure(x, MEASURE_REST) || !executor_may_knock(x, &w->addr))
             continue;
         rng_bytes(&x->rng, w->path.b, sizeof w->path.b);
         c.path = w->path;
