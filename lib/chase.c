@@ -33,6 +33,15 @@ void chase_begin(struct chase *c, uint32_t conn, int fd, uint32_t rtt_us, int64_
         .conn = conn, .fd = fd, .rtt_us = rtt_us, .next_us = now_us + SOON_US + rtt_us / 4};
 }
 
+bool chase_sooner(uint32_t rtt_us) { return rtt_us < CHASED_RTT_US; }
+
+uint32_t chase_timeout_ms(uint32_t rtt_us)
+{
+    uint32_t ms = rtt_us / 1000 + rtt_us / 4000;
+
+    return ms > CHASE_TIMEOUT_LEAST_MS ? ms : CHASE_TIMEOUT_LEAST_MS;
+}
+
 int64_t chase_next_us(const struct chase *c)
 {
     int64_t next_us = NEVER;

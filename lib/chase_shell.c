@@ -10,6 +10,10 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#ifndef TCP_RTO_MAX_MS
+#define TCP_RTO_MAX_MS 44 /* linux/tcp.h since 6.15 */
+#endif
+
 /* False when the descriptor is no TCP socket (any more). */
 static bool look(int fd, struct tcp_info *info)
 {
@@ -79,7 +83,12 @@ void chaser_sent(struct chaser *c, const struct output *o, int fd)
 
     if (!chase_worth(o->msg.type) || !look(fd, &info))
         return;
-    setsockopt(fd, IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS, &(int){1}, sizeof(int));
+    int most_ms = (int)chase_timeout_ms(info.tcpi_rtt);
+    bool bounded = setsockopt(fd, IPPROTO_TCP, TCP_RTO_MAX_MS, &most_ms, sizeof most_ms) == 0;
+    if (!bounded)
+        setsockopt(fd, IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS, &(int){1}, sizeof(int));
+    if (bounded && !chase_sooner(info.tcpi_rtt))
+        return;
     chase_begin(&c->chase, o->to_conn, fd, info.tcpi_rtt, service_now_us());
     set_timer(c);
 }

@@ -144,7 +144,7 @@ Test(ladder, twenty_five_percent_in_bursts_of_400_ms_over_800_ms)
         {.burst_us = 400 * MS, .pause_us = 1200 * MS},
         false,
         400,
-        8 * SECOND
+        6400 * MS
     });
 }
 

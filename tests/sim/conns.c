@@ -35,7 +35,8 @@ static int64_t again_at(struct world *w, const struct world_peer *p, bool up, in
 {
     int64_t rtt_us = 2 * w->conf.delay_us + 1, chaser_us = sent_us + rtt_us / 4;
 
-    for (unsigned i = 0; i < CHASERS_MAX && chaser_us + rtt_us * 5 / 4 < lost_us + timeout_us;
+    for (unsigned i = 0; chase_sooner((uint32_t)rtt_us) && i < CHASERS_MAX &&
+                         chaser_us + rtt_us * 5 / 4 < lost_us + timeout_us;
          i++) {
         if (chaser_us > lost_us && crosses(w, p, up, chaser_us) &&
             crosses(w, p, !up, chaser_us + w->conf.delay_us))
@@ -48,9 +49,13 @@ static int64_t again_at(struct world *w, const struct world_peer *p, bool up, in
 int64_t world_tcp_arrival(struct world *w, const struct world_peer *p, bool up, int64_t *last_us)
 {
     int64_t at = w->now_us, timeout_us = TCP_RTO_US + 2 * w->conf.delay_us;
+    int64_t most_us = INT64_C(1000) * chase_timeout_ms((uint32_t)(2 * w->conf.delay_us));
 
-    for (; !crosses(w, p, up, at); timeout_us *= 2)
+    for (; !crosses(w, p, up, at); timeout_us *= 2) {
+        if (timeout_us > most_us)
+            timeout_us = most_us;
         at = again_at(w, p, up, w->now_us, at, timeout_us);
+    }
     while (w->late_ppm > 0 && rng_below(&w->rng, 1000000) < w->late_ppm)
         at += TCP_RTO_US;
     at += w->conf.delay_us + PROCESS_US;
