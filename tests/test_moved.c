@@ -34,12 +34,12 @@ static void say(int64_t ms, const struct addr *from, enum data_kind kind, const 
 }
 
 /* Both ways proven, the flow direct, at 260 ms. */
-static void start(void)
+static void start_on(uint16_t side)
 {
     uint8_t packet[PUNCH_BYTES];
 
     counter = 0;
-    order = executor_bed_start(1, TECHNIQUE_SYNCHRONOUS, POLICY_AUTO);
+    order = executor_bed_start(side, TECHNIQUE_SYNCHRONOUS, POLICY_AUTO);
     ATTEMPT.has_keys = true;
     ATTEMPT.relay.addr = executor_bed_relay;
     executor_bed_punch(&order, PACKET_PUNCH, 1, 0, PUNCH_CONFIRMED, packet);
@@ -48,6 +48,8 @@ static void start(void)
     executor_bed_datagram(260, &executor_bed_peer_addr, packet, sizeof packet);
     cr_assert_eq(ATTEMPT.state, ATTEMPT_DIRECT);
 }
+
+static void start(void) { start_on(1); }
 
 static void left(int64_t ms, const struct addr *from, uint32_t times)
 {
@@ -150,4 +152,27 @@ Test(moved, a_peer_that_moves_without_end_has_no_more_packets_sent_than_one_that
     }
     cr_assert_leq(n, 6 * PACKETS_MAX, "%zu in ten seconds", n);
     cr_assert_gt(n, PACKETS_MAX);
+}
+
+/* What the coordinator is asked for is bounded for each peer, and the other sessions need it, too. */
+Test(moved, a_peer_that_moves_without_end_does_not_use_up_what_this_one_may_ask_for)
+{
+    size_t n = 0;
+
+    start_on(0);
+    ATTEMPT.technique = TECHNIQUE_BIRTHDAY;
+    for (int64_t ms = 300; ms < 60300; ms += 50) {
+        struct msg_token t =
+            executor_bed_token(&executor_bed_peer, &elsewhere, executor_bed_wall(ms));
+        while (executor_deadline(&X) <= ms * 1000) {
+            executor_bed_tick();
+            for (size_t i = 0; i < executor_bed_out.n; i++)
+                n += executor_bed_out.v[i].kind == OUT_MSG &&
+                     executor_bed_out.v[i].msg.type == MSG_punch_request;
+        }
+        executor_bed_forget();
+        moved(ms, &t);
+    }
+    cr_assert_gt(n, 1);
+    cr_assert_leq(n, 10, "%zu in a minute without an answer", n);
 }

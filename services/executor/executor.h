@@ -135,8 +135,8 @@ struct executor {
     int64_t token_time_ms, token_at_us; /* of the newest: a prober's clock, and ours then */
     struct profile profile;
     struct addr reflexive;
-    int64_t upgrade_gate_us;
-    int64_t keep_us; /* how long a mapping may be left alone */
+    int64_t upgrade_gate_us, upgrade_retry_us; /* until when none is asked for; the last such gap */
+    int64_t keep_us;                           /* how long a mapping may be left alone */
     struct attempt attempts[ATTEMPTS_MAX];
     struct sid taken[ATTEMPTS_MAX]; /* invitations that the application took: the last of them */
     uint32_t n_taken;

@@ -101,8 +101,11 @@ enum open_limits {
     UPGRADE_LASTED_US = 64 * 1000000, /* a direct path that held so long is tried again soon */
     UPGRADE_SOON_US = 50 * 1000, /* one whose cause is known waits for the coordinator so often, */
     UPGRADE_SOON_FOR_US = 5 * 1000000, /* and so long, */
-    UPGRADE_RETRY_US = 500 * 1000, /* and is asked for again so long after one without an answer */
-    UPGRADE_GATE_US = 2 * 1000000, /* between two such tries, of whichever sessions */
+    UPGRADE_RETRY_US = 500 * 1000, /* and is asked for again so long after one without an answer, */
+    UPGRADE_RETRY_MAX_US =
+        16 * 1000000,               /* twice as long each time up to this, of whichever session */
+    UPGRADE_CALM_US = 60 * 1000000, /* and after so long without any as at first */
+    UPGRADE_GATE_US = 2 * 1000000,  /* between two such tries, of whichever sessions */
 };
 
 /* ---- keeping it ------------------------------------------------------------------------------ */

@@ -48,6 +48,17 @@ static bool busy(const struct executor *x, bool soon)
     return false;
 }
 
+/* Peers say that they have moved as often as they like; what may be asked for in a minute is for all sessions. */
+static int64_t retry_us(struct executor *x)
+{
+    int64_t gap_us = 2 * x->upgrade_retry_us;
+
+    if (gap_us == 0 || x->now_us - x->upgrade_gate_us > UPGRADE_CALM_US)
+        gap_us = UPGRADE_RETRY_US;
+    x->upgrade_retry_us = gap_us < UPGRADE_RETRY_MAX_US ? gap_us : (int64_t)UPGRADE_RETRY_MAX_US;
+    return x->upgrade_retry_us;
+}
+
 void executor_upgrade_tick(struct executor *x, struct attempt *a, struct outputs *out)
 {
     bool soon = x->now_us < a->upgrade_soon_us;
@@ -65,10 +76,10 @@ void executor_upgrade_tick(struct executor *x, struct attempt *a, struct outputs
     m->tokens = executor_tokens(x);
     m->session = a->session;
     m->attempt = a->renewals; /* a coordinator that has lost the session goes on from there */
-    x->upgrade_gate_us = x->now_us + (soon ? UPGRADE_RETRY_US : UPGRADE_GATE_US);
+    x->upgrade_gate_us = x->now_us + (soon ? retry_us(x) : (int64_t)UPGRADE_GATE_US);
     x->n.upgrades_asked++;
-    if (soon) /* the coordinator may not know all yet: then it says nothing */
-        a->upgrade_us = x->upgrade_gate_us;
+    if (soon) /* the coordinator may not know all yet: then it says nothing; and others are first */
+        a->upgrade_us = x->upgrade_gate_us + 2 * UPGRADE_SOON_US;
     else
         executor_upgrade_later(x, a);
 }
@@ -86,7 +97,7 @@ bool executor_upgrade_order(struct executor *x, struct attempt *a,
         return false;
     a->renewals = m->attempt;
     a->renewed_us = x->now_us;
-    a->upgrade_soon_us = 0;
+    a->upgrade_soon_us = x->upgrade_retry_us = 0;
     a->result_us = x->now_us; /* it may have lost what was reported */
     a->attempts++;
     /* A side that thinks otherwise is alone with that. */
