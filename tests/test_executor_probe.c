@@ -306,6 +306,21 @@ Test(executor_probe, sockets_of_a_look_are_closed_when_another_network_or_round_
     more_are_closed();
 }
 
+/* Where the NAT stands is told by mappings of that round: a spare's may be as old as the process. */
+Test(executor_probe, a_refresh_of_spares_shows_no_newest_port)
+{
+    probe_bed.core.conf.modes = 1u << MODE_RAW;
+    probe_bed_attach();
+    probe_bed_run_to(200);
+    probe_bed_classified();
+    struct sight first = probe_bed.core.sight;
+    cr_assert_eq(first.port, probe_bed.seen.port + SAMPLES_MAX, "the last sample's");
+    probe_bed_run_to(PROBE_EVERY_US / 1000 + 3000);
+    cr_assert(!probe_bed.core.full_round && !probe_bed.core.probing);
+    cr_assert_eq(probe_bed.core.sight.at_us, first.at_us);
+    cr_assert_eq(probe_bed.core.sight.port, first.port);
+}
+
 /* ---- one at a time, and again ---------------------------------------------------------------- */
 
 Test(executor_probe, no_second_round_begins_while_one_is_under_way)

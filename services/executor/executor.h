@@ -143,9 +143,9 @@ struct executor {
     uint16_t pool_opened; /* its sockets from POOL_FIRST on */
     struct look look;
     struct sight sight;
-    uint32_t opened;        /* own mappings made beside those of probing: by the pool, */
     uint32_t measured;      /* packets of the round that measures all: measure.c */
-    uint32_t opened_asking; /* and by early.c and range.c: for what others make, see sight */
+    uint32_t opened;        /* own mappings made beside those of probing: by the pool, */
+    uint32_t opened_asking; /* and by early.c, range.c, spare.c: for what others make, see sight */
     uint32_t pool_owner;    /* number of the attempt whose pool is open, or ATTEMPTS_MAX */
     struct guesses guesses[GUESS_IPS_MAX];
     struct knocks knocks[KNOCK_IPS_MAX];

@@ -14,13 +14,16 @@
 
 static uint32_t own_mappings(const struct executor *x) { return x->opened + x->opened_asking; }
 
-/* The last round of probing began with the samples, if it had some: what they got was the newest then. */
+/*
+ * The last round of probing began with the samples, if it had some: what they got was the newest then.  Spares were
+ * opened after them, or in a round long ago.
+ */
 void executor_sight(struct executor *x)
 {
     uint32_t opened = x->early.state == EARLY_OFF ? own_mappings(x) : x->early.opened;
 
     for (size_t i = 0; i < x->n_targets; i++)
-        if (x->targets[i].sock != 0 && x->targets[i].answered)
+        if (x->targets[i].sock != 0 && x->targets[i].sock <= SAMPLES_MAX && x->targets[i].answered)
             x->sight = (struct sight){x->targets[i].seen.port, x->probe_began_us, opened};
 }
 

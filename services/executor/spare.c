@@ -55,6 +55,7 @@ void executor_spares_open(struct executor *x, struct outputs *out)
         if (!s->is_new)
             continue;
         s->is_new = false;
+        x->opened_asking++;
         executor_socket(SOCKET_CLOSE, sock_of(x, s), sock_of(x, s), out); /* of another network */
         executor_socket(SOCKET_OPEN, sock_of(x, s), sock_of(x, s), out);
     }
