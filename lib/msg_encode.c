@@ -148,7 +148,7 @@ static void pack_tried(msgpack_packer *pk, msg_tried t)
 /* The largest encoding of every message fits in MSG_SIZE_MAX. */
 enum {
     MAX_u16 = 3, MAX_u32 = 5, MAX_u64 = 9, MAX_bool = 1, MAX_addr = 20, MAX_id = 34, MAX_sid = 18,
-    MAX_tokens = 1 + TOKENS_MAX * (2 + MSG_TOKEN_MAX), MAX_profile = 1 + 7 * 2 + 5 * 3 + 5 + 1 + 3 + PORTS_TAKEN_MAX * 3,
+    MAX_tokens = 1 + TOKENS_MAX * (2 + MSG_TOKEN_MAX), MAX_profile = 3 + 8 * 2 + 5 * 3 + 5 + 1 + 3 + PORTS_TAKEN_MAX * 3,
     MAX_plan = 1 + STEPS_MAX * (1 + 2 * 2 + 2 * 5), MAX_tried = 1 + STEPS_MAX * (1 + 2 + 2 * 5),
     MAX_probers = 1 + PROBERS_MAX * (1 + 34 + 66 + 4 * MAX_addr),
     MAX_places = 1 + PLACES_MAX * (1 + MAX_addr + 66),
