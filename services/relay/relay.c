@@ -187,7 +187,6 @@ static void on_datagram(struct relay *r, const struct input *in, struct outputs 
         on_control(r, src, in->dgram.data, in->dgram.len, out);
 }
 
-/* Drop the sides whose time is over, and the session with the last one; report what flowed. */
 /* What no longer fits the outputs waits for the next tick, which relay_deadline asks for at once. */
 static void on_tick(struct relay *r, struct outputs *out)
 {
