@@ -72,9 +72,19 @@ TestSuite(bridge, .timeout = 120);
 
 Test(bridge, reads_addresses_and_refuses_what_is_none)
 {
-    static const char *const wrong[] = {
-        "",       "127.0.0.1",   ":53",          "127.0.0.1:", "host:dns",
-        "::1:53", "127.0.0.1:x", "127.0.0.1:-1", "no such:1",  "127.0.0.1:1x"};
+    static const char *const wrong[] = {"",
+                                        "127.0.0.1",
+                                        ":53",
+                                        "127.0.0.1:",
+                                        "host:dns",
+                                        "::1:53",
+                                        "127.0.0.1:x",
+                                        "127.0.0.1:-1",
+                                        "no such:1",
+                                        "127.0.0.1:1x",
+                                        "127.0.0.1:65536",
+                                        "127.0.0.1:99999",
+                                        "127.0.0.1:000053"};
     struct addr a;
     char text[ADDR_TEXT_MAX];
 
@@ -82,6 +92,8 @@ Test(bridge, reads_addresses_and_refuses_what_is_none)
         cr_assert(!bridge_address(wrong[i], &a), "%s", wrong[i]);
     cr_assert(bridge_address("127.0.0.1:53", &a));
     cr_assert_str_eq(addr_format(&a, text, sizeof text), "127.0.0.1:53");
+    cr_assert(bridge_address("127.0.0.1:65535", &a));
+    cr_assert_eq(a.port, 65535);
     cr_assert(bridge_address("[::1]:53", &a));
     cr_assert_str_eq(addr_format(&a, text, sizeof text), "[::1]:53");
     cr_assert(bridge_address("localhost:5000", &a));

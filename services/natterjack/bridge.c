@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -43,6 +44,14 @@ static void drop_fd(struct bridge *b, int *fd)
 
 /* ---- UDP --------------------------------------------------------------------------------------- */
 
+/* getaddrinfo takes 99999 as well, as the port 34463. */
+static bool is_port(const char *text)
+{
+    size_t n = strspn(text, "0123456789");
+
+    return n > 0 && n <= 5 && text[n] == '\0' && atoi(text) <= UINT16_MAX;
+}
+
 bool bridge_address(const char *text, struct addr *out)
 {
     const struct addrinfo hints = {.ai_socktype = SOCK_DGRAM, .ai_flags = AI_NUMERICSERV};
@@ -51,7 +60,7 @@ bool bridge_address(const char *text, struct addr *out)
     struct sockaddr_storage sa = {0};
     char host[256];
 
-    if (!colon || colon == text || colon[1] < '0' || colon[1] > '9')
+    if (!colon || colon == text || !is_port(colon + 1))
         return false;
     size_t len = (size_t)(colon - text);
     bool bracketed = len > 2 && text[0] == '[' && text[len - 1] == ']';
