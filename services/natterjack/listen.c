@@ -187,9 +187,11 @@ static int parse_accept(const char *text, const char *hook, struct agent_conf *c
     for (uint16_t i = 0; i < ACCEPT_COUNT; i++)
         if (strcmp(text, accept_name[i]) == 0) {
             conf->accept = i;
-            if ((i == ACCEPT_ASK) == (hook != NULL))
-                return EXIT_OK;
-            return usage_error("--accept ask and --ask-hook PROGRAM go together");
+            if ((i == ACCEPT_ASK) != (hook != NULL))
+                return usage_error("--accept ask and --ask-hook PROGRAM go together");
+            if (hook && !ask_hook_found(hook))
+                return usage_error("--ask-hook: there is no program %s", hook);
+            return EXIT_OK;
         }
     return usage_error("--accept takes anyone, known, ask or nobody, not \"%s\"", text);
 }
