@@ -82,6 +82,23 @@ Test(ask_hook, its_exit_status_is_the_answer_and_its_arguments_say_who_calls)
     cr_assert_not(answered(2));
 }
 
+Test(ask_hook, a_program_is_found_by_its_path_or_by_PATH)
+{
+    hook("true");
+    cr_assert(ask_hook_found(path));
+    cr_assert(ask_hook_found("sh"));
+    cr_assert(!ask_hook_found("hook"));
+    cr_assert_eq(setenv("PATH", "/no/such", 1), 0);
+    cr_assert(!ask_hook_found("hook"));
+    cr_assert_eq(setenv("PATH", "/no/such:/tmp", 1), 0);
+    cr_assert(!ask_hook_found(path + strlen("/tmp/")), "it has a slash: PATH is not asked");
+    cr_assert_eq(setenv("PATH", dir, 1), 0);
+    cr_assert(ask_hook_found("hook"));
+    cr_assert_eq(chmod(path, 0600), 0);
+    cr_assert(!ask_hook_found(path) && !ask_hook_found("hook"), "it can't be run");
+    cr_assert(!ask_hook_found("") && !ask_hook_found("sh true"));
+}
+
 Test(ask_hook, what_cannot_be_run_or_dies_is_a_no)
 {
     ask_hook_open(&svc, "/no/such/command");

@@ -5,7 +5,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/pidfd.h>
 #include <sys/timerfd.h>
 #include <sys/wait.h>
@@ -121,6 +125,23 @@ void ask_hook_run(const struct invitation *i)
         close(h->limit);
     }
     h->pid = 0;
+}
+
+bool ask_hook_found(const char *command)
+{
+    const char *at = getenv("PATH");
+    char path[PATH_MAX];
+
+    if (strchr(command, '/'))
+        return access(command, X_OK) == 0;
+    while (at && *command) {
+        size_t len = strcspn(at, ":");
+        snprintf(path, sizeof path, "%.*s/%s", (int)len, at, command);
+        if (access(path, X_OK) == 0)
+            return true;
+        at = at[len] ? at + len + 1 : NULL;
+    }
+    return false;
 }
 
 void ask_hook_open(struct service *svc, const char *command)

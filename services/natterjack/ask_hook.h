@@ -13,6 +13,9 @@
 
 enum { ASK_HOOKS_MAX = 8 }; /* at once; more are a no */
 
+/* Can it be run: by its path, or found by PATH?  A command that can't would refuse every call. */
+bool ask_hook_found(const char *command);
+
 void ask_hook_open(struct service *svc, const char *command);
 
 /* Run it.  The answer comes by the service's loop: an input that says APP_ANSWER. */

@@ -77,7 +77,8 @@ static void say_reflex(const struct executor *x)
         print_line(line);
         return;
     }
-    printf("port mapping %s: %s%s%s\n", json_string_value(json_object_get(line, "override")),
+    const char *at = json_string_value(json_object_get(line, "override")); /* none when cleared */
+    printf("port mapping%s%s: %s%s%s\n", at ? " " : "", at ? at : "",
            override_state_name[x->override.state], x->override.why ? ", " : "",
            x->override.why ? x->override.why : "");
     fflush(stdout);

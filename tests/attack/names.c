@@ -8,6 +8,8 @@
 
 #include <criterion/criterion.h>
 #include <signal.h>
+#include <stdio.h>
+#include <sys/stat.h>
 
 enum {
     TAKEN_MAX = 6,   /* names that a key may find taken in a minute */
@@ -81,13 +83,24 @@ static uint64_t names_without_end(unsigned n)
     return claimed > NAMES_MAX ? claimed - NAMES_MAX : 0;
 }
 
+/* A program that takes its time over each call, longer than callers wait. */
+static const char *slow_hook(char path[static 96])
+{
+    snprintf(path, 96, "%s/slow-hook", attack.ground.dir);
+    FILE *f = fopen(path, "w");
+    cr_assert(f && fputs("#!/bin/sh\nexec sleep 60\n", f) >= 0 && fclose(f) == 0);
+    cr_assert_eq(chmod(path, 0700), 0);
+    return path;
+}
+
 /* Dora is asked, and has not answered. */
 static uint64_t address_before_the_answer(unsigned n)
 {
     static const uint8_t her_ip[4] = {198, 51, 100, 1};
-    struct ground_run dora =
-        attack_program("alice", "listen",
-                       ARGS("--name", "dora-asks", "--accept", "ask", "--ask-hook", "sleep 60 #"));
+    char hook[96];
+    struct ground_run dora = attack_program(
+        "alice", "listen",
+        ARGS("--name", "dora-asks", "--accept", "ask", "--ask-hook", slow_hook(hook)));
     json_t *line = ground_line(&dora, GROUND_WAIT_MS);
     struct intruder p = intruder_attached("");
     char body[MSG_SIZE_MAX];
