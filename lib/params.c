@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,9 +25,15 @@ static void print_table(FILE *f, const char *usage, const struct param *table, s
     }
 }
 
-__attribute__((noreturn)) static void refuse(const char *usage, const char *flag, const char *why)
+__attribute__((noreturn, format(printf, 2, 3))) static void refuse(const char *usage,
+                                                                   const char *fmt, ...)
 {
-    fprintf(stderr, "%s: %s\nusage: %s\n", flag, why, usage);
+    va_list ap;
+
+    va_start(ap, fmt);
+    vfprintf(stderr, fmt, ap);
+    va_end(ap);
+    fprintf(stderr, "\nusage: %s\n", usage);
     exit(2);
 }
 
@@ -111,16 +118,16 @@ int params_read(const char *usage, const struct param *table, size_t n, int argc
         }
         const struct param *p = find(table, n, arg + (is_o ? 1 : 2), &value);
         if (!p)
-            refuse(usage, arg, "no such flag");
+            refuse(usage, "%s: no such flag", arg);
         if (p->kind == PARAM_FLAG && value)
-            refuse(usage, arg, "takes no value");
+            refuse(usage, "%s: takes no value", arg);
         if (p->kind != PARAM_FLAG && !value) {
             if (++i == argc)
-                refuse(usage, arg, "needs a value");
+                refuse(usage, "%s: needs a value", arg);
             value = argv[i];
         }
         if (!param_set(p, p->kind == PARAM_FLAG ? yes : value))
-            refuse(usage, arg, "not a usable value");
+            refuse(usage, "--%s: \"%s\" is not a usable value", p->name, value);
         given[p - table] = true;
     }
     return kept;
@@ -133,6 +140,6 @@ int params_parse(const char *usage, const struct param *table, size_t n, int arg
 
     for (size_t i = 0; i < n; i++)
         if ((table[i].is & PARAM_REQUIRED) && !given[i])
-            refuse(usage, table[i].name, "this flag is required");
+            refuse(usage, "--%s: this flag is required", table[i].name);
     return kept;
 }

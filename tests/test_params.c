@@ -115,7 +115,7 @@ static struct child child;
 /* clang-format off */
 static const struct refusal refusals[] = {
     {"--nope", "--nope: no such flag", false},
-    {"--", "name: this flag is required", true},
+    {"--", "--name: this flag is required", true},
     {"--por 1", "no such flag", false},
     {"--ports 1", "no such flag", false},
     {"--port-x=1", "no such flag", false},
@@ -127,7 +127,7 @@ static const struct refusal refusals[] = {
     {"--help=1", "no such flag", false},
     {"--port=", "not a usable value", false},
     {"--port ~", "not a usable value", false},
-    {"--port abc", "not a usable value", false},
+    {"--port abc", "--port: \"abc\" is not a usable value", false},
     {"--port 1x", "not a usable value", false},
     {"--port 0x10", "not a usable value", false},
     {"--port -1", "not a usable value", false},
@@ -138,7 +138,7 @@ static const struct refusal refusals[] = {
     {"--port -18446744073709551615", "not a usable value", false},
     {"--port \t1", "not a usable value", false},
     {"--port \t-18446744073709551615", "not a usable value", false}, /* strtoul makes it 1 */
-    {"--timeout=", "not a usable value", false},
+    {"--timeout=", "--timeout: \"\" is not a usable value", false},
     {"--timeout .", "not a usable value", false},
     {"--timeout 1.2.3", "not a usable value", false},
     {"--timeout -1", "not a usable value", false},
