@@ -105,7 +105,7 @@ static void answer(struct service *s, struct client *c)
     if (!value)
         value = admin.verb(admin.arg, c->request, argument);
     if (!value)
-        value = json_pack("{s:s}", "error", "unknown verb");
+        value = json_pack("{s:s}", "error", ADMIN_UNKNOWN_VERB);
     char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
     json_decref(value);
     if (!text) {

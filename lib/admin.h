@@ -22,7 +22,9 @@ enum {
     ADMIN_PAUSE_MS = 500
 };
 
-/* Answer a verb; the caller owns what is returned, NULL means "unknown verb". */
+#define ADMIN_UNKNOWN_VERB "unknown verb" /* the refusal of what this process has no answer to */
+
+/* Answer a verb; the caller owns what is returned, NULL means ADMIN_UNKNOWN_VERB. */
 typedef json_t *admin_verb(void *arg, const char *verb, const char *argument);
 
 /* Listen on path (replaced when stale).  Dies with a line on failure; to be called at start-up. */

@@ -98,6 +98,8 @@ Test(command, help_is_no_error)
     cr_assert(strstr(command.out, "join-string"));
     cr_assert_eq(RUN("up", "--help"), EXIT_OK);
     cr_assert(strstr(command.out, "--public-ip"));
+    cr_assert_eq(RUN("explain", "--help"), EXIT_OK);
+    cr_assert(strstr(command.out, "| --join J --key FILE"), "a peer's own way");
 }
 
 Test(command, a_directory_name_too_long_for_sockets_is_refused)
@@ -182,10 +184,14 @@ Test(command, health_tells_of_each_process)
 
 Test(command, read_verbs_answer_in_json_and_in_text)
 {
+    char prober[96];
     static const char *const verbs[] = {"sessions", "peers", "relays", "stats"};
     static const char *const names[] = {"coordinator", "classifier", "prober", "relay"};
 
     command_up();
+    snprintf(prober, sizeof prober, "%s/admin/prober", command.state);
+    cr_assert_eq(RUN("sessions", "--socket", prober), EXIT_FAILED);
+    cr_assert(strstr(command.err, prober) && strstr(command.err, "another one's verb"));
     for (size_t i = 0; i < 4; i++) {
         cr_assert_eq(RUN(verbs[i], "--state", command.state, "-o", "json"), EXIT_OK, "%s",
                      command.err);

@@ -52,6 +52,14 @@ static int check_argument(const char *verb, enum argument kind, const char *give
     return EXIT_USAGE;
 }
 
+/* What says whom to ask. */
+static const char *where_flags(const char *verb)
+{
+    if (strcmp(verb, "explain") == 0)
+        return "--state DIR | --socket PATH | --join J --key FILE";
+    return strcmp(verb, "punches") == 0 ? "--socket PATH" : "--state DIR | --socket PATH";
+}
+
 int ask_parse(struct question *q, enum argument kind, const struct param *extra, size_t n_extra,
               int argc, char **argv)
 {
@@ -66,13 +74,12 @@ int ask_parse(struct question *q, enum argument kind, const struct param *extra,
 
     for (size_t i = 0; i < n_extra; i++)
         flags[3 + i] = extra[i];
-    snprintf(usage, sizeof usage, "natterjack %s%s --state DIR | --socket PATH", argv[0],
-             shown[kind]);
+    snprintf(usage, sizeof usage, "natterjack %s%s %s", argv[0], shown[kind], where_flags(argv[0]));
     q->o = "text";
     argc = params_parse(usage, flags, 3 + n_extra, argc, argv);
     q->json = output_json(q->o);
     if (!q->dir == !q->socket)
-        return usage_error("%s: give --state DIR or --socket PATH", argv[0]);
+        return usage_error("%s: give %s", argv[0], where_flags(argv[0]));
     if (argc != (kind == NO_ARGUMENT ? 1 : kind == PAIR ? 3 : 2))
         return usage_error("usage: %s", usage);
     q->argument = kind == NO_ARGUMENT ? "" : argv[1];
@@ -115,6 +122,8 @@ static int ask_and_show(const struct question *q, const char *process, const cha
     int status = refused ? EXIT_FAILED : EXIT_OK;
     if (q->json)
         ask_print_json(answer);
+    else if (refused && q->socket && strcmp(refused, ADMIN_UNKNOWN_VERB) == 0)
+        failure("the process at %s has no answer to that: it is another one's verb", q->socket);
     else if (refused)
         failure("%s", refused);
     else

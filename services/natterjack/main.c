@@ -22,7 +22,7 @@ static const struct {
     {"listen",         cmd_listen,          "--join J --name N --key FILE",                 "be reachable as N"},
     {"connect",        cmd_connect,         "--join J --key FILE NAME|PEER-ID",             "open a path to a peer"},
     {"keygen",         cmd_keygen,          "FILE",                                         "make a peer key and print its peer id"},
-    {"sessions",       cmd_sessions,        "[--pending]",                                  "sessions"},
+    {"sessions",       cmd_sessions,        "[--pending]",                                  "sessions that live, or ended a while ago"},
     {"session",        cmd_session,         "SID",                                          "one session"},
     {"explain",        cmd_explain,         "SID [--join J --key FILE]",                    "why a session went as it did; with a key, one of its own"},
     {"coordinate",     cmd_coordinate,      "A B [--policy P] [--timeout S]",               "bring two peers together that accept each other"},
