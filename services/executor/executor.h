@@ -158,8 +158,9 @@ void executor_init(struct executor *x, const struct executor_conf *conf,
 void executor_step(struct executor *x, const struct input *in, struct outputs *out);
 int64_t executor_deadline(const struct executor *x);
 
+/* Is all known of the own NAT that peers are told? */
+bool executor_whole(const struct executor *x);
 /* The filtering, hairpinning or block is being measured, or the classifier's word on it is due; or what early packets do is. */
-bool executor_whole(const struct executor *x); /* none of them */
 bool executor_range_measuring(const struct executor *x);
 bool executor_early_pending(const struct executor *x);
 bool executor_filter_pending(const struct executor *x);

@@ -162,6 +162,8 @@ void executor_range_tick(struct executor *x, struct outputs *out);
 bool executor_range_datagram(struct executor *x, const struct input *in, const struct stun *m,
                              struct outputs *out);
 void executor_range_report(const struct executor *x, struct observation_list *l);
+/* And what the sockets of early.c saw. */
+void executor_early_report(const struct executor *x, struct observation_list *l);
 
 /* lifetime.c: how long does the NAT keep a mapping? */
 void executor_lifetime_want(struct executor *x);
@@ -177,13 +179,8 @@ void executor_early_start(struct executor *x);
 void executor_early_tick(struct executor *x, struct outputs *out);
 bool executor_early_datagram(struct executor *x, const struct input *in, const struct stun *m,
                              struct outputs *out);
-int64_t executor_early_deadline(const struct executor *x);
-/* A third word is wanted on what is let in. */
-void executor_early_ask(struct executor *x, struct outputs *out);
 void executor_early_enter(struct executor *x, struct early_socket *s, enum early_phase to,
                           struct outputs *out);
-
-void executor_early_report(const struct executor *x, struct observation_list *l);
 
 /* clash.c: what its first socket shows. */
 bool executor_lets_in(const struct executor *x);   /* from an ip that had not been sent to */
@@ -194,11 +191,14 @@ enum clash executor_clash_seen(const struct executor *x);
 enum clash executor_clash(const struct executor *x); /* as far as it is sure */
 /* Has it heard from an address that it had not sent to? */
 enum filter_vote executor_early_vote(const struct executor *x, enum filter_ask ask);
+/* A third word is wanted on what is let in. */
+void executor_early_ask(struct executor *x, struct outputs *out);
 
 /* hops.c: is a TTL to be looked for now?  The next step, when all sockets of early.c are done; false: all is known. */
 bool executor_hops_due(const struct executor *x);
-bool executor_hops_end(
-    struct early_test *e); /* no more TTLs are to be tried, and what of that is learned */
+int64_t executor_early_deadline(const struct executor *x); /* of this and of early.c */
+/* No more TTLs are to be tried; and what that has shown is learned. */
+bool executor_hops_end(struct early_test *e);
 bool executor_hops_next(struct executor *x, struct outputs *out);
 
 /* prime.c: with how many hops is the own NAT to be opened by a socket of the pool, and by the next punch?  0: as all else is sent. */
