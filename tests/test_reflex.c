@@ -1,4 +1,4 @@
-/* test_reflex.c - what the coordinator makes of an operator's port mapping: a token of kind 2. */
+/* test_reflex.c - what the coordinator makes of an operator's port mapping: a token of kind 2; and which token goes first. */
 #include "tests/lib/coordinator_bed.h"
 
 #include <criterion/criterion.h>
@@ -100,4 +100,28 @@ Test(reflex, many_seen_addresses_do_not_crowd_it_out_and_of_two_the_newest_count
     }
     cr_assert_eq(n, 1);
     cr_assert_eq(b.order[0].punch_coordinate.plan.v[0].technique, TECHNIQUE_MAPPED);
+}
+
+static uint16_t first_port(uint64_t nonce)
+{
+    struct token t;
+
+    order(nonce);
+    cr_assert(token_read(&b.order[0].punch_coordinate.own.v[0], &t));
+    return t.addr.port;
+}
+
+/* Where a port was taken at one prober: what has replaced it was seen later, and serves from then on. */
+Test(reflex, of_one_round_the_port_that_was_seen_later_goes_first_on_any_network)
+{
+    two_random(); /* one port there */
+    for (uint16_t i = 0; i < 5; i++) {
+        uint16_t port = (uint16_t)(5000 + 10 * i);
+        coordinator_bed_pass(&b, 6000);
+        coordinator_bed_profile(&b, 2, NAT_EI, NAT_APD, ALLOC_PRESERVE);
+        report(1, 2,
+               (struct msg_token[]){coordinator_bed_token(&b, 1, port, 10),
+                                    coordinator_bed_token(&b, 1, port + 1, 20)});
+        cr_assert_eq(first_port(1 + i), port + 1, "network %u", i);
+    }
 }

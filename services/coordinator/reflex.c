@@ -3,6 +3,13 @@
 
 enum { ROUND_US = 5 * 1000000 }; /* tokens of one round of probing are born in, at most */
 
+/* Without the i-th; the others stay in the order in which their addresses were first seen. */
+static void drop_token(struct coordinator_peer *p, size_t i)
+{
+    p->n_tokens--;
+    memmove(&p->tokens[i], &p->tokens[i + 1], (p->n_tokens - i) * sizeof p->tokens[i]);
+}
+
 /* Keep what each prober says of each address, and one of kind 2. */
 static void keep_token(struct coordinator_peer *p, const struct coordinator_token *t)
 {
@@ -23,10 +30,14 @@ static void keep_token(struct coordinator_peer *p, const struct coordinator_toke
     if (!token_read(&t->raw, &fresh))
         return;
     size_t at = token_place(kept, born_us, p->n_tokens, &fresh);
+    if (at < p->n_tokens && !t->mapped && t->born_us < born_us[at])
+        return;
+    if (at < p->n_tokens && !addr_eq(&kept[at].addr, &fresh.addr)) {
+        drop_token(p, at);
+        at = p->n_tokens;
+    }
     if (at == p->n_tokens)
         p->n_tokens++;
-    else if (!t->mapped && t->born_us < born_us[at])
-        return;
     p->tokens[at] = *t;
 }
 
@@ -35,7 +46,7 @@ static void forget_mapped(struct coordinator_peer *p)
 {
     for (unsigned i = 0; i < p->n_tokens; i++)
         if (p->tokens[i].mapped)
-            p->tokens[i--] = p->tokens[--p->n_tokens];
+            drop_token(p, i--);
 }
 
 bool coordinator_is_mapped(const struct coordinator *c, const struct coordinator_peer *p)
