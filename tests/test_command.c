@@ -92,6 +92,26 @@ Test(command, a_key_or_a_join_string_that_cannot_be_read_is_configuration)
     cr_assert(strstr(command.err, "mode 0600") && !*command.out);
 }
 
+Test(command, listen_says_that_nobody_answers_and_goes_on)
+{
+    struct join j = {.n = 1};
+    char join[JOIN_TEXT_MAX], line[256];
+    char *argv[] = {"natterjack", "listen", "--join", join, NULL};
+    int fd[2];
+
+    j.front[0] = j.enrol[0] = addr_v4(127, 0, 0, 1, 1);
+    join_format(&j, join);
+    cr_assert_eq(pipe(fd), 0);
+    pid_t pid = command_spawn(argv, fd[1], fd[1]);
+    close(fd[1]);
+    FILE *f = fdopen(fd[0], "r");
+    cr_assert(fgets(line, sizeof line, f));
+    cr_assert(strstr(line, "the coordinator did not answer: check the join string"), "%s", line);
+    kill(pid, SIGINT);
+    cr_assert_eq(child_status(pid), EXIT_INTERRUPTED);
+    fclose(f);
+}
+
 Test(command, help_is_no_error)
 {
     cr_assert_eq(RUN("--help"), EXIT_OK);

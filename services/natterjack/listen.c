@@ -16,7 +16,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { RAW_SILENT_US = 300 * 1000000, RAW_LOOK_US = 10 * 1000000 };
+enum { RAW_SILENT_US = 300 * 1000000, RAW_LOOK_US = 10 * 1000000, UNHEARD_US = 5 * 1000000 };
 
 static struct {
     bool json, echo, said, over;
@@ -182,6 +182,23 @@ static bool is_over(void *arg)
     return self.over;
 }
 
+static bool is_heard(void *arg)
+{
+    const struct agent *g = arg;
+
+    return self.over || g->core.attached;
+}
+
+/* It tries for as long as it runs; who has started it is told that it waits. */
+static void await_coordinator(struct agent *g)
+{
+    enum verdict why = VERDICT_coordinator_unreachable;
+
+    agent_run(g, service_now_us() + UNHEARD_US, is_heard, g);
+    if (!is_heard(g) && !g->svc.stop)
+        failure("%s: %s; it is tried again and again", verdict_cause(why), verdict_remedy(why));
+}
+
 /* Who may call; asking needs somebody to ask. */
 static int parse_accept(const char *text, const char *hook, struct agent_conf *conf)
 {
@@ -262,6 +279,7 @@ int cmd_listen(int argc, char **argv)
     own_admin_open(&agent, self.admin);
     ask_hook_open(&agent.svc, hook);
     cage_peer(hook || self.exec);
+    await_coordinator(&agent);
     while (!self.over && !agent.svc.stop) {
         agent_run(&agent, self.mode == MODE_RAW ? service_now_us() + RAW_LOOK_US : NEVER, is_over,
                   NULL);
