@@ -159,6 +159,8 @@ static int print_text(const struct agent *g, bool udp)
         putchar('\n');
     if (r.how)
         printf("  what would help: %s: then it is %u\n", r.how, r.improved);
+    if (r.direct < REACH_CLASSES && (p->mapping == NAT_UNKNOWN || p->filtering == NAT_UNKNOWN))
+        printf("  what would tell more: %s\n", verdict_remedy(VERDICT_profile_unknown));
     if (p->block_hi != 0 && r.direct < REACH_CLASSES)
         printf("  what would help with a peer whose NAT has such a block too: --blocks 50 on both "
                "sides\n");
