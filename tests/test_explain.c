@@ -280,6 +280,24 @@ Test(explain, tells_why_a_request_was_refused)
                      NULL});
 }
 
+Test(explain, tells_of_both_routers_where_only_a_direct_path_was_asked_for)
+{
+    coordinator_bed_profile(b, 0, NAT_APD, NAT_APD, ALLOC_RANDOM);
+    coordinator_bed_profile(b, 1, NAT_APD, NAT_APD, ALLOC_RANDOM);
+    request("bob", POLICY_DIRECT);
+    json_t *o = explain();
+    json_t *story = json_object_get(o, "story");
+    size_t n = json_array_size(story);
+    cr_assert_eq(n, 8);
+    cr_assert(strstr(json_string_value(json_array_get(story, 1)), "alice is behind a router"));
+    cr_assert(strstr(json_string_value(json_array_get(story, 3)), "bob is behind a router"));
+    cr_assert(strstr(json_string_value(json_array_get(story, 5)),
+                     "No path was tried: the routers of alice and bob both draw"));
+    cr_assert_str_eq(json_string_value(json_array_get(story, 7)),
+                     "The relay would have carried it, but only a direct path was asked for.");
+    json_decref(o);
+}
+
 Test(explain, has_an_answer_in_every_state)
 {
     static const uint8_t kinds[] = {NAT_UNKNOWN, NAT_NONE, NAT_EI, NAT_AD, NAT_APD};

@@ -218,13 +218,16 @@ static void tell_end(json_t *story, const struct coordinator_session *s, const c
     else if (s->state < COORD_DIRECT)
         tell(story, "They are trying right now.");
     else if (s->plan.n == 0)
-        tell(story, "No path was tried: %s.", verdict_cause(s->verdict));
+        tell(story, "No path was tried: %s.", cause);
     else if (s->state == COORD_CLOSED && settled == COORD_FREE)
         tell(story, "It ended before a path was settled: %s.", cause);
     else if (s->state == COORD_CLOSED)
         tell(story, "The session is over: %s.", s->changes[(s->n_changes - 1) % COORD_HISTORY].why);
     if (s->state >= COORD_DIRECT && settled != COORD_DIRECT)
         tell(story, "What would help: %s.", verdict_remedy(s->verdict));
+    if (s->state >= COORD_DIRECT && s->plan.n == 0 && s->policy == POLICY_DIRECT &&
+        s->side[0].has_profile && s->side[1].has_profile)
+        tell(story, "The relay would have carried it, but only a direct path was asked for.");
 }
 
 json_t *coordinator_story(const struct coordinator_session *s, const char *const name[2],
@@ -236,7 +239,9 @@ json_t *coordinator_story(const struct coordinator_session *s, const char *const
         tell(story, "The operator asked for a path between %s and %s.", name[0], name[1]);
     else
         tell(story, "%s asked for a path to %s.", name[0], name[1]);
-    for (unsigned i = 0; i < 2 && s->plan.n > 0; i++) {
+    for (unsigned i = 0; i < 2; i++) {
+        if (s->plan.n == 0 && !s->side[i].has_profile) /* refused before it was looked at */
+            continue;
         tell_ports(story, name[i], &s->side[i].profile);
         tell_filter(story, name[i], &s->side[i].profile);
     }
