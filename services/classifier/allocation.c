@@ -265,9 +265,8 @@ enum allocation allocation_of(const struct mappings *m, int16_t *delta)
     int d = certain_delta(&all);
     if (d == 0)
         d = certain_delta(&samples);
-    if (d < 0 &&
-        samples.n ==
-            0) /* where a NAT starts anew the requests that are under way come in any order */
+    /* Where a NAT starts anew the requests that are under way come in any order. */
+    if (d < 0 && samples.n == 0)
         return ALLOC_UNKNOWN;
     *delta = (int16_t)d;
     if (d != 0)
